@@ -1,0 +1,48 @@
+# rlsif: `make` alone prints what there is to make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+HOST := .venv/bin/python
+DEV := .venv-dev/bin/python
+export EXTRAS TENSORFLOW
+
+.PHONY: help
+help:  ## print this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: demo
+demo: image-cpu  ## set everything up and train CartPole-v1 to a mean return of 475
+	"$$($(HOST) -m rlsif.commands.images ensure-apptainer 2>/dev/null)" exec rl.sif train --env CartPole-v1 --stop-reward 475
+
+.PHONY: image-cpu
+image-cpu: host  ## build rl.sif
+	@$(HOST) -m rlsif.commands.images build cpu
+
+.PHONY: image-gpu
+image-gpu: host  ## build rl-gpu.sif
+	@$(HOST) -m rlsif.commands.images build gpu
+
+.PHONY: images
+images: host  ## build both images
+	@$(HOST) -m rlsif.commands.images build cpu gpu
+
+.PHONY: test
+test: image-cpu dev  ## set the tests up and run them all
+	@$(DEV) -m pytest
+
+.PHONY: lint
+lint: dev  ## run ruff, mypy and shellcheck alone
+	@$(DEV) -m pytest -q tests/unit/test_style.py
+
+.PHONY: bench
+bench: image-cpu dev  ## measure image, start-up and training; writes bench/results
+	@$(DEV) -m bench
+
+.PHONY: lock
+lock: dev  ## compile the lock files anew
+	@PATH="$(CURDIR)/.venv-dev/bin:$$PATH" containers/requirements/lock.sh
+
+.PHONY: host dev
+host:
+	@containers/host-venv.sh .venv containers/requirements/host.lock 3.9
+dev:
+	@containers/host-venv.sh .venv-dev containers/requirements/dev.lock 3.11

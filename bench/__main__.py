@@ -1,0 +1,183 @@
+"""Measure images, start-up and training, each beside its peer in the same run.
+
+`make bench` runs it. Writes bench/results/<date>.json (every raw figure) and bench/README.md
+(medians and ratios). Nothing here is a test: figures that are not reached stand in the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+from rlsif.images.apptainer import build_options, find
+from rlsif.images.build import build_record
+from rlsif.images.sif import Images
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parent
+IMAGE = CHECKOUT / "rl.sif"
+START_UPS = 5
+SEEDS = (0, 1, 2)
+LONGEST_TRAINING_S = 300
+IMPORT = "import tensorflow, ray.rllib; from ray.rllib.algorithms.ppo import PPO"
+
+
+def seconds(command: list[str | Path]) -> float:
+    """Wall time of a command that must succeed."""
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"error: {' '.join(map(str, command))} failed: {done.stderr[-500:]}")
+    return time.monotonic() - started
+
+
+def start_up(apptainer: Path, sandbox: Path) -> dict[str, dict[str, list[float]]]:
+    """Seconds to import everything and to print help, in the image and in the same tree unpacked, in turn."""
+    commands = {"import RLlib and TensorFlow": ["python", "-c", IMPORT], "train --help": ["train", "--help"]}
+    figures = {}
+    for name, command in commands.items():
+        places = {"image": IMAGE, "unpacked": sandbox}
+        for place in places.values():
+            seconds([apptainer, "exec", place, *command])
+        rounds = [
+            {p: seconds([apptainer, "exec", path, *command]) for p, path in places.items()} for _ in range(START_UPS)
+        ]
+        figures[name] = {p: [r[p] for r in rounds] for p in places}
+    return figures
+
+
+def trained(apptainer: Path, seed: int) -> dict[str, float | None]:
+    """Our `train` on CartPole-v1 to a mean return of 475, on all cores."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["train", "--env", "CartPole-v1", "--stop-reward", "475", "--stop-time", str(LONGEST_TRAINING_S)]
+        whole = seconds(
+            [apptainer, "exec", "--bind", folder, IMAGE, *command, "--seed", str(seed), "--results-dir", folder]
+        )
+        summary = json.loads(next(Path(folder).glob("*/*/summary.json")).read_text())
+    return reached(summary["episode_return_mean"], summary["time_total_s"], whole, summary["env_steps"])
+
+
+def peer_trained(apptainer: Path, seed: int) -> dict[str, float | None]:
+    """The same with RLlib's own PPO settings and env runners, on the same cores, in the same image."""
+    script = HERE / "rllib_defaults.py"
+    command = [apptainer, "exec", "--bind", CHECKOUT, IMAGE, "python", script, str(seed), str(LONGEST_TRAINING_S)]
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    return reached(told["mean"], told["seconds"], time.monotonic() - started, told["env_steps"])
+
+
+def reached(mean: float | None, training: float, whole: float, env_steps: int) -> dict[str, float | None]:
+    """One training as the record keeps it."""
+    solved = mean is not None and mean >= 475
+    return {
+        "mean_return": mean,
+        "training_s": training if solved else None,
+        "whole_s": whole if solved else None,
+        "env_steps_per_s": env_steps / training,
+    }
+
+
+def measure() -> dict[str, object]:
+    """Take every figure."""
+    found = find()
+    if found is None or not IMAGE.exists():
+        raise SystemExit("error: rl.sif or Apptainer is missing; run `make image-cpu` first")
+    apptainer = found.program
+    Images(apptainer)
+    record: dict[str, object] = {
+        "date": f"{datetime.now():%Y-%m-%d}",
+        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "apptainer": found.version},
+        "image": {"size_mb": IMAGE.stat().st_size / 1e6, **build_record(CHECKOUT, "cpu")},
+    }
+    folder = Path(tempfile.mkdtemp(prefix="rlsif-bench-"))
+    try:
+        sandbox = folder / "sandbox"
+        seconds([apptainer, "build", "--sandbox", *build_options(), sandbox, IMAGE])
+        record["start_up"] = start_up(apptainer, sandbox)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    rounds = []
+    for seed in SEEDS:
+        rounds.append({"ours": trained(apptainer, seed), "rllib_defaults": peer_trained(apptainer, seed)})
+        print(f"seed {seed}: {rounds[-1]}", file=sys.stderr, flush=True)
+    record["cartpole"] = rounds
+    return record
+
+
+def spread(values: list[float | None], unit: str = "s") -> str:
+    """`median (min to max)`, with how many did not get there."""
+    there = [v for v in values if v is not None]
+    missing = (
+        f", {len(values) - len(there)} of {len(values)} not within {LONGEST_TRAINING_S} s"
+        if len(there) < len(values)
+        else ""
+    )
+    if not there:
+        return f"none of {len(values)} within {LONGEST_TRAINING_S} s"
+    digits = 0 if unit == "" else 1
+    low, mid, high = min(there), statistics.median(there), max(there)
+    return f"{mid:,.{digits}f} {unit} ({low:,.{digits}f} to {high:,.{digits}f}){missing}".replace("  ", " ")
+
+
+def ratio(one: list[float | None], other: list[float | None]) -> str:
+    """The ratio of two medians, where both have one."""
+    if any(v is None for v in [*one, *other]):
+        return "-"
+    return f"{statistics.median(one) / statistics.median(other):.2f}"  # type: ignore[type-var, operator]
+
+
+def table(record: dict) -> str:
+    """The record as Markdown."""
+    image, start, cartpole, machine = (record[key] for key in ("image", "start_up", "cartpole", "machine"))
+    lines = [
+        "# Speed",
+        "",
+        f"{record['date']}, by `make bench`: {machine['cpus']} cores, Apptainer {machine['apptainer']}, the",
+        "image mounted as an ordinary user's is (FUSE). Medians, with minimum and maximum in brackets; peers ran in the",
+        "same run, in turn. The raw figures are in [results](results).",
+        "",
+        "| image | |",
+        "|---|---|",
+        f"| size of rl.sif | {image['size_mb']:.0f} MB |",
+        f"| time to build it | {image['seconds']:.0f} s ({image['sources']}) |",
+        "",
+        "| start-up, a mount each | image | unpacked | ratio |",
+        "|---|---|---|---|",
+    ]
+    for name, places in start.items():
+        row = f"{spread(places['image'])} | {spread(places['unpacked'])} | {ratio(places['image'], places['unpacked'])}"
+        lines.append(f"| {name} | {row} |")
+    lines += ["", "| CartPole-v1, all cores | `train` | RLlib's defaults | ratio |", "|---|---|---|---|"]
+    for name, key, unit in (
+        ("env-steps/s, sampling and learning", "env_steps_per_s", ""),
+        ("mean return 475: training", "training_s", "s"),
+        ("mean return 475: whole command", "whole_s", "s"),
+    ):
+        ours, peers = ([r[who][key] for r in cartpole] for who in ("ours", "rllib_defaults"))
+        lines.append(f"| {name} | {spread(ours, unit)} | {spread(peers, unit)} | {ratio(ours, peers)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, record, print."""
+    record = measure()
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    (results / f"{record['date']}.json").write_text(json.dumps(record, indent=1) + "\n")
+    text = table(record)
+    (HERE / "README.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""A note that any process of the cluster leaves for the run: the first failure, as a traceback."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+KEY = b"rlsif/failure"
+
+
+def report(problem: BaseException) -> None:
+    """Leave the traceback in Ray's key-value store, unless an earlier one is there."""
+    from ray.experimental import internal_kv
+
+    if internal_kv._internal_kv_initialized():
+        internal_kv._internal_kv_put(KEY, own_traceback(problem).encode(), overwrite=False)
+
+
+def reported() -> str | None:
+    """The traceback that a process has left, if any."""
+    from ray.experimental import internal_kv
+
+    left = internal_kv._internal_kv_get(KEY) if internal_kv._internal_kv_initialized() else None
+    return left.decode() if left else None
+
+
+def own_traceback(problem: BaseException) -> str:
+    """The traceback from the first frame on that is not Ray's, Gymnasium's or ours; all of it if there is none."""
+    import gymnasium
+    import ray
+
+    theirs = [Path(ray.__file__).parent, Path(gymnasium.__file__).parent, Path(__file__).parents[1]]
+    frames = traceback.extract_tb(problem.__traceback__)
+    own = next((i for i, f in enumerate(frames) if not any(Path(f.filename).is_relative_to(t) for t in theirs)), 0)
+    head = ["Traceback (most recent call last):\n", *traceback.format_list(frames[own:])]
+    return "".join([*head, *traceback.format_exception_only(type(problem), problem)])

@@ -1,0 +1,1 @@
+"""What users type. Each module parses, calls and prints; the work is done elsewhere."""

@@ -1,0 +1,20 @@
+"""`train --list-algos`."""
+
+from __future__ import annotations
+
+
+def print_algorithms() -> None:
+    """Print a table: algorithm, frameworks, action spaces, a word on it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rlsif.training.algorithms import ALGORITHMS
+
+    table = Table(box=None, header_style="bold")
+    for heading in ("algorithm", "--framework", "action spaces", ""):
+        table.add_column(heading)
+    for algorithm in ALGORITHMS.values():
+        table.add_row(
+            algorithm.name, ", ".join(algorithm.frameworks), ", ".join(algorithm.action_spaces), algorithm.note
+        )
+    Console(width=120).print(table)

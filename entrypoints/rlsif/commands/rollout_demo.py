@@ -1,0 +1,53 @@
+"""`rollout-demo`: an untrained agent, step by step; the first check that an environment works."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Optional
+
+import typer
+
+from rlsif.commands import cli
+
+
+def rollout_demo(
+    env: Annotated[str, typer.Option(help="Environment: a Gymnasium id, or module:Id.")] = "CartPole-v1",
+    steps: Annotated[int, typer.Option(help="Env steps to take.")] = 15,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of the environment and of the actions.")] = None,
+) -> int:
+    """Let an untrained agent act at random, and print action, observation, reward and end of every step."""
+    from rlsif.envs.find import find, make
+    from rlsif.errors import InputError
+
+    if steps < 1:
+        raise InputError(f"--steps is {steps}; it must be at least 1")
+    find(env)
+    environment = make(env)
+    environment.action_space.seed(seed)
+    observation, _ = environment.reset(seed=seed)
+    print(f"{env}: actions {environment.action_space}, observations {environment.observation_space}")
+    print(f"reset      observation {_short(observation)}")
+    episode_return = 0.0
+    for step in range(1, steps + 1):
+        action = environment.action_space.sample()
+        observation, reward, terminated, truncated, _ = environment.step(action)
+        episode_return += float(reward)
+        end = "terminated" if terminated else "truncated" if truncated else ""
+        line = f"step {step:>4}  action {_short(action)}  observation {_short(observation)}  reward {float(reward):g}"
+        print(f"{line}  {end}".rstrip())
+        if end:
+            print(f"episode ended with return {episode_return:g}")
+            observation, _ = environment.reset()
+            episode_return = 0.0
+    environment.close()
+    return 0
+
+
+def _short(value: Any) -> str:
+    import numpy as np
+
+    return np.array2string(np.asarray(value), precision=3, suppress_small=True, threshold=8)
+
+
+def main() -> None:
+    """Run the command."""
+    cli.run(rollout_demo, "rollout-demo")

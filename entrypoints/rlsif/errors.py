@@ -1,0 +1,45 @@
+"""What a user can cause, said in one sentence, and how commands end on it."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+BAD_INPUT = 2
+FAILED_RUN = 1
+
+
+class RlsifError(Exception):
+    """A failure with a sentence for the user; `exit_code` is what the command ends with."""
+
+    exit_code = FAILED_RUN
+
+
+class InputError(RlsifError):
+    """Something the user gave cannot be right. Exit code 2."""
+
+    exit_code = BAD_INPUT
+
+
+@contextlib.contextmanager
+def told_in_one_sentence() -> Iterator[None]:
+    """Print an RlsifError as `error: ...` on stderr and exit with its code; RLSIF_DEBUG=1 shows the traceback."""
+    try:
+        yield
+    except RlsifError as error:
+        if os.environ.get("RLSIF_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def near(name: str, valid: Iterable[str]) -> str:
+    """`; did you mean A or B?` for the valid names nearest to this one, or nothing."""
+    names = difflib.get_close_matches(name, list(valid), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(names)}?" if names else ""

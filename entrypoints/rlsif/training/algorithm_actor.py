@@ -1,0 +1,65 @@
+"""The RLlib Algorithm of a run, in one actor on the learner's node, or in this process in local mode."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from rlsif.training.algorithms import Layout, RunSpec, build
+
+
+class AlgorithmActor:
+    """Builds, steps, saves and restores an Algorithm; what it returns is plain data."""
+
+    def build(self, spec: RunSpec, layout: Layout) -> dict[str, Any]:
+        """Build the algorithm and its env runners; give its settings as JSON can hold them."""
+        from rlsif.envs.find import register
+
+        if layout.local_mode and spec.seed is not None:
+            # Which of several threads adds first changes the last bits of a sum.
+            os.environ["OMP_NUM_THREADS"] = "1"
+        register(spec.env)
+        self._algorithm = build(spec, layout)
+        settings: dict[str, Any] = json.loads(json.dumps(self._algorithm.config.to_dict(), default=str, skipkeys=True))
+        return settings
+
+    def step(self) -> dict[str, Any]:
+        """Train one iteration; give counters, learner statistics and timers, and the episodes that ended."""
+        result = self._algorithm.train()
+        runners = result.get("env_runners", {})
+        ended = int(runners.get("episodes_this_iter") or 0)
+        history = runners.get("hist_stats", {})
+        return {
+            "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
+            "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
+            "num_env_steps_sampled_lifetime": int(result["num_env_steps_sampled_lifetime"]),
+            "num_healthy_workers": int(result["num_healthy_workers"]),
+            "statistics": _numbers({"info": {"learner": result["info"]["learner"]}, "timers": result["timers"]}),
+        }
+
+    def save(self, folder: str) -> None:
+        """Write RLlib's own checkpoint into an existing folder. Raises OSError where that fails."""
+        self._algorithm.save_checkpoint(folder)
+
+    def restore(self, folder: str) -> None:
+        """Load RLlib's own checkpoint, and let the env runners have its weights."""
+        self._algorithm.load_checkpoint(folder)
+        self._algorithm.env_runner_group.sync_weights()
+
+    def stop(self) -> None:
+        """Stop the algorithm and its env runners."""
+        self._algorithm.stop()
+
+
+def _numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numeric leaves of nested mappings, their keys joined by `/`, as RLlib's users know them."""
+    flat: dict[str, float] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(_numbers(value, f"{name}/"))
+        elif isinstance(value, (int, float)) or (hasattr(value, "ndim") and value.ndim == 0):
+            flat[name] = float(value)
+    return flat

@@ -1,0 +1,123 @@
+"""Checkpoints that are complete or absent: RLlib's own, with a manifest, put in place by one rename."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rlsif.errors import InputError, RlsifError
+
+MANIFEST = "manifest.json"
+PREFIX = "checkpoint_"
+STAGING = ".incomplete-"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run must remember beside RLlib's own state, which keeps no history of episodes.
+
+    Returns and lengths are those of the last 100 episodes, oldest first.
+    """
+
+    algo: str
+    env: str
+    framework: str
+    training_iteration: int
+    num_env_steps_sampled_lifetime: int
+    time_total_s: float
+    returns: list[float]
+    lengths: list[int]
+
+    @property
+    def episode_return_mean(self) -> float | None:
+        """The mean of the returns; None before the first episode has ended."""
+        return sum(self.returns) / len(self.returns) if self.returns else None
+
+
+class CheckpointError(RlsifError):
+    """A checkpoint could not be written; the ones before it are as they were."""
+
+
+def write(folder: Path, progress: Progress, save: Callable[[str], None]) -> Path:
+    """Have `save` fill a folder and put it in place as checkpoint_<iteration>.
+
+    Raises CheckpointError where the disk is full or refuses; then nothing of it is left.
+    """
+    final = folder / f"{PREFIX}{progress.training_iteration:06d}"
+    staging = folder / f"{STAGING}{final.name}"
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        save(str(staging))
+        manifest = {"progress": asdict(progress), "files": _digests(staging)}
+        (staging / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        _flush_to_disk(staging)
+        shutil.rmtree(final, ignore_errors=True)
+        staging.rename(final)
+    except OSError as problem:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise CheckpointError(
+            f"no checkpoint was written at iteration {progress.training_iteration}: {problem.strerror}"
+        ) from problem
+    return final
+
+
+def complete(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first; damaged ones are among them."""
+    return sorted(p for p in folder.glob(f"{PREFIX}*") if (p / MANIFEST).is_file())
+
+
+def best(folder: Path) -> Path | None:
+    """The checkpoint with the highest mean return, the later of equals."""
+    means = [(read(p).episode_return_mean, p) for p in complete(folder)]
+    scored = [(mean, p) for mean, p in means if mean is not None]
+    return max(scored)[1] if scored else None
+
+
+def keep(folder: Path, newest: int) -> None:
+    """Delete all but the newest checkpoints and the best one."""
+    kept = {*complete(folder)[-newest:], best(folder)}
+    for path in complete(folder):
+        if path not in kept:
+            shutil.rmtree(path)
+
+
+def read(checkpoint: Path) -> Progress:
+    """What a checkpoint's manifest says. Raises InputError for a folder that is no checkpoint."""
+    try:
+        return Progress(**json.loads((checkpoint / MANIFEST).read_text())["progress"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise InputError(f"{checkpoint} is not a checkpoint that `train` wrote") from problem
+
+
+def check(checkpoint: Path) -> Progress:
+    """What the manifest says, once every file is as it says. Raises InputError and names the one before."""
+    progress = read(checkpoint)
+    files = json.loads((checkpoint / MANIFEST).read_text())["files"]
+    present = _digests(checkpoint)
+    for name, digest in files.items():
+        if present.get(name) != digest:
+            earlier = [p for p in complete(checkpoint.parent) if p.name < checkpoint.name]
+            offer = f"; the one before it is --resume {earlier[-1]}" if earlier else "; there is none before it"
+            raise InputError(f"checkpoint {checkpoint} is damaged: {name} is missing, cut short or changed{offer}")
+    return progress
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST)
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def _flush_to_disk(folder: Path) -> None:
+    """Without this a crash of the machine can leave a renamed folder of empty files."""
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

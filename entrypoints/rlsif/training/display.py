@@ -1,0 +1,127 @@
+"""What the user sees of a run: a live table on a terminal, one line an iteration in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any, Protocol
+
+from rlsif.training.stopping import Stop
+
+
+class Display(Protocol):
+    """Shows a run as it goes."""
+
+    def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
+        """Say what is about to run."""
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """Show an iteration."""
+
+    def note(self, text: str) -> None:
+        """Say something that is not an iteration."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+def display_for(stream: IO[str]) -> Display:
+    """A live table where the stream is a terminal, else plain lines."""
+    return LiveTable(stream) if stream.isatty() else PlainLines(stream)
+
+
+class PlainLines:
+    """One line an iteration."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        """Write to this stream."""
+        self._stream = stream
+
+    def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
+        """Say what is about to run."""
+        self.note(heading)
+        self.note(f"resources: {resources}")
+        self.note(f"stops at {stop}")
+        self.note(f"run folder: {folder}")
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """Write the iteration's line."""
+        self.note(
+            f"iter {row['training_iteration']:>4}  "
+            f"steps {row['num_env_steps_sampled_lifetime']:>9,}  "
+            f"{row['env_steps_per_s']:>7,.0f} steps/s  "
+            f"return {_number(row['env_runners/episode_return_mean']):>7} "
+            f"({_number(row['env_runners/episode_return_min'])} to {_number(row['env_runners/episode_return_max'])})  "
+            f"length {_number(row['env_runners/episode_len_mean']):>6}  "
+            f"time {row['time_total_s']:>6.1f} s"
+        )
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class LiveTable:
+    """A table that is drawn anew in place."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        """Draw on this terminal."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(file=stream)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=False)
+        self._heading: list[tuple[str, str]] = []
+        self._stop = Stop()
+
+    def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
+        """Show the table with nothing in it yet."""
+        self._stop = stop
+        self._title = heading
+        self._heading = [("resources", resources), ("stops at", str(stop)), ("run folder", folder)]
+        self._live.start()
+        self._draw([("state", "starting Ray and building the algorithm")], 0.0)
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """Show the iteration."""
+        mean, low, high = (row[f"env_runners/episode_return_{name}"] for name in ("mean", "min", "max"))
+        lines = [
+            ("iteration", f"{row['training_iteration']:,}"),
+            ("env steps", f"{row['num_env_steps_sampled_lifetime']:,}"),
+            ("steps/s", f"{row['env_steps_per_s']:,.0f}"),
+            (
+                "return",
+                f"{_number(mean)}  (min {_number(low)}, max {_number(high)}, last {row['episodes_in_mean']} episodes)",
+            ),
+            ("episode length", _number(row["env_runners/episode_len_mean"])),
+            ("time", f"{row['time_total_s']:.1f} s"),
+        ]
+        self._draw(lines, self._stop.progress(row))
+
+    def _draw(self, lines: list[tuple[str, str]], share: float) -> None:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        table = Table(title=self._title, title_justify="left", title_style="bold", show_header=False, box=None)
+        table.add_column(style="cyan", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in lines:
+            table.add_row(name, value)
+        table.add_row("progress", ProgressBar(total=1.0, completed=share, width=40))
+        for name, value in self._heading:
+            table.add_row(name, value)
+        self._live.update(table, refresh=True)
+
+    def note(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the last table on the screen."""
+        self._live.stop()
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

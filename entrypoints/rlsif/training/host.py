@@ -1,0 +1,130 @@
+"""Where the Algorithm lives: in an actor of Ray, or in this process. Calls it, and watches it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rlsif.cluster import local_ray
+from rlsif.cluster.resources import Resources
+from rlsif.errors import RlsifError
+from rlsif.training.algorithm_actor import AlgorithmActor
+from rlsif.training.algorithms import Layout, RunSpec
+
+# How often a call in flight is looked at, in seconds.
+POLL = 0.2
+
+
+class RunFailed(RlsifError):
+    """Training cannot go on. Exit code 1."""
+
+
+@contextlib.contextmanager
+def host(resources: Resources, layout: Layout) -> Iterator[Host]:
+    """Start Ray and give the place where the run's Algorithm lives; both end with the block."""
+    with local_ray.started(resources):
+        place: Host = InProcess() if layout.local_mode else InActor(layout)
+        try:
+            yield place
+        finally:
+            place.stop()
+
+
+class Host:
+    """Calls the methods of an AlgorithmActor, wherever it is."""
+
+    def build(self, spec: RunSpec, layout: Layout) -> dict[str, Any]:
+        """Build the algorithm; give its settings. Raises InputError for values that RLlib refuses."""
+        settings = self._call("build", spec, layout)
+        assert settings is not None
+        return dict(settings)
+
+    def step(self, give_up: Callable[[], bool]) -> dict[str, Any] | None:
+        """Train one iteration; None when `give_up` said so before it ended. Raises RunFailed."""
+        iteration: dict[str, Any] | None = self._call("step", give_up=give_up)
+        return iteration
+
+    def save(self, folder: str) -> None:
+        """Write a checkpoint into a folder. Raises OSError."""
+        self._call("save", folder)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Load a checkpoint."""
+        self._call("restore", str(checkpoint))
+
+    def stop(self) -> None:
+        """End the algorithm and its env runners."""
+
+    def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
+        raise NotImplementedError
+
+
+class InProcess(Host):
+    """Everything in this process, for debugging and for exact repetition."""
+
+    def __init__(self) -> None:
+        """Make the actor's class an ordinary object."""
+        self._actor = AlgorithmActor()
+
+    def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
+        from rlsif.cluster.failures import own_traceback
+
+        try:
+            return getattr(self._actor, method)(*arguments)
+        except (RlsifError, OSError):
+            raise
+        except Exception as problem:
+            raise RunFailed(_failed(own_traceback(problem))) from problem
+
+
+class InActor(Host):
+    """The algorithm in an actor, its env runners in actors of its own."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Start the actor's process."""
+        import ray
+
+        self._actor = ray.remote(AlgorithmActor).options(num_cpus=1, num_gpus=layout.num_gpus).remote()
+        # RLlib starts its env runners only once the learner's process has imported TensorFlow.
+        # Ray gives an actor a process that is idle, so these have it imported by then.
+        imports = ray.remote(_import_rllib).options(num_cpus=1)
+        self._warm = [imports.remote() for _ in range(layout.num_env_runners)]
+
+    def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
+        """Call and wait, looking out for an env runner that failed; RLlib itself would go on without it."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        call = getattr(self._actor, method).remote(*arguments)
+        while not ray.wait([call], timeout=POLL)[0]:
+            self._raise_what_env_runners_reported()
+            if give_up():
+                return None
+        self._raise_what_env_runners_reported()
+        try:
+            return ray.get(call)
+        except RayTaskError as problem:
+            if isinstance(problem.cause, (RlsifError, OSError)):
+                raise problem.cause from None
+            raise RunFailed(_failed(str(problem))) from problem
+        except RayError as problem:
+            raise RunFailed(f"the learner's process ended: {' '.join(str(problem).split())[:300]}") from problem
+
+    def _raise_what_env_runners_reported(self) -> None:
+        from rlsif.cluster.failures import reported
+
+        failure = reported()
+        if failure:
+            raise RunFailed(_failed(failure))
+
+
+def _import_rllib() -> None:
+    """Import what an env runner needs, in a process that will become one."""
+    import rlsif.training.env_runner  # noqa: F401
+
+
+def _failed(traceback_text: str) -> str:
+    last = traceback_text.strip().splitlines()[-1]
+    return f"training failed: {last}\n{traceback_text.rstrip()}"

@@ -1,0 +1,87 @@
+"""What a user asked `train` for, and what that comes to on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlsif.cluster.resources import Resources
+from rlsif.errors import InputError
+from rlsif.training.algorithms import Layout
+from rlsif.training.stopping import Stop
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The options of `train`, as given; None where the user said nothing."""
+
+    env: str | None = None
+    algo: str | None = None
+    framework: str | None = None
+    env_config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    num_cpus: int | None = None
+    num_gpus: float = 0
+    num_env_runners: int | None = None
+    num_envs_per_env_runner: int | None = None
+    local_mode: bool = False
+    stop: Stop = field(default_factory=Stop)
+    config_file: Path | None = None
+    settings: tuple[str, ...] = ()
+    checkpoint_every: int = 10
+    keep_checkpoints: int = 3
+    resume: Path | None = None
+    results_dir: Path = Path("~/ray_results")
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without the machine. Raises InputError."""
+        at_least = {
+            "--num-cpus": (self.num_cpus, 1),
+            "--num-gpus": (self.num_gpus, 0),
+            "--num-env-runners": (self.num_env_runners, 0),
+            "--num-envs-per-env-runner": (self.num_envs_per_env_runner, 1),
+            "--checkpoint-every": (self.checkpoint_every, 1),
+            "--keep-checkpoints": (self.keep_checkpoints, 1),
+            "--seed": (self.seed, 0),
+        }
+        for name, (value, least) in at_least.items():
+            if value is not None and not value >= least:
+                raise InputError(f"{name} is {value}; it must be at least {least}")
+        if self.local_mode and (self.num_env_runners or (self.num_cpus or 1) > 1):
+            raise InputError("--local-mode runs everything in one process; leave out --num-env-runners and --num-cpus")
+
+
+def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tuple[Layout, Resources]:
+    """How many processes take part, and the resources they take of those there are. Raises InputError."""
+    if options.num_cpus is not None and options.num_cpus > available.cpus:
+        raise InputError(
+            f"--num-cpus is {options.num_cpus}, but this process may use {available.cpus};"
+            " see `taskset -p $$` or the job's limits"
+        )
+    if options.num_gpus > available.gpus:
+        raise InputError(
+            f"--num-gpus is {options.num_gpus:g}, but there are {available.gpus} here;"
+            " for an NVIDIA GPU run with `apptainer exec --nv rl-gpu.sif`"
+        )
+    cpus = 1 if options.local_mode else options.num_cpus or available.cpus
+    runners = cpus - 1 if options.num_env_runners is None else options.num_env_runners
+    if options.num_cpus is None and not options.local_mode:
+        cpus = runners + 1
+    there = min(cpus, available.cpus)
+    if runners + 1 > there:
+        raise InputError(
+            f"{runners} env runners and a learner need {runners + 1} CPUs, and this run has {there};"
+            f" use --num-env-runners {there - 1} or fewer"
+        )
+    return (
+        Layout(
+            num_env_runners=runners,
+            num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
+            num_gpus=options.num_gpus,
+            learner_threads=1 if options.local_mode else available.cpus,
+            local_mode=options.local_mode,
+        ),
+        Resources(cpus=cpus, gpus=-int(-options.num_gpus // 1), memory=available.memory),
+    )

@@ -1,0 +1,119 @@
+"""From what the user asked for to a run that can start; everything wrong is refused here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlsif.cluster.resources import Resources, available
+from rlsif.envs.find import find as find_env
+from rlsif.errors import InputError
+from rlsif.training import algorithms, checkpoints, hyperparameters, results
+from rlsif.training.algorithms import Layout, RunSpec
+from rlsif.training.checkpoints import Progress
+from rlsif.training.options import TrainOptions, layout
+from rlsif.training.stopping import Stop
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run about to start: what to train, on what, until when, and from where."""
+
+    spec: RunSpec
+    layout: Layout
+    resources: Resources
+    stop: Stop
+    folder: Path | None
+    checkpoint: Path | None
+    progress: Progress | None
+
+
+def make_plan(options: TrainOptions) -> Plan:
+    """The plan of a new run, or of one that goes on. Raises InputError."""
+    if options.resume is not None:
+        return _resumed(options)
+    if options.env is None:
+        raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
+    algorithm = algorithms.find(options.algo or "PPO", options.framework or "tf")
+    env = find_env(options.env, dict(options.env_config))
+    algorithms.check_spaces(algorithm, options.env, env.action_space)
+    given = _given_hyperparameters(options)
+    if given:
+        algorithms.check_hyperparameters(algorithm.name, given)
+    merged = hyperparameters.merge(hyperparameters.preset(algorithm.name, options.env), given)
+    envs = int(merged.pop("num_envs_per_env_runner", 1))
+    processes, resources = layout(options, available(), envs)
+    spec = RunSpec(algorithm.name, options.framework or "tf", options.env, options.env_config, options.seed, merged)
+    return Plan(spec, processes, resources, options.stop.or_default(env.reward_threshold), None, None, None)
+
+
+def _given_hyperparameters(options: TrainOptions) -> dict[str, Any]:
+    from_file = hyperparameters.from_file(options.config_file) if options.config_file else {}
+    return hyperparameters.merge(from_file, hyperparameters.from_settings(options.settings))
+
+
+def _resumed(options: TrainOptions) -> Plan:
+    """The plan of a run that goes on. Raises InputError where options contradict the run."""
+    assert options.resume is not None
+    checkpoint = _checkpoint_of(options.resume)
+    progress = checkpoints.check(checkpoint)
+    folder = checkpoint.parent.parent
+    later = [p for p in checkpoints.complete(checkpoint.parent) if p.name > checkpoint.name]
+    if later:
+        raise InputError(
+            f"checkpoint {checkpoint.name} is not the last of its run, {later[-1].name} is;"
+            f" resume {folder}, or move the later ones away first"
+        )
+    spec = _spec_of(folder)
+    for name, asked, is_ in (("--env", options.env, spec.env), ("--framework", options.framework, spec.framework)):
+        if asked is not None and asked != is_:
+            raise InputError(
+                f"{name} is {asked}, but {checkpoint} is of {is_}; leave {name} out to go on with that run"
+            )
+    if options.algo is not None and options.algo.upper() != spec.algo:
+        raise InputError(
+            f"--algo is {options.algo}, but {checkpoint} is of {spec.algo}; leave --algo out to go on with that run"
+        )
+    if options.seed is not None and options.seed != spec.seed:
+        raise InputError(f"--seed is {options.seed}, but the run has {spec.seed}; leave --seed out")
+    given = _given_hyperparameters(options)
+    if given:
+        algorithms.check_hyperparameters(spec.algo, given)
+        spec = RunSpec(**{**asdict(spec), "hyperparameters": hyperparameters.merge(spec.hyperparameters, given)})
+    env = find_env(spec.env, dict(spec.env_config))
+    stop = options.stop.or_default(env.reward_threshold)
+    last = next(
+        (r for r in reversed(results.read_rows(folder)) if r["training_iteration"] == progress.training_iteration), None
+    )
+    if last:
+        stop.check_not_reached(last)
+    envs = json.loads((folder / results.PARAMS).read_text()).get("num_envs_per_env_runner", 1)
+    processes, resources = layout(options, available(), envs)
+    return Plan(spec, processes, resources, stop, folder, checkpoint, progress)
+
+
+def _checkpoint_of(path: Path) -> Path:
+    """The checkpoint that a path means: itself, or the last of a run's. Raises InputError."""
+    path = path.expanduser().absolute()
+    if (path / checkpoints.MANIFEST).is_file():
+        return path
+    found = checkpoints.complete(path / results.CHECKPOINTS)
+    if found:
+        return found[-1]
+    what = (
+        "has no checkpoint yet" if (path / results.PARAMS).is_file() else "is neither a run's folder nor a checkpoint"
+    )
+    raise InputError(f"--resume {path} {what}; runs lie under ~/ray_results/<env>/ unless --results-dir said otherwise")
+
+
+def _spec_of(folder: Path) -> RunSpec:
+    try:
+        saved = json.loads((folder / results.PARAMS).read_text())["run"]
+        saved.pop("versions")
+        return RunSpec(**saved)
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise InputError(
+            f"{folder / results.PARAMS} is missing or was not written by `train`; the run cannot be resumed"
+        ) from problem

@@ -1,0 +1,171 @@
+"""The files of a run in its folder, as RLlib's users know them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import secrets
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rlsif.errors import InputError
+from rlsif.training.checkpoints import Progress
+from rlsif.training.stopping import WINDOW
+
+PARAMS, PROGRESS, RESULT, SUMMARY = "params.json", "progress.csv", "result.json", "summary.json"
+LOG, CHECKPOINTS = "train.log", "checkpoints"
+
+
+def new_folder(results: Path, algo: str, env_id: str) -> Path:
+    """Make <results>/<env>/<ALGO>_<env>_<date>_<id>. Raises InputError where that cannot be written."""
+    env = env_id.replace("/", "_").replace(":", "_")
+    name = f"{algo}_{env}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+    folder = results.expanduser().absolute() / env / name
+    try:
+        folder.mkdir(parents=True)
+    except OSError as problem:
+        raise InputError(f"--results-dir {results} cannot be written: {problem.strerror}; give another") from problem
+    return folder
+
+
+class Row:
+    """Makes rows of progress from what an iteration returned, and remembers the last 100 episodes."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        """Start anew, or where a checkpoint left off."""
+        self.returns: deque[float] = deque(progress.returns if progress else [], maxlen=WINDOW)
+        self.lengths: deque[int] = deque(progress.lengths if progress else [], maxlen=WINDOW)
+        self.iteration = progress.training_iteration if progress else 0
+        self.env_steps = progress.num_env_steps_sampled_lifetime if progress else 0
+        self.time_total_s = progress.time_total_s if progress else 0.0
+        self.episodes = len(self.returns)
+
+    def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Count an iteration that took so many seconds, and give its row."""
+        self.returns.extend(iteration["returns"])
+        self.lengths.extend(iteration["lengths"])
+        self.iteration += 1
+        self.time_total_s += seconds
+        steps = iteration["num_env_steps_sampled_lifetime"] - self.env_steps
+        self.env_steps += steps
+        return {
+            "training_iteration": self.iteration,
+            "num_env_steps_sampled_lifetime": self.env_steps,
+            "env_runners/episode_return_mean": _mean(self.returns),
+            "env_runners/episode_return_min": min(self.returns, default=None),
+            "env_runners/episode_return_max": max(self.returns, default=None),
+            "env_runners/episode_len_mean": _mean(self.lengths),
+            "env_runners/episodes_this_iter": len(iteration["returns"]),
+            "episodes_in_mean": len(self.returns),
+            "num_env_steps_sampled_this_iter": steps,
+            "env_steps_per_s": steps / seconds,
+            "time_this_iter_s": seconds,
+            "time_total_s": self.time_total_s,
+            "num_healthy_workers": iteration["num_healthy_workers"],
+            **iteration["statistics"],
+        }
+
+
+class RunFiles:
+    """Writes progress.csv, result.json and TensorBoard events row by row, and summary.json at the end."""
+
+    def __init__(self, folder: Path, resumed_at: int = 0) -> None:
+        """Open the files of a folder; rows after the iteration that a run resumes at are taken out."""
+        from tensorboardX import SummaryWriter
+
+        self.folder = folder
+        self._columns: list[str] = []
+        self._unwritten: list[dict[str, Any]] = []
+        self._table_is_behind = False
+        if resumed_at:
+            self._take_back(resumed_at)
+        self._events = SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None, write_to_disk=True)
+
+    def _take_back(self, iteration: int) -> None:
+        rows = [row for row in read_rows(self.folder) if row["training_iteration"] <= iteration]
+        self._columns = list(rows[-1]) if rows else []
+        replace_text(self.folder / RESULT, "".join(json.dumps(row) + "\n" for row in rows))
+        self._rewrite_table(rows)
+
+    def _rewrite_table(self, rows: list[dict[str, Any]]) -> None:
+        header = {name: name for name in self._columns}
+        replace_text(self.folder / PROGRESS, _csv_lines(self._columns, [header, *rows]))
+
+    def write_params(self, params: Mapping[str, Any]) -> None:
+        """Write params.json."""
+        replace_text(self.folder / PARAMS, json.dumps(params, indent=2, default=str))
+
+    def write_row(self, row: Mapping[str, Any]) -> None:
+        """Add a row to every file. Raises OSError where the disk refuses; the next row brings it along."""
+        self._unwritten.append(dict(row))
+        for name, value in row.items():
+            if value is not None and math.isfinite(value):
+                self._events.add_scalar(name, value, row["training_iteration"])
+        _append(self.folder / RESULT, "".join(json.dumps(r) + "\n" for r in self._unwritten))
+        rows, self._unwritten = self._unwritten, []
+        new = [name for r in rows for name in r if name not in self._columns]
+        # A column that comes up later belongs in the header; a table that missed a row is written anew, too.
+        if new or self._table_is_behind:
+            self._columns += dict.fromkeys(new)
+            self._table_is_behind = True
+            self._rewrite_table(read_rows(self.folder))
+        else:
+            self._table_is_behind = True
+            _append(self.folder / PROGRESS, _csv_lines(self._columns, rows))
+        self._table_is_behind = False
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json and close the files."""
+        replace_text(self.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        self._events.close()
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a run's result.json; a last line that was cut short by a crash is left out."""
+    path = folder / RESULT
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _csv_lines(columns: list[str], rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, columns, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _append(path: Path, text: str) -> None:
+    """Add text to a file whole or not at all. Raises OSError."""
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            data = text.encode()
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or as it was."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _mean(values: deque[float] | deque[int]) -> float | None:
+    return sum(values) / len(values) if values else None

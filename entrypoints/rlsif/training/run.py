@@ -1,0 +1,211 @@
+"""A training run from its options to its summary."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rlsif.cluster import local_ray
+from rlsif.cluster.resources import available
+from rlsif.errors import InputError, RlsifError
+from rlsif.training import checkpoints, results
+from rlsif.training.checkpoints import CheckpointError, Progress
+from rlsif.training.display import Display, display_for
+from rlsif.training.host import Host, RunFailed, host
+from rlsif.training.options import TrainOptions
+from rlsif.training.plan import Plan, make_plan
+from rlsif.training.process import Signals, noise_into
+
+# After a signal an iteration may take this long to end before the run gives it up.
+SECONDS_TO_FINISH = 20
+# Iterations in a row that sample nothing; RLlib goes on for ever without an env runner.
+EMPTY_ITERATIONS = 3
+
+
+def train(options: TrainOptions) -> int:
+    """Train an agent; give the exit code: 0, or 128 and the number of the signal that ended it.
+
+    Raises InputError for what cannot be right, RlsifError for a run that failed.
+    """
+    local_ray.require_token()
+    plan = make_plan(options)
+    folder = plan.folder or results.new_folder(options.results_dir, plan.spec.algo, plan.spec.env)
+    try:
+        with noise_into(folder / results.LOG) as terminal:
+            return Run(plan, options, folder, display_for(terminal)).execute()
+    except InputError:
+        if plan.folder is None:
+            _remove_unless_trained(folder)
+        raise
+
+
+class Run:
+    """The loop of one run, and what it leaves behind."""
+
+    def __init__(self, plan: Plan, options: TrainOptions, folder: Path, display: Display) -> None:
+        """Open the run's files."""
+        self._plan, self._options, self._display = plan, options, display
+        self._checkpoints = folder / results.CHECKPOINTS
+        self._files = results.RunFiles(folder, plan.progress.training_iteration if plan.progress else 0)
+        self._rows = results.Row(plan.progress)
+        self._last_checkpoint: Path | None = plan.checkpoint
+
+    def execute(self) -> int:
+        """Start everything, train until an end, and write checkpoint and summary whatever happens."""
+        plan = self._plan
+        self._display.start(_heading(plan), _resources_in_words(plan), str(self._files.folder), plan.stop)
+        reason, failure, caught = "failed", None, None
+        try:
+            with host(plan.resources, plan.layout) as algorithm, Signals() as signals:
+                self._begin(algorithm)
+                reason = self._loop(algorithm, signals)
+                caught = signals.caught
+        except InputError:
+            raise
+        except RlsifError as problem:
+            failure = problem
+            reason = f"failed: {str(problem).splitlines()[0]}"
+        finally:
+            self._display.close()
+        self._files.write_summary(self._summary(reason))
+        if failure is not None:
+            raise failure
+        self._display.note(self._last_line(reason))
+        return 128 + caught if caught else 0
+
+    def _begin(self, algorithm: Host) -> None:
+        plan = self._plan
+        settings = algorithm.build(plan.spec, plan.layout)
+        run = {**asdict(plan.spec), "versions": _versions()}
+        self._files.write_params({"run": run, **settings})
+        if plan.checkpoint:
+            algorithm.restore(plan.checkpoint)
+            self._display.note(f"resumed from {plan.checkpoint}")
+
+    def _loop(self, algorithm: Host, signals: Signals) -> str:
+        """Train until an end is reached or a signal comes; give the reason."""
+        empty = 0
+        while True:
+            started = time.monotonic()
+            iteration = algorithm.step(lambda: signals.waited_long(SECONDS_TO_FINISH))
+            if iteration is None:
+                return f"interrupted by {signals.name}; the iteration did not end within {SECONDS_TO_FINISH} s"
+            row = self._rows.add(iteration, time.monotonic() - started)
+            empty = empty + 1 if row["num_env_steps_sampled_this_iter"] == 0 else 0
+            if empty == EMPTY_ITERATIONS:
+                alive = row["num_healthy_workers"]
+                raise RunFailed(f"{empty} iterations sampled nothing: {alive} env runners are alive; see {self._log}")
+            self._display.row(row)
+            self._write(row)
+            reason = self._plan.stop.reached(row)
+            if signals.caught:
+                reason = f"interrupted by {signals.name}"
+            if reason or row["training_iteration"] % self._options.checkpoint_every == 0:
+                self._checkpoint(algorithm)
+            if reason:
+                return reason
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        """Write the row; where the disk refuses, say so and go on: the next one brings it along."""
+        try:
+            self._files.write_row(row)
+        except OSError as problem:
+            self._display.note(
+                f"warning: iteration {row['training_iteration']} is not in the files yet: {problem.strerror}"
+            )
+
+    @property
+    def _log(self) -> Path:
+        return self._files.folder / results.LOG
+
+    def _checkpoint(self, algorithm: Host) -> None:
+        """Write a checkpoint; where the disk refuses, say so and go on with the ones there are."""
+        try:
+            self._last_checkpoint = checkpoints.write(self._checkpoints, self._progress(), algorithm.save)
+            checkpoints.keep(self._checkpoints, self._options.keep_checkpoints)
+        except CheckpointError as problem:
+            self._display.note(f"warning: {problem}; the last good one is {self._last_checkpoint or 'none'}")
+
+    def _progress(self) -> Progress:
+        spec, rows = self._plan.spec, self._rows
+        return Progress(
+            algo=spec.algo,
+            env=spec.env,
+            framework=spec.framework,
+            training_iteration=rows.iteration,
+            num_env_steps_sampled_lifetime=rows.env_steps,
+            time_total_s=rows.time_total_s,
+            returns=list(rows.returns),
+            lengths=list(rows.lengths),
+        )
+
+    def _summary(self, reason: str) -> dict[str, Any]:
+        spec, progress = self._plan.spec, self._progress()
+        seconds = progress.time_total_s
+        return {
+            "algo": spec.algo,
+            "env": spec.env,
+            "framework": spec.framework,
+            "seed": spec.seed,
+            "iterations": progress.training_iteration,
+            "env_steps": progress.num_env_steps_sampled_lifetime,
+            "episode_return_mean": progress.episode_return_mean,
+            "stop_reason": reason,
+            "time_total_s": seconds,
+            "env_steps_per_s": progress.num_env_steps_sampled_lifetime / seconds if seconds else None,
+            "resources": {
+                "num_cpus": self._plan.resources.cpus,
+                "num_gpus": self._plan.layout.num_gpus,
+                "num_env_runners": self._plan.layout.num_env_runners,
+                "num_envs_per_env_runner": self._plan.layout.num_envs_per_env_runner,
+            },
+            "run_dir": str(self._files.folder),
+            "checkpoint": str(self._last_checkpoint) if self._last_checkpoint else None,
+            "best_checkpoint": str(checkpoints.best(self._checkpoints) or "") or None,
+        }
+
+    def _last_line(self, reason: str) -> str:
+        progress = self._progress()
+        mean, steps = progress.episode_return_mean, progress.num_env_steps_sampled_lifetime
+        reached = "no episode ended" if mean is None else f"mean return {mean:.1f}"
+        return (
+            f"done: {reached} after {steps:,} env steps in {progress.time_total_s:.1f} s ({reason});"
+            f" checkpoint {self._last_checkpoint or 'none'}"
+        )
+
+
+def _remove_unless_trained(folder: Path) -> None:
+    """Take away a run folder that was made for a run that never started."""
+    if not (folder / results.RESULT).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
+
+
+def _heading(plan: Plan) -> str:
+    return f"{plan.spec.algo} ({plan.spec.framework}) on {plan.spec.env}"
+
+
+def _resources_in_words(plan: Plan) -> str:
+    there = available()
+    used, runners = plan.resources, plan.layout.num_env_runners
+    parts = (
+        "everything in one process"
+        if plan.layout.local_mode
+        else f"1 learner, {runners} env runner{'s' * (runners != 1)}"
+    )
+    return f"{used.cpus}/{there.cpus} CPUs, {plan.layout.num_gpus:g}/{there.gpus} GPUs ({parts})"
+
+
+def _versions() -> Mapping[str, str]:
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("rlsif", "ray", "gymnasium", "tf-keras")},
+    }

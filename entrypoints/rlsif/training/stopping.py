@@ -1,0 +1,89 @@
+"""When a run ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlsif.errors import InputError
+
+# A run that is given no end gets the environment's own, and this many env steps at most.
+DEFAULT_TIMESTEPS = 1_000_000
+# A mean return over fewer episodes is a matter of luck.
+WINDOW = 100
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The ends that were given; whichever comes first ends the run."""
+
+    reward: float | None = None
+    timesteps: int | None = None
+    iters: int | None = None
+    time_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check them. Raises InputError."""
+        for name, value in (("timesteps", self.timesteps), ("iters", self.iters), ("time", self.time_s)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise InputError(f"--stop-{name} is {value}; it must be greater than 0")
+        if self.reward is not None and not math.isfinite(self.reward):
+            raise InputError(f"--stop-reward is {self.reward}; it must be a number")
+
+    def or_default(self, reward_threshold: float | None) -> Stop:
+        """These ends, or where none was given the environment's threshold and a million env steps."""
+        if any(value is not None for value in asdict(self).values()):
+            return self
+        return Stop(reward=reward_threshold, timesteps=DEFAULT_TIMESTEPS)
+
+    def reached(self, row: Mapping[str, Any]) -> str | None:
+        """The first end that a row of progress has come to, in words, or None."""
+        if self.reward is not None and row["episodes_in_mean"] >= WINDOW:
+            mean = row["env_runners/episode_return_mean"]
+            if mean >= self.reward:
+                return f"mean return {mean:.1f} over {WINDOW} episodes reached {self.reward:g}"
+        if self.timesteps is not None and row["num_env_steps_sampled_lifetime"] >= self.timesteps:
+            return f"{self.timesteps:,} env steps"
+        if self.iters is not None and row["training_iteration"] >= self.iters:
+            return f"{self.iters:,} iterations"
+        if self.time_s is not None and row["time_total_s"] >= self.time_s:
+            return f"{self.time_s:g} s"
+        return None
+
+    def check_not_reached(self, row: Mapping[str, Any]) -> None:
+        """Refuse to go on with a run that is already past an end. Raises InputError."""
+        reached = self.reached(row)
+        if reached:
+            raise InputError(
+                f"the run is already at its end: {reached}; give a later one, as in --stop-timesteps 2000000"
+            )
+
+    def progress(self, row: Mapping[str, Any]) -> float:
+        """How near the nearest end is, from 0 to 1. A return counts from the first one seen only by its share."""
+        shares = [0.0]
+        for end, now in (
+            (self.timesteps, row["num_env_steps_sampled_lifetime"]),
+            (self.iters, row["training_iteration"]),
+            (self.time_s, row["time_total_s"]),
+        ):
+            if end is not None:
+                shares.append(now / end)
+        mean = row["env_runners/episode_return_mean"]
+        if self.reward is not None and self.reward > 0 and mean is not None and mean > 0:
+            shares.append(mean / self.reward)
+        return min(1.0, max(shares))
+
+    def __str__(self) -> str:
+        """The ends in words, as `mean return 475 or 1,000,000 env steps`."""
+        words = []
+        if self.reward is not None:
+            words.append(f"mean return {self.reward:g}")
+        if self.timesteps is not None:
+            words.append(f"{self.timesteps:,} env steps")
+        if self.iters is not None:
+            words.append(f"{self.iters:,} iterations")
+        if self.time_s is not None:
+            words.append(f"{self.time_s:g} s")
+        return " or ".join(words)

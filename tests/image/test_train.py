@@ -1,0 +1,277 @@
+"""`train` in the image: what a run does, and what it leaves."""
+
+import csv
+import json
+import os
+import re
+import signal
+import time
+
+import pytest
+
+# Small steps, so that an iteration takes a fraction of a second.
+SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2")
+
+
+def table(run):
+    with (run / "progress.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def summary(run):
+    return json.loads((run / "summary.json").read_text())
+
+
+def wait_for(condition, process, seconds=200):
+    """Poll until a condition holds, with a deadline; fail when the process ends first."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the run ended early"
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.1)
+
+
+def test_a_run_and_what_it_leaves(container):
+    done = container.train("--env", "CartPole-v1", "--stop-iters", "3", *SMALL)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0] == "PPO (tf) on CartPole-v1"
+    assert [line.split()[1] for line in lines if line.startswith("iter")] == ["1", "2", "3"]
+    [run] = container.runs
+    assert re.fullmatch(
+        r"done: .* after 1,2\d\d env steps in [\d.]+ s \(3 iterations\); checkpoint .*/checkpoint_000003", lines[-1]
+    )
+    assert {p.name for p in run.iterdir()} >= {
+        "params.json",
+        "progress.csv",
+        "result.json",
+        "summary.json",
+        "train.log",
+        "checkpoints",
+    }
+    assert list(run.glob("events.out.tfevents.*"))
+    columns = set(table(run)[0])
+    assert columns >= {
+        "training_iteration",
+        "num_env_steps_sampled_lifetime",
+        "env_runners/episode_return_mean",
+        "env_runners/episode_return_min",
+        "env_runners/episode_return_max",
+        "env_runners/episode_len_mean",
+        "env_steps_per_s",
+        "time_total_s",
+        "num_healthy_workers",
+    }
+    told = summary(run)
+    assert told["algo"] == "PPO" and told["env"] == "CartPole-v1" and told["framework"] == "tf"
+    assert told["iterations"] == 3 and told["stop_reason"] == "3 iterations"
+    assert told["env_steps"] == int(table(run)[-1]["num_env_steps_sampled_lifetime"])
+    assert told["checkpoint"].endswith("checkpoint_000003") and told["run_dir"] == str(run)
+    params = json.loads((run / "params.json").read_text())
+    assert params["train_batch_size"] == 400 and params["lr"] == 0.0006
+
+
+def test_a_resumed_run_goes_on_without_a_gap(container):
+    container.train("--env", "CartPole-v1", "--stop-iters", "2", "--local-mode", *SMALL)
+    [run] = container.runs
+    done = container.train("--resume", run, "--stop-iters", "4", "--local-mode")
+    assert done.returncode == 0
+    assert container.runs == [run]
+    rows = table(run)
+    assert [row["training_iteration"] for row in rows] == ["1", "2", "3", "4"]
+    steps = [int(row["num_env_steps_sampled_lifetime"]) for row in rows]
+    assert all(later > earlier for earlier, later in zip(steps, steps[1:]))
+    assert len((run / "result.json").read_text().splitlines()) == 4
+    # Adam's step count goes on, too.
+    updates = [float(row["info/learner/default_policy/num_grad_updates_lifetime"]) for row in rows]
+    assert updates == sorted(updates) and updates[2] > updates[1]
+    assert summary(run)["iterations"] == 4
+
+
+def test_two_local_runs_of_one_seed_are_alike(container):
+    for _ in range(2):
+        assert (
+            container.train(
+                "--env", "CartPole-v1", "--seed", "7", "--local-mode", "--stop-iters", "3", *SMALL
+            ).returncode
+            == 0
+        )
+    one, other = (
+        [
+            {k: v for k, v in row.items() if "time" not in k and "per_s" not in k and "throughput" not in k}
+            for row in table(run)
+        ]
+        for run in container.runs
+    )
+    assert len(one) == 3
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "algo, framework, env, mode",
+    [
+        ("PPO", "tf", "Pendulum-v1", "--local-mode"),
+        ("PPO", "tf2", "CartPole-v1", "--local-mode"),
+        ("APPO", "tf", "CartPole-v1", "--num-cpus=2"),
+        ("APPO", "tf2", "CartPole-v1", "--num-cpus=2"),
+        ("IMPALA", "tf", "CartPole-v1", "--num-cpus=2"),
+        ("DQN", "tf", "CartPole-v1", "--local-mode"),
+        ("DQN", "tf2", "CartPole-v1", "--local-mode"),
+        ("SAC", "tf", "CartPole-v1", "--local-mode"),
+        ("SAC", "tf", "Pendulum-v1", "--local-mode"),
+    ],
+)
+def test_what_is_listed_trains_saves_restores_and_goes_on(container, algo, framework, env, mode):
+    given = ("--algo", algo, "--framework", framework, "--env", env)
+    assert container.train(*given, mode, "--stop-iters", "1").returncode == 0
+    [run] = container.runs
+    assert container.train("--resume", run, mode, "--stop-iters", "2").returncode == 0
+    assert [row["training_iteration"] for row in table(run)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_a_checkpoint_and_the_summary(container, number):
+    results = container.folder / "results"
+    process = container.start(
+        "train", "--env", "CartPole-v1", "--stop-iters", "100000", *SMALL, "--results-dir", results
+    )
+    wait_for(lambda: list(results.glob("*/*/result.json")), process)
+    # A terminal sends SIGINT to every process of the foreground; a scheduler sends SIGTERM to the first.
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    code = process.wait(timeout=60)
+    [run] = container.runs
+    assert code == 128 + number
+    assert summary(run)["stop_reason"] == f"interrupted by {number.name}"
+    rows = table(run)
+    assert summary(run)["checkpoint"].endswith(f"checkpoint_{int(rows[-1]['training_iteration']):06d}")
+    assert "interrupted by" in (container.folder / "output").read_text().splitlines()[-1]
+
+
+BROKEN_ENV = """
+import gymnasium
+
+
+class Reactor(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+    steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        Reactor.steps += 1
+        if Reactor.steps > 700:
+            raise ValueError("the reactor is out of coolant")
+        return self.observation_space.sample(), 1.0, Reactor.steps % 20 == 0, False, {}
+
+
+gymnasium.register("Reactor-v0", Reactor)
+"""
+
+
+@pytest.mark.parametrize("mode", ["--local-mode", "--num-cpus=2"])
+def test_an_env_that_raises_ends_the_run_with_its_own_traceback_once(container, mode):
+    (container.folder / "reactor.py").write_text(BROKEN_ENV)
+    done = container.train("--env", "reactor:Reactor-v0", mode)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback (most recent call last)") == 1
+    assert 'reactor.py", line 16, in step' in done.stderr
+    assert done.stderr.count("ray/") == 0
+    assert summary(container.runs[0])["stop_reason"].startswith(
+        "failed: training failed: ValueError: the reactor is out"
+    )
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (("--env", "Cartpole-v1"), "did you mean CartPole-v1"),
+        (("--env", "Pendulum-v1", "--algo", "DQN"), "its actions are Box, not Discrete"),
+        (("--env", "CartPole-v1", "--set", "lrr=1"), "no hyperparameter 'lrr'; did you mean lr?"),
+        (("--env", "CartPole-v1", "--set", "lr=abc"), "'lr' is 'abc'; it must be like its default"),
+        (
+            ("--env", "CartPole-v1", "--set", "train_batch_size=10", "--set", "minibatch_size=1000"),
+            "RLlib refuses these settings of PPO",
+        ),
+        (("--env", "CartPole-v1", "--num-cpus", "9999"), "--num-cpus is 9999, but this process may use"),
+        (("--env", "CartPole-v1", "--num-gpus", "1"), "--num-gpus is 1, but there are 0 here"),
+        (("--env", "CartPole-v1", "--stop-iters", "-1"), "--stop-iters is -1; it must be greater than 0"),
+        (("--env", "CartPole-v1", "--stop-iters", "x"), "Invalid value for '--stop-iters'"),
+        (("--env", "CartPole-v1", "--stop-iter", "1"), "No such option: --stop-iter"),
+        (("--resume", "/nothing"), "is neither a run's folder nor a checkpoint"),
+        ((), "no environment is given"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_leaves_nothing(container, options, said):
+    done = container.train(*options)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+    assert container.runs == []
+
+
+def test_a_resume_that_contradicts_the_run_is_refused(container):
+    container.train("--env", "CartPole-v1", "--stop-iters", "2", "--checkpoint-every", "1", "--local-mode", *SMALL)
+    [run] = container.runs
+    first, last = sorted((run / "checkpoints").iterdir())
+    for options, said in (
+        (("--env", "Acrobot-v1"), "is of CartPole-v1"),
+        (("--algo", "DQN"), "is of PPO"),
+        (("--stop-iters", "2"), "already at its end: 2 iterations"),
+    ):
+        done = container.train("--resume", run, *options)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert "is not the last of its run" in container.train("--resume", first).stderr
+    state = last / "algorithm_state.pkl"
+    state.write_bytes(state.read_bytes()[:100])
+    done = container.train("--resume", run)
+    assert done.returncode == 2
+    assert "algorithm_state.pkl is missing, cut short or changed" in done.stderr
+    assert f"--resume {first}" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
+    import subprocess
+
+    results = container.folder / "results"
+    results.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", results], check=True)
+    try:
+        process = container.start(
+            "train",
+            "--env",
+            "CartPole-v1",
+            "--local-mode",
+            "--stop-iters",
+            "100000",
+            "--checkpoint-every",
+            "1",
+            *SMALL,
+            "--results-dir",
+            results,
+        )
+        output = container.folder / "output"
+        wait_for(lambda: list(results.glob("*/*/checkpoints/checkpoint_*/manifest.json")), process)
+        (results / "filler").write_bytes(b"\0" * 100)
+        with (results / "filler").open("ab", buffering=0) as filler:
+            try:
+                while filler.write(b"\0" * 4096):
+                    pass
+            except OSError:
+                pass
+        wait_for(lambda: "no checkpoint was written" in output.read_text(), process)
+        (results / "filler").unlink()
+        seen = output.read_text().count("iter ")
+        wait_for(lambda: output.read_text().count("iter ") > seen + 3, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        [run] = container.runs
+        assert "No space left on device" in output.read_text()
+        rows = [int(row["training_iteration"]) for row in table(run)]
+        assert rows == list(range(1, len(rows) + 1))
+        assert summary(run)["checkpoint"].endswith(f"{rows[-1]:06d}")
+    finally:
+        subprocess.run(["umount", "--lazy", results], check=True)

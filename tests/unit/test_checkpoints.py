@@ -1,0 +1,88 @@
+"""A checkpoint is complete or absent."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from rlsif.errors import InputError
+from rlsif.training import checkpoints
+from rlsif.training.checkpoints import CheckpointError, Progress
+
+
+def progress(iteration, mean=1.0):
+    return Progress("PPO", "CartPole-v1", "tf", iteration, iteration * 100, 1.0, [mean], [10])
+
+
+def save(folder):
+    (Path(folder) / "policies").mkdir()
+    (Path(folder) / "policies/state.pkl").write_bytes(b"weights" * 1000)
+
+
+def write(folder, iteration, mean=1.0):
+    return checkpoints.write(folder, progress(iteration, mean), save)
+
+
+def test_reads_what_was_written(tmp_path):
+    path = write(tmp_path, 7)
+    assert path.name == "checkpoint_000007"
+    assert checkpoints.check(path) == progress(7)
+
+
+def test_a_disk_that_fills_leaves_nothing_new_and_nothing_lost(tmp_path):
+    good = write(tmp_path, 1)
+
+    def full(folder):
+        save(folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(CheckpointError, match="iteration 2: No space left on device"):
+        checkpoints.write(tmp_path, progress(2), full)
+    assert list(tmp_path.iterdir()) == [good]
+    checkpoints.check(good)
+
+
+def test_a_process_that_dies_leaves_no_checkpoint(tmp_path):
+    def die(folder):
+        save(folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.write(tmp_path, progress(1), die)
+    assert checkpoints.complete(tmp_path) == []
+    # What it left is cleared away by the next one.
+    write(tmp_path, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint_000001"]
+
+
+def test_keeps_the_newest_and_the_best(tmp_path):
+    for iteration, mean in enumerate([1, 9, 3, 4, 5], start=1):
+        write(tmp_path, iteration, mean)
+    checkpoints.keep(tmp_path, newest=2)
+    assert [p.name[-1] for p in checkpoints.complete(tmp_path)] == ["2", "4", "5"]
+    assert checkpoints.best(tmp_path).name == "checkpoint_000002"
+
+
+@pytest.mark.parametrize("harm", ["cut", "missing", "changed"])
+def test_a_damaged_one_is_refused_and_the_one_before_is_offered(tmp_path, harm):
+    write(tmp_path, 1)
+    last = write(tmp_path, 2)
+    file = last / "policies/state.pkl"
+    if harm == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:100] if harm == "cut" else b"WEIGHTS" * 1000)
+    with pytest.raises(InputError, match=r"policies/state.pkl .*--resume \S*checkpoint_000001"):
+        checkpoints.check(last)
+
+
+def test_a_damaged_first_one_has_none_before_it(tmp_path):
+    only = write(tmp_path, 1)
+    (only / "policies/state.pkl").unlink()
+    with pytest.raises(InputError, match="there is none before it"):
+        checkpoints.check(only)
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is not a checkpoint"):
+        checkpoints.check(tmp_path)

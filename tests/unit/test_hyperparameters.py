@@ -1,0 +1,96 @@
+"""Presets, files and --set."""
+
+import pytest
+import yaml
+
+from rlsif.errors import InputError
+from rlsif.training import hyperparameters
+from rlsif.training.algorithms import ALGORITHMS
+
+KNOWN = {
+    "lr": 5e-5,
+    "gamma": 0.99,
+    "use_critic": True,
+    "model": {"fcnet_hiddens": [256], "use_lstm": False},
+    "grad_clip": None,
+    "exploration_config": {},
+    "num_epochs": 30,
+}
+
+
+def test_set_is_typed_and_nested():
+    given = hyperparameters.from_settings(
+        ["lr=0.0003", "model.fcnet_hiddens=[64, 64]", "use_critic=false", "gamma=1e-3"]
+    )
+    assert given == {"lr": 0.0003, "model": {"fcnet_hiddens": [64, 64]}, "use_critic": False, "gamma": 0.001}
+
+
+def test_later_settings_win_and_nested_ones_add_up():
+    given = hyperparameters.from_settings(["lr=1", "model.a=1", "model.b=2", "lr=2"])
+    assert given == {"lr": 2, "model": {"a": 1, "b": 2}}
+
+
+@pytest.mark.parametrize("setting", ["lr", "=3"])
+def test_set_without_a_value_is_refused(setting):
+    with pytest.raises(InputError, match="--set lr=0.0003"):
+        hyperparameters.from_settings([setting])
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"lrr": 1}, "no hyperparameter 'lrr'; did you mean lr?"),
+        ({"model": {"fcnet_hidden": [1]}}, "'model.fcnet_hidden'; did you mean fcnet_hiddens?"),
+        ({"lr": "abc"}, "'lr' is 'abc'; it must be like its default, 5e-05"),
+        ({"use_critic": 3}, "'use_critic' is 3"),
+        ({"num_epochs": True}, "'num_epochs' is True"),
+        ({"model": {"fcnet_hiddens": 64}}, "'fcnet_hiddens' is 64|'model.fcnet_hiddens' is 64"),
+        ({"num_gpus": 1}, "set by --num-gpus"),
+    ],
+)
+def test_wrong_keys_and_values_are_refused(given, said):
+    with pytest.raises(InputError, match=said.replace("?", r"\?")):
+        hyperparameters.check(given, KNOWN, "PPO")
+
+
+def test_right_ones_pass():
+    hyperparameters.check(
+        {"lr": 1, "grad_clip": 0.5, "model": {"use_lstm": True}, "exploration_config": {"type": "x"}}, KNOWN, "PPO"
+    )
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("lr: 0.1\nfoo: [1,\n", "line 3, column 1"),
+        ("- 1\n", "list at its top"),
+        ("", "NoneType at its top"),
+        ("a: b: c\n", "line 1, column 5"),
+    ],
+)
+def test_a_file_with_an_error_is_refused_with_the_place(tmp_path, text, said):
+    file = tmp_path / "with space.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=said):
+        hyperparameters.from_file(file)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        hyperparameters.from_file(tmp_path / "none.yaml")
+
+
+def test_every_algorithm_has_presets():
+    for name in ALGORITHMS:
+        assert isinstance(hyperparameters.preset(name, "CartPole-v1"), dict)
+
+
+def test_the_environments_lines_go_over_the_defaults(monkeypatch, tmp_path):
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/ppo.yaml").write_text(
+        yaml.safe_dump({"default": {"lr": 1, "model": {"a": 1}}, "E-v0": {"model": {"b": 2}}})
+    )
+    monkeypatch.setattr(hyperparameters.resources, "files", lambda _: tmp_path)
+    assert hyperparameters.preset("PPO", "E-v0") == {"lr": 1, "model": {"a": 1, "b": 2}}
+    assert hyperparameters.preset("PPO", "Other-v0") == {"lr": 1, "model": {"a": 1}}
+    assert hyperparameters.preset("PPO", "some_module:E-v0") == {"lr": 1, "model": {"a": 1, "b": 2}}

@@ -1,0 +1,136 @@
+"""The host side of building images."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlsif.errors import InputError
+from rlsif.images import apptainer, site
+from rlsif.images.build import Request
+
+CHECKOUT = Path(__file__).parents[2]
+REQUIREMENTS = CHECKOUT / "containers/requirements"
+sys.path.insert(0, str(CHECKOUT / "containers/build"))
+
+MODERN = """Types: deb
+# a comment
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+
+Types: deb
+URIs: http://mirror.example/debian-security
+Suites: bookworm-security
+Components: main
+"""
+ONE_LINE = """deb [signed-by=/k.gpg] https://other.example/apt stable main
+deb http://mirror.example/debian trixie main contrib
+deb-src http://source.example/debian trixie main
+"""
+
+
+def versions(lock):
+    return dict(re.findall(r"(?m)^([a-z0-9-]+)(?:\[[^\]]*\])?==(\S+)", (REQUIREMENTS / lock).read_text()))
+
+
+def test_the_mirror_is_the_machines_own():
+    assert site.debian_mirrors(MODERN) == ("http://mirror.example/debian", "http://mirror.example/debian-security")
+    assert site.debian_mirrors(ONE_LINE) == ("http://mirror.example/debian", None)
+    assert site.debian_mirrors("") == (None, None)
+
+
+def test_both_images_have_the_same_versions():
+    cpu, gpu = versions("cpu.lock"), versions("gpu.lock")
+    shared = cpu.keys() & gpu.keys()
+    assert len(shared) > 60
+    assert {n: cpu[n] for n in shared} == {n: gpu[n] for n in shared}
+    assert cpu["tensorflow-cpu"] == gpu["tensorflow"]
+
+
+def test_the_cpu_image_has_one_tensorflow_and_the_gpu_image_cuda():
+    assert "tensorflow" not in versions("cpu.lock")
+    assert {n for n in versions("gpu.lock") if n.startswith("nvidia-")} >= {"nvidia-cudnn-cu12", "nvidia-cublas-cu12"}
+
+
+def test_keras_matches_tensorflow():
+    cpu = versions("cpu.lock")
+    assert cpu["tf-keras"].split(".")[:2] == cpu["tensorflow-cpu"].split(".")[:2]
+
+
+@pytest.mark.parametrize("lock", sorted(p.relative_to(REQUIREMENTS).as_posix() for p in REQUIREMENTS.rglob("*.lock")))
+def test_every_package_has_a_hash_and_no_index_is_named(lock):
+    text = (REQUIREMENTS / lock).read_text()
+    entries = re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]
+    assert entries
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in text
+
+
+def test_the_digest_is_that_of_the_inputs(tmp_path):
+    def checkout(name, text):
+        root = tmp_path / name
+        (root / "containers/requirements/extras").mkdir(parents=True)
+        (root / "entrypoints").mkdir()
+        (root / "pyproject.toml").write_text("")
+        (root / "entrypoints/a.py").write_text(text)
+        return root
+
+    one, same, other = checkout("one", "1"), checkout("same", "1"), checkout("other", "2")
+    assert Request(one, "cpu").digest() == Request(same, "cpu").digest()
+    assert Request(one, "cpu").digest() != Request(other, "cpu").digest()
+    assert Request(one, "cpu").digest() != Request(one, "gpu").digest()
+
+
+def test_an_unknown_extra_is_refused():
+    with pytest.raises(InputError, match="EXTRAS has 'jupiter'; known are notebook"):
+        Request(CHECKOUT, "cpu", extras=("jupiter",))
+
+
+def test_a_tensorflow_that_is_no_wheel_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not a wheel file"):
+        Request(CHECKOUT, "gpu", tensorflow=tmp_path / "none.whl")
+
+
+def test_a_given_wheel_takes_the_locked_package_out(tmp_path):
+    from lock_without import replaced, without
+
+    (tmp_path / "tensorflow-2.21.0+site-cp311-cp311-linux_x86_64.whl").touch()
+    names = replaced(tmp_path)
+    lock = without((REQUIREMENTS / "cpu.lock").read_text(), names)
+    assert "tensorflow-cpu==" not in lock
+    assert "tf-keras==" in lock
+    assert "ray==2.60.0" in lock
+    assert lock.count("--hash") == (REQUIREMENTS / "cpu.lock").read_text().count("--hash") - _hashes_of(
+        "tensorflow-cpu"
+    )
+
+
+def _hashes_of(name):
+    entry = re.search(rf"(?m)^{name}==[^\n]*\n(?:    [^\n]*\n)*", (REQUIREMENTS / "cpu.lock").read_text())
+    return entry.group(0).count("--hash")
+
+
+def test_root_without_sys_resource_is_told_apart():
+    assert apptainer.has_sys_resource("CapEff:\t000001ffffffffff\n")
+    assert not apptainer.has_sys_resource("CapEff:\t000001fffeffffff\n")
+
+
+def test_a_site_reaches_the_container_as_shell(tmp_path):
+    bundle = tmp_path / "ca.crt"
+    bundle.write_text("certificates")
+    here = site.Site(
+        "http://m.example/debian",
+        None,
+        {"index-url": "http://i.example/simple"},
+        bundle,
+        {"https_proxy": "http://u:p'w@proxy"},
+    )
+    here.stage(tmp_path / "site", "bookworm")
+    environment = (tmp_path / "site/environment.sh").read_text()
+    assert "export UV_DEFAULT_INDEX=http://i.example/simple" in environment
+    assert "export SSL_CERT_FILE=/build/site/ca.pem" in environment
+    assert """export https_proxy='http://u:p'"'"'w@proxy'""" in environment
+    assert (tmp_path / "site/sources.list").read_text().startswith("deb http://m.example/debian bookworm main")
+    assert (tmp_path / "site/ca.pem").read_text() == "certificates"

@@ -1,0 +1,80 @@
+"""Options against the machine."""
+
+import pytest
+
+from rlsif.cluster.resources import Resources, available
+from rlsif.errors import InputError
+from rlsif.training import algorithms
+from rlsif.training.options import TrainOptions, layout
+
+MACHINE = Resources(cpus=4, gpus=1, memory=8 * 1024**3)
+
+
+def test_all_cores_by_default_one_for_the_learner():
+    processes, resources = layout(TrainOptions(), MACHINE, 8)
+    assert (processes.num_env_runners, resources.cpus, processes.num_envs_per_env_runner) == (3, 4, 8)
+
+
+def test_one_core_lets_the_learner_sample():
+    assert layout(TrainOptions(num_cpus=1), MACHINE, 1)[0].num_env_runners == 0
+
+
+def test_a_fraction_of_a_gpu_takes_a_whole_one_of_ray():
+    processes, resources = layout(TrainOptions(num_gpus=0.5), MACHINE, 1)
+    assert (processes.num_gpus, resources.gpus) == (0.5, 1)
+
+
+def test_local_mode_is_one_process():
+    processes, resources = layout(TrainOptions(local_mode=True), MACHINE, 1)
+    assert (processes.num_env_runners, resources.cpus, processes.learner_threads) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"num_cpus": 5}, "--num-cpus is 5, but this process may use 4"),
+        ({"num_gpus": 2}, "--num-gpus is 2, but there are 1 here"),
+        ({"num_env_runners": 4}, "4 env runners and a learner need 5 CPUs"),
+        ({"num_cpus": 2, "num_env_runners": 2}, "need 3 CPUs, and this run has 2"),
+    ],
+)
+def test_more_than_there_is_is_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        layout(TrainOptions(**options), MACHINE, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["num_cpus", "num_gpus", "num_env_runners", "num_envs_per_env_runner", "checkpoint_every", "seed"]
+)
+def test_negative_numbers_are_refused(name):
+    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is -1; it must be at least"):
+        TrainOptions(**{name: -1})
+
+
+def test_local_mode_with_runners_is_contradictory():
+    with pytest.raises(InputError, match="--local-mode"):
+        TrainOptions(local_mode=True, num_env_runners=2)
+
+
+def test_the_machine_has_a_core_and_memory():
+    here = available()
+    assert here.cpus >= 1
+    assert here.memory > 2**28
+
+
+@pytest.mark.parametrize(
+    "name, framework, said",
+    [("PP0", "tf", "did you mean PPO"), ("IMPALA", "tf2", "use --framework tf"), ("PPO", "torch", "tf .graph")],
+)
+def test_algorithms_that_do_not_work_are_refused(name, framework, said):
+    with pytest.raises(InputError, match=said):
+        algorithms.find(name, framework)
+
+
+def test_an_action_space_out_of_reach_is_refused():
+    from gymnasium.spaces import Box
+
+    with pytest.raises(
+        InputError, match="DQN cannot act in Pendulum-v1: its actions are Box, not Discrete; use --algo PPO"
+    ):
+        algorithms.check_spaces(algorithms.find("dqn", "tf"), "Pendulum-v1", Box(-1, 1, (1,)))

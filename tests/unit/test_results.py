@@ -1,0 +1,105 @@
+"""The files of a run."""
+
+import csv
+import errno
+import json
+
+import pytest
+
+from rlsif.errors import InputError
+from rlsif.training import results
+from rlsif.training.checkpoints import Progress
+from rlsif.training.results import Row, RunFiles
+
+
+def iteration(steps, returns=(), **statistics):
+    return {
+        "returns": list(returns),
+        "lengths": [10] * len(returns),
+        "num_env_steps_sampled_lifetime": steps,
+        "num_healthy_workers": 1,
+        "statistics": statistics,
+    }
+
+
+def table(folder):
+    with (folder / results.PROGRESS).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_means_are_over_the_last_100_episodes():
+    rows = Row(None)
+    rows.add(iteration(100, [0.0] * 100), 1.0)
+    row = rows.add(iteration(200, [100.0] * 50), 1.0)
+    assert row["env_runners/episode_return_mean"] == 50.0
+    assert row["episodes_in_mean"] == 100
+    assert row["num_env_steps_sampled_this_iter"] == 100
+    assert row["env_steps_per_s"] == 100.0
+
+
+def test_before_the_first_episode_ends_there_is_no_mean():
+    assert Row(None).add(iteration(10), 1.0)["env_runners/episode_return_mean"] is None
+
+
+def test_a_resumed_run_counts_on():
+    before = Progress("PPO", "E", "tf", 4, 400, 8.0, [1.0, 3.0], [5, 5])
+    row = Row(before).add(iteration(500, [5.0]), 2.0)
+    assert (row["training_iteration"], row["time_total_s"], row["env_runners/episode_return_mean"]) == (5, 10.0, 3.0)
+
+
+def test_columns_that_come_up_later_are_added_to_the_header(tmp_path):
+    files, rows = RunFiles(tmp_path), Row(None)
+    files.write_row(rows.add(iteration(1), 1.0))
+    files.write_row(rows.add(iteration(2, loss=0.5), 1.0))
+    assert [r["loss"] for r in table(tmp_path)] == ["", "0.5"]
+
+
+def test_resuming_takes_back_the_rows_after_the_checkpoint(tmp_path):
+    files, rows = RunFiles(tmp_path), Row(None)
+    for step in range(1, 6):
+        files.write_row(rows.add(iteration(step), 1.0))
+    with (tmp_path / results.RESULT).open("a") as file:
+        file.write('{"training_iteration": 6, "cut sh')
+    RunFiles(tmp_path, resumed_at=3).write_row(Row(Progress("", "", "", 3, 3, 3.0, [], [])).add(iteration(4), 1.0))
+    assert [r["training_iteration"] for r in table(tmp_path)] == ["1", "2", "3", "4"]
+    assert [r["training_iteration"] for r in results.read_rows(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_tensorboard_reads_the_folder(tmp_path):
+    files = RunFiles(tmp_path)
+    files.write_row(Row(None).add(iteration(5, [2.0]), 1.0))
+    files.write_summary({})
+    assert list(tmp_path.glob("events.out.tfevents*"))
+    assert json.loads((tmp_path / results.SUMMARY).read_text()) == {}
+
+
+def test_the_run_folder_is_named_as_rllib_users_know_it(tmp_path):
+    folder = results.new_folder(tmp_path / "with space", "PPO", "ALE/Pong-v5")
+    assert folder.parent.name == "ALE_Pong-v5"
+    assert folder.name.startswith("PPO_ALE_Pong-v5_2")
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="--results-dir .* cannot be written: Not a directory"):
+        results.new_folder(tmp_path / "file", "PPO", "E-v0")
+
+
+def test_rows_that_the_disk_refused_come_with_the_next(tmp_path, monkeypatch):
+    files, rows = RunFiles(tmp_path), Row(None)
+    files.write_row(rows.add(iteration(1), 1.0))
+    append = results._append
+    for refused in (results.RESULT, results.PROGRESS):
+
+        def full(path, text, refused=refused):
+            if path.name == refused:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            append(path, text)
+
+        monkeypatch.setattr(results, "_append", full)
+        with pytest.raises(OSError, match="No space"):
+            files.write_row(rows.add(iteration(rows.env_steps + 1), 1.0))
+    monkeypatch.setattr(results, "_append", append)
+    files.write_row(rows.add(iteration(4), 1.0))
+    assert [r["training_iteration"] for r in table(tmp_path)] == ["1", "2", "3", "4"]
+    assert [r["training_iteration"] for r in results.read_rows(tmp_path)] == [1, 2, 3, 4]

@@ -1,0 +1,61 @@
+"""When a run ends."""
+
+import pytest
+
+from rlsif.errors import InputError
+from rlsif.training.stopping import Stop
+
+
+def row(**changes):
+    values = {
+        "training_iteration": 3,
+        "num_env_steps_sampled_lifetime": 6000,
+        "time_total_s": 5.0,
+        "env_runners/episode_return_mean": 480.0,
+        "episodes_in_mean": 100,
+    }
+    return {**values, **changes}
+
+
+def test_stops_at_the_mean_return_of_100_episodes():
+    assert "480.0" in Stop(reward=475).reached(row())
+
+
+def test_does_not_trust_a_mean_of_few_episodes():
+    assert Stop(reward=475).reached(row(episodes_in_mean=99)) is None
+
+
+@pytest.mark.parametrize(
+    "stop, said",
+    [(Stop(timesteps=6000), "6,000 env steps"), (Stop(iters=3), "3 iterations"), (Stop(time_s=5), "5 s")],
+)
+def test_stops_at_the_first_end(stop, said):
+    assert stop.reached(row()) == said
+
+
+def test_goes_on_before_every_end():
+    assert Stop(reward=490, timesteps=6001, iters=4, time_s=5.1).reached(row()) is None
+
+
+def test_without_an_end_takes_the_environments_and_a_million_steps():
+    assert Stop().or_default(475.0) == Stop(reward=475.0, timesteps=1_000_000)
+    assert Stop().or_default(None) == Stop(timesteps=1_000_000)
+
+
+def test_a_given_end_stands_alone():
+    assert Stop(iters=5).or_default(475.0) == Stop(iters=5)
+
+
+@pytest.mark.parametrize("bad", [{"iters": 0}, {"timesteps": -5}, {"time_s": float("inf")}, {"reward": float("nan")}])
+def test_refuses_an_end_that_is_none(bad):
+    with pytest.raises(InputError, match="--stop-"):
+        Stop(**bad)
+
+
+def test_refuses_to_go_on_past_the_end():
+    with pytest.raises(InputError, match="already at its end: 3 iterations"):
+        Stop(iters=3).check_not_reached(row())
+
+
+def test_progress_is_that_of_the_nearest_end():
+    assert Stop(iters=30, timesteps=8000).progress(row()) == 0.75
