@@ -37,7 +37,7 @@ def main() -> None:
                 env="CartPole-v1",
                 local_mode=True,
                 stop=Stop(iters=1),
-                settings=("train_batch_size=200",),
+                settings=("train_batch_size=200", "minibatch_size=100", "num_epochs=1"),
                 results_dir=Path(folder),
             )
         )
