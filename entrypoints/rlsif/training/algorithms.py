@@ -192,18 +192,23 @@ def _config_class(algo: str) -> Any:
 
 
 def _algorithm_class(algo: str) -> Any:
-    cls = getattr(import_module(f"ray.rllib.algorithms.{algo.lower()}"), algo)
-    if algo != "DQN":
-        return cls
-
+    """RLlib's class of an algorithm, with what is wrong with it mended."""
+    import ray
     from ray.rllib.utils.from_config import from_config
     from ray.rllib.utils.replay_buffers import ReplayBuffer
 
-    class OldStackDQN(cls):  # type: ignore[misc, valid-type]
-        """DQN whose replay buffer gets its own settings only; RLlib 2.60 passes it one that it refuses."""
+    cls = getattr(import_module(f"ray.rllib.algorithms.{algo.lower()}"), algo)
+
+    class Mended(cls):  # type: ignore[misc, valid-type]
+        def _setup_logdir(self) -> None:
+            """Use the folder of Ray's session; RLlib leaves an empty one in ~/ray_results for every run."""
+            self._logdir = ray._private.worker.global_worker.node.get_logs_dir_path()
 
         def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
+            """Give the buffer its own settings only; RLlib 2.60 passes DQN's one that it refuses."""
+            if algo != "DQN":
+                return super()._create_local_replay_buffer_if_necessary(config)
             return from_config(ReplayBuffer, dict(config["replay_buffer_config"]))
 
-    OldStackDQN.__name__ = "DQN"
-    return OldStackDQN
+    Mended.__name__ = algo
+    return Mended
