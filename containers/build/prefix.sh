@@ -46,4 +46,5 @@ build::tools
 python /build/containers/build/conda_prefix.py
 build::python_packages
 python "$here/build/trim.py" /opt/rl
+/opt/rl/bin/python "$here/build/bundle.py"
 /opt/rl/bin/python "$here/build/labels.py" /build/labels.given >/build/labels
