@@ -2,28 +2,42 @@
 
 Usage: PREFIX/bin/python bundle.py, which bundles its own prefix.
 
-The file: 8 bytes with the size of the index; the index, a marshalled mapping of folders, relative to
-the prefix, to (offset, size) of their entries; then bytecode and entries. An entry is marshalled, too:
-({module: (is a package, offset, size)}, names that are importable in another way). Offsets count from
-the end of the index.
+The file: 8 bytes with the size of the index; the index, marshalled; then bytecode and entries.
+The index is (folders, ranges). Folders, relative to the prefix, have the (offset, size) of their
+entry, counted from the end of the index. An entry is marshalled, too: ({module: (is a package,
+offset, size)}, names that are importable in another way). Ranges are what importing RLlib with
+TensorFlow touches most of files: (path relative to the prefix, start, end) in bytes, in the order of
+loading. The modules that it imports have their bytecode first, in the order of importing.
 """
 
+import compileall
+import json
 import marshal
+import os
+import py_compile
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Small, and bound over from a checkout by those who work on it.
-LEFT_OUT = {"rlsif"}
+LEFT_OUT = "rlsif"
 FAST_IMPORT = Path(__file__).with_name("fast_import.py")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+# Pages nearer than this belong to one range: reading on is cheaper than starting anew.
+GAP = 256
+# Libraries of which less is touched are not worth a thread's time, in bytes.
+WORTHWHILE = 2_000_000
 
 
 def folders(root: Path) -> Iterator[Path]:
     """The folders that modules are imported from."""
     yield root
     for path in sorted(root.iterdir()):
-        if path.is_dir() and path.name.isidentifier() and path.name != "__pycache__" and path.name not in LEFT_OUT:
+        if path.is_dir() and path.name.isidentifier() and path.name != "__pycache__" and path.name != LEFT_OUT:
             yield from folders(path)
 
 
@@ -35,42 +49,115 @@ def compiled(source: Path) -> bytes | None:
         return None
 
 
+def contents(folder: Path) -> tuple[dict[str, Path], set[str]]:
+    """The modules of a folder by name, and the other names that are importable from it."""
+    modules, others = {}, set()
+    for path in folder.iterdir():
+        name = path.name.split(".")[0]
+        if (path / "__init__.py").is_file() and name != LEFT_OUT:
+            modules[name] = path / "__init__.py"
+        elif path.suffix == ".py":
+            modules.setdefault(name, path)
+        elif path.suffix == ".so" or path.is_dir():
+            others.add(name)
+    # An extension goes before a module of its name.
+    extensions = {p.name.split(".")[0] for p in folder.glob("*.so")}
+    return {n: p for n, p in modules.items() if n not in extensions}, others
+
+
+def used(prefix: Path) -> dict[str, Any]:
+    """What importing RLlib with TensorFlow uses, as `observe` tells it."""
+    command = [str(prefix / "bin/python"), __file__, "observe"]
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    told: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return told
+
+
+def observe(prefix: Path) -> None:
+    """Import RLlib and TensorFlow, and print what that used: `modules`, `ranges`."""
+    import tensorflow  # noqa: F401
+    from ray.rllib.algorithms.ppo import PPO  # noqa: F401
+
+    modules = [m.__file__ for m in list(sys.modules.values()) if getattr(m, "__file__", None)]
+    print(json.dumps({"modules": modules, "ranges": touched(prefix)}))
+
+
+def touched(prefix: Path) -> list[tuple[str, int, int]]:
+    """The largest range of each of the prefix's shared libraries that this process has touched."""
+    pages: dict[str, set[int]] = {}
+    with Path("/proc/self/pagemap").open("rb", buffering=0) as pagemap:
+        # Later libraries are mapped below earlier ones.
+        for line in reversed(Path("/proc/self/maps").read_text().splitlines()):
+            addresses, _, offset, _, _, *path = line.split(maxsplit=5)
+            if not path or not path[0].startswith(f"{prefix}/") or ".so" not in path[0]:
+                continue
+            start, end = (int(a, 16) for a in addresses.split("-"))
+            pagemap.seek(start // PAGE * 8)
+            entries = pagemap.read((end - start) // PAGE * 8)
+            # Bit 63 of an entry: the page is there.
+            present = {i for i in range(len(entries) // 8) if entries[i * 8 + 7] & 0x80}
+            first = int(offset, 16) // PAGE
+            pages.setdefault(path[0], set()).update(first + i for i in present)
+    ranges = [(str(Path(p).relative_to(prefix)), *largest_range(sorted(found))) for p, found in pages.items() if found]
+    return [r for r in ranges if r[2] - r[1] >= WORTHWHILE]
+
+
+def largest_range(pages: list[int]) -> tuple[int, int]:
+    """The longest run of these pages, small gaps included, in bytes."""
+    runs: list[list[int]] = []
+    for page in pages:
+        if runs and page - runs[-1][1] <= GAP:
+            runs[-1][1] = page + 1
+        else:
+            runs.append([page, page + 1])
+    start, end = max(runs, key=lambda run: run[1] - run[0])
+    return start * PAGE, end * PAGE
+
+
+def compile_the_rest(library: Path) -> None:
+    """Compile what is imported before the bundle is there, or beside it; never checked against a source."""
+    for folder in (library, library / f"site-packages/{LEFT_OUT}"):
+        compileall.compile_dir(
+            folder,
+            quiet=2,
+            rx=re.compile("site-packages/(?!rlsif)"),
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+
+
 def main(prefix: Path) -> None:
     """Write lib/modules.bundle and have it used."""
     library = prefix / "lib/python3.11"
     site = library / "site-packages"
+    found = {folder: contents(folder) for folder in (*folders(library), *folders(site))}
+    use = used(prefix)
+    sources = {path for modules, _ in found.values() for path in modules.values()}
+    first = [p for p in map(Path, use["modules"]) if p in sources]
     payload: list[bytes] = []
-    index: dict[str, tuple[int, int]] = {}
-    position = 0
+    end = 0
 
     def add(data: bytes) -> tuple[int, int]:
-        nonlocal position
+        nonlocal end
         payload.append(data)
-        position += len(data)
-        return position - len(data), len(data)
+        end += len(data)
+        return end - len(data), len(data)
 
-    for folder in [*folders(library), *folders(site)]:
-        modules, others = {}, set()
-        for path in folder.iterdir():
-            is_package = (path / "__init__.py").is_file()
-            source = path / "__init__.py" if is_package else path
-            name = path.name if path.is_dir() else path.name.split(".")[0]
-            code = compiled(source) if source.suffix == ".py" and name not in LEFT_OUT else None
-            if code is not None and (is_package or path.suffix == ".py"):
-                modules[name] = (is_package, *add(code))
-            elif path.suffix in (".py", ".so") or path.is_dir():
-                others.add(name)
-        # An extension goes before a module of its name, and so does a package.
-        for name in list(modules):
-            if name in others and any(folder.glob(f"{name}.*.so")):
-                del modules[name]
-        index[str(folder.relative_to(prefix))] = add(marshal.dumps((modules, frozenset(others))))
-    head = marshal.dumps(index)
+    places = {p: add(code) for p in dict.fromkeys([*first, *sorted(sources)]) if (code := compiled(p)) is not None}
+    hot = sum(places[p][1] for p in dict.fromkeys(first) if p in places)
+    index = {}
+    for folder, (modules, others) in found.items():
+        entry = {name: (path.name == "__init__.py", *places[path]) for name, path in modules.items() if path in places}
+        index[str(folder.relative_to(prefix))] = add(marshal.dumps((entry, frozenset(others))))
+    ranges = [("lib/modules.bundle", 0, hot), *use["ranges"]]
+    head = marshal.dumps((index, ranges))
     (prefix / "lib/modules.bundle").write_bytes(b"".join([len(head).to_bytes(8, "little"), head, *payload]))
     shutil.copy(FAST_IMPORT, site / "_fast_import.py")
     (site / "_fast_import.pth").write_text("import _fast_import\n")
-    print(f"bundle: {len(index)} folders, {position / 1e6:.0f} MB of bytecode")
+    compile_the_rest(library)
+    print(f"bundle: {len(places)} modules, {end / 1e6:.0f} MB, {hot / 1e6:.0f} MB of it for RLlib with TensorFlow")
+    print(f"bundle: {sum(b - a for _, a, b in ranges) / 1e6:.0f} MB to read ahead")
 
 
 if __name__ == "__main__":
-    main(Path(sys.prefix))
+    observe(Path(sys.prefix)) if sys.argv[1:] == ["observe"] else main(Path(sys.prefix))

@@ -1,4 +1,4 @@
-"""Import modules of this prefix from one file, and read TensorFlow's libraries ahead.
+"""Import modules of this prefix from one file, and read shared libraries ahead.
 
 An image is mounted through FUSE, where every file that is looked up, opened and read costs a round
 trip: some thirty thousand of them for RLlib with TensorFlow. `bundle.py` puts the bytecode of all
@@ -25,11 +25,7 @@ from importlib.util import spec_from_file_location
 from types import CodeType, ModuleType
 
 BUNDLE = os.path.join(sys.prefix, "lib/modules.bundle")
-SITE = os.path.dirname(os.path.abspath(__file__))
 FILE_LOADERS = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceFileLoader, SOURCE_SUFFIXES))
-# The parts that the loader reads of TensorFlow's libraries, in bytes: the dynamic symbols and
-# relocations at the start of the one, nearly all of the other.
-READ_AHEAD = {"tensorflow/libtensorflow_framework.so.2": 1 << 30, "tensorflow/libtensorflow_cc.so.2": 116 << 20}
 
 
 class BundleLoader(SourceFileLoader):
@@ -57,7 +53,7 @@ class BundleFinder(FileFinder):
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
         """The module's spec, without a look at the file system where the bundle has it."""
         tail = fullname.rpartition(".")[2]
-        if tail == "tensorflow" and self.path == SITE:
+        if fullname in ("tensorflow", "ray.rllib"):
             _start_reading_ahead()
         if tail not in self._modules:
             return super().find_spec(fullname, target) if tail in self._others else None
@@ -79,33 +75,43 @@ def _hook(path: str) -> BundleFinder:
 
 
 def _start_reading_ahead() -> None:
+    # A process that wants RLlib without TensorFlow says so by a variable of RLlib's. Processes
+    # started by one that has read everything find it in the page cache.
+    if not _ranges or "RLLIB_TEST_NO_TF_IMPORT" in os.environ or os.environ.get("RL_READ_AHEAD") == "done":
+        return
     from threading import Thread
 
-    for name, size in READ_AHEAD.items():
-        Thread(target=_read, args=(os.path.join(SITE, name), size), daemon=True).start()
+    os.environ["RL_READ_AHEAD"] = "done"
+    # The largest have a thread each: while TensorFlow is loaded, Python cannot start another read.
+    own = sorted(_ranges, key=lambda r: r[2] - r[1])[-3:]
+    rest = [r for r in _ranges if r not in own]
+    for part in (*([r] for r in reversed(own)), rest):
+        Thread(target=_read_ahead, args=(part,), daemon=True).start()
+    _ranges.clear()
 
 
-def _read(path: str, size: int) -> None:
-    step = 1 << 20
-    buffer = bytearray(step)
-    with open(path, "rb", buffering=0) as file:
-        while size > 0 and (read := file.readinto(buffer)):
-            size -= read
+def _read_ahead(ranges: list[tuple[str, int, int]]) -> None:
+    buffer = bytearray(1 << 20)
+    for name, start, end in ranges:
+        file = os.open(os.path.join(sys.prefix, name), os.O_RDONLY)
+        # One call, without Python's lock, whatever the size: the same buffer is filled again and again.
+        os.preadv(file, [buffer] * ((end - start) // len(buffer) + 1), start)
+        os.close(file)
 
 
 _bundle: memoryview
 _folders: dict[str, tuple[int, int]]
+_ranges: list[tuple[str, int, int]]
 
 
 def _install() -> None:
-    global _bundle, _folders
+    global _bundle, _folders, _ranges
     with open(BUNDLE, "rb") as file:
         mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     size = int.from_bytes(mapped[:8], "little")
+    folders, _ranges = marshal.loads(mapped[8 : 8 + size])
+    _folders = {os.path.join(sys.prefix, folder): place for folder, place in folders.items()}
     _bundle = mapped[8 + size :]
-    _folders = {
-        os.path.join(sys.prefix, folder): place for folder, place in marshal.loads(mapped[8 : 8 + size]).items()
-    }
     sys.path_hooks.insert(0, _hook)
     PathFinder.invalidate_caches()
     sys.path_importer_cache.clear()

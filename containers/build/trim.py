@@ -1,4 +1,4 @@
-"""Take out of a prefix what a run never reads, and compile what it does.
+"""Take out of a prefix what a run never reads.
 
 Usage: trim.py PREFIX. Prints what each step saved, in MB. Not to be run by the prefix's own
 Python, whose libraries it rewrites.
@@ -99,22 +99,6 @@ def _is_elf(path: Path) -> bool:
         return not path.is_symlink() and file.read(4) == b"\x7fELF"
 
 
-def compile_all(prefix: Path) -> None:
-    """Compile every module; the bytecode is never checked against a source that cannot change."""
-    command: list[str | Path] = [
-        prefix / "bin/python",
-        "-m",
-        "compileall",
-        "-q",
-        "-j",
-        "0",
-        "--invalidation-mode",
-        "unchecked-hash",
-    ]
-    # Templates that are no Python yet count as failures.
-    subprocess.run([*command, prefix / "lib/python3.11"], check=False, stdout=subprocess.DEVNULL)
-
-
 def main(prefix: Path) -> None:
     """Trim the prefix."""
     site = prefix / "lib/python3.11/site-packages"
@@ -129,7 +113,6 @@ def main(prefix: Path) -> None:
     print(f"trim: {remove(files):.0f} MB of sources and static libraries")
     print(f"trim: {remove(prefix.rglob('__pycache__')):.0f} MB of old bytecode")
     print(f"trim: {strip(site):.0f} MB of symbols")
-    compile_all(prefix)
     left = sum(1 for p in prefix.rglob("*") if not p.is_dir())
     print(f"trim: {megabytes(prefix):.0f} MB in {left} files are left")
 
