@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_it_is_a_conda_prefix(container):
     prefix, record = done.stdout.split("\n", 1)
     assert prefix == "/opt/rl"
     assert json.loads(record)["name"] == "python"
-    assert len(json.loads(record)["files"]) > 1000
+    assert len(json.loads(record)["files"]) > 500
 
 
 def test_one_more_conda_package_can_be_installed_into_a_copy(container, apptainer, rl_sif):
@@ -209,23 +210,15 @@ def test_another_user_can_use_it(container):
     for parent in [container.folder, *container.folder.parents]:
         if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
             parent.chmod(parent.stat().st_mode | 0o055)
-    user = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "env",
-        f"HOME={home}",
-        f"APPTAINER_TMPDIR={home}",
-    ]
     # A copy that every user may read; the checkout's folder may be closed to them.
     image = shutil.copy(container.image, container.folder / "rl.sif")
-    done = subprocess.run(
-        [*user, container.apptainer, "exec", image, "train", "--list-algos"],
-        cwd=home,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "PPO" in done.stdout
+    # Machines for users have /dev/fuse open to them; where this one has not, the test has one of its own.
+    fuse = container.folder / "fuse"
+    os.mknod(fuse, 0o666 | stat.S_IFCHR, os.makedev(10, 229))
+    fuse.chmod(0o666)
+    own_fuse = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /dev/fuse && exec "$@"', fuse]
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", f"HOME={home}"]
+    train = [container.apptainer, "exec", image, "train", "--env", "CartPole-v1", "--local-mode", "--stop-iters", "1"]
+    done = subprocess.run([*own_fuse, *user, *train], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((home / "ray_results").glob("CartPole-v1/*/summary.json"))

@@ -88,18 +88,18 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 def test_rows_that_the_disk_refused_come_with_the_next(tmp_path, monkeypatch):
     files, rows = RunFiles(tmp_path), Row(None)
     files.write_row(rows.add(iteration(1), 1.0))
-    append = results._append
+    append = results.append
     for refused in (results.RESULT, results.PROGRESS):
 
-        def full(path, text, refused=refused):
+        def full(path, data, refused=refused):
             if path.name == refused:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            append(path, text)
+            append(path, data)
 
-        monkeypatch.setattr(results, "_append", full)
+        monkeypatch.setattr(results, "append", full)
         with pytest.raises(OSError, match="No space"):
             files.write_row(rows.add(iteration(rows.env_steps + 1), 1.0))
-    monkeypatch.setattr(results, "_append", append)
+    monkeypatch.setattr(results, "append", append)
     files.write_row(rows.add(iteration(4), 1.0))
     assert [r["training_iteration"] for r in table(tmp_path)] == ["1", "2", "3", "4"]
     assert [r["training_iteration"] for r in results.read_rows(tmp_path)] == [1, 2, 3, 4]

@@ -22,6 +22,23 @@ def require_token() -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
 
 
+def leave_out_what_a_run_does_not_need() -> None:
+    """Keep Ray from starting autoscaler, dashboard and metrics in every node of this process.
+
+    Each is a Python process that takes a second of a core, and the last two listen on ports that no
+    token guards; `include_dashboard=False` starts a dashboard process all the same.
+    """
+    import ray._private.utils
+    from ray._private.node import Node
+
+    def nothing(*_: object, **__: object) -> None:
+        """Start nothing."""
+
+    Node.start_monitor = Node.start_api_server = nothing
+    # The per-node agent then is the small one, without a web server.
+    ray._private.utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
+
+
 @contextlib.contextmanager
 def started(resources: Resources) -> Iterator[None]:
     """Start a Ray with these resources, connect to it, and leave nothing of it behind.
@@ -35,6 +52,7 @@ def started(resources: Resources) -> Iterator[None]:
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+        leave_out_what_a_run_does_not_need()
         import ray
 
         ray.init(

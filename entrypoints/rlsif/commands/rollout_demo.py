@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
@@ -15,11 +16,12 @@ def rollout_demo(
     seed: Annotated[Optional[int], typer.Option(help="Seed of the environment and of the actions.")] = None,
 ) -> int:
     """Let an untrained agent act at random, and print action, observation, reward and end of every step."""
-    from rlsif.envs.find import find, make
+    from rlsif.envs.find import add_code_folder, find, make
     from rlsif.errors import InputError
 
     if steps < 1:
         raise InputError(f"--steps is {steps}; it must be at least 1")
+    add_code_folder(str(Path.cwd()))
     find(env)
     environment = make(env)
     environment.action_space.seed(seed)

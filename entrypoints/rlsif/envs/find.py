@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,14 +52,25 @@ def find(env_id: str, config: dict[str, Any] | None = None) -> FoundEnv:
     return FoundEnv(env_id, env.observation_space, env.action_space, spec.reward_threshold, spec.max_episode_steps)
 
 
-def register(env_id: str) -> None:
+def register(env_id: str, code_folder: str) -> None:
     """Make the environment known to RLlib by this name, in every process of the run.
 
-    RLlib takes a name with a dot in it for a class, and then loses the time limit.
+    `code_folder` is where a process finds the user's own modules. RLlib takes a name with a dot in it
+    for a class, and then loses the time limit.
     """
     from ray import tune
 
-    tune.register_env(env_id, lambda context: make(env_id, dict(context)))
+    def create(context: Mapping[str, Any]) -> Any:
+        add_code_folder(code_folder)
+        return make(env_id, dict(context))
+
+    tune.register_env(env_id, create)
+
+
+def add_code_folder(folder: str) -> None:
+    """Let modules be imported from a folder. It comes last, so that none hides a library's."""
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _import_module_of(env_id: str) -> None:

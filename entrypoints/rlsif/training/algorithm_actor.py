@@ -20,7 +20,7 @@ class AlgorithmActor:
         if layout.local_mode and spec.seed is not None:
             # Which of several threads adds first changes the last bits of a sum.
             os.environ["OMP_NUM_THREADS"] = "1"
-        register(spec.env)
+        register(spec.env, layout.code_folder)
         self._algorithm = build(spec, layout)
         settings: dict[str, Any] = json.loads(json.dumps(self._algorithm.config.to_dict(), default=str, skipkeys=True))
         return settings

@@ -65,6 +65,8 @@ class RunSpec:
 class Layout:
     """How many processes take part, and what each gets; may change when a run is resumed."""
 
+    # Where every process finds the user's own modules.
+    code_folder: str
     num_env_runners: int
     num_envs_per_env_runner: int
     num_gpus: float
@@ -203,6 +205,17 @@ def _algorithm_class(algo: str) -> Any:
         def _setup_logdir(self) -> None:
             """Use the folder of Ray's session; RLlib leaves an empty one in ~/ray_results for every run."""
             self._logdir = ray._private.worker.global_worker.node.get_logs_dir_path()
+
+        def __setstate__(self, state: Mapping[str, Any]) -> None:
+            """Restore what RLlib leaves out: the count of updates and, with tf2, the optimizer's variables."""
+            policies = {name: self.get_policy(name) for name in state["worker"]["policy_states"]}
+            for policy in policies.values():
+                # Keras makes an optimizer's variables with its first update; RLlib restores those that are there.
+                for optimizer in policy._optimizers if self.config.framework_str == "tf2" else ():
+                    optimizer.build(policy.model.trainable_variables())
+            super().__setstate__(state)
+            for name, policy in policies.items():
+                policy.num_grad_updates = state["worker"]["policy_states"][name]["num_grad_updates"]
 
         def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
             """Give the buffer its own settings only; RLlib 2.60 passes DQN's one that it refuses."""

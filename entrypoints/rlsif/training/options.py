@@ -34,6 +34,7 @@ class TrainOptions:
     keep_checkpoints: int = 3
     resume: Path | None = None
     results_dir: Path = Path("~/ray_results")
+    code_folder: Path = field(default_factory=Path.cwd)
 
     def __post_init__(self) -> None:
         """Check what can be checked without the machine. Raises InputError."""
@@ -77,6 +78,7 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
         )
     return (
         Layout(
+            code_folder=str(options.code_folder),
             num_env_runners=runners,
             num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
             num_gpus=options.num_gpus,

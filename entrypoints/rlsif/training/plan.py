@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Resources, available
+from rlsif.envs.find import add_code_folder
 from rlsif.envs.find import find as find_env
 from rlsif.errors import InputError
 from rlsif.training import algorithms, checkpoints, hyperparameters, results
@@ -32,6 +33,7 @@ class Plan:
 
 def make_plan(options: TrainOptions) -> Plan:
     """The plan of a new run, or of one that goes on. Raises InputError."""
+    add_code_folder(str(options.code_folder))
     if options.resume is not None:
         return _resumed(options)
     if options.env is None:

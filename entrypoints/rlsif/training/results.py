@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-import os
 import secrets
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.errors import InputError
+from rlsif.files import append, replace
 from rlsif.training.checkpoints import Progress
+from rlsif.training.events import Events
 from rlsif.training.stopping import WINDOW
 
 PARAMS, PROGRESS, RESULT, SUMMARY = "params.json", "progress.csv", "result.json", "summary.json"
@@ -77,37 +77,33 @@ class RunFiles:
 
     def __init__(self, folder: Path, resumed_at: int = 0) -> None:
         """Open the files of a folder; rows after the iteration that a run resumes at are taken out."""
-        from tensorboardX import SummaryWriter
-
         self.folder = folder
         self._columns: list[str] = []
         self._unwritten: list[dict[str, Any]] = []
         self._table_is_behind = False
         if resumed_at:
             self._take_back(resumed_at)
-        self._events = SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None, write_to_disk=True)
+        self._events = Events(folder, resumed_at)
 
     def _take_back(self, iteration: int) -> None:
         rows = [row for row in read_rows(self.folder) if row["training_iteration"] <= iteration]
         self._columns = list(rows[-1]) if rows else []
-        replace_text(self.folder / RESULT, "".join(json.dumps(row) + "\n" for row in rows))
+        replace(self.folder / RESULT, "".join(json.dumps(row) + "\n" for row in rows))
         self._rewrite_table(rows)
 
     def _rewrite_table(self, rows: list[dict[str, Any]]) -> None:
         header = {name: name for name in self._columns}
-        replace_text(self.folder / PROGRESS, _csv_lines(self._columns, [header, *rows]))
+        replace(self.folder / PROGRESS, _csv_lines(self._columns, [header, *rows]))
 
     def write_params(self, params: Mapping[str, Any]) -> None:
         """Write params.json."""
-        replace_text(self.folder / PARAMS, json.dumps(params, indent=2, default=str))
+        replace(self.folder / PARAMS, json.dumps(params, indent=2, default=str))
 
     def write_row(self, row: Mapping[str, Any]) -> None:
         """Add a row to every file. Raises OSError where the disk refuses; the next row brings it along."""
         self._unwritten.append(dict(row))
-        for name, value in row.items():
-            if value is not None and math.isfinite(value):
-                self._events.add_scalar(name, value, row["training_iteration"])
-        _append(self.folder / RESULT, "".join(json.dumps(r) + "\n" for r in self._unwritten))
+        self._events.add(row)
+        append(self.folder / RESULT, "".join(json.dumps(r) + "\n" for r in self._unwritten).encode())
         rows, self._unwritten = self._unwritten, []
         new = [name for r in rows for name in r if name not in self._columns]
         # A column that comes up later belongs in the header; a table that missed a row is written anew, too.
@@ -117,13 +113,12 @@ class RunFiles:
             self._rewrite_table(read_rows(self.folder))
         else:
             self._table_is_behind = True
-            _append(self.folder / PROGRESS, _csv_lines(self._columns, rows))
+            append(self.folder / PROGRESS, _csv_lines(self._columns, rows).encode())
         self._table_is_behind = False
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json and close the files."""
-        replace_text(self.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
-        self._events.close()
+        """Write summary.json."""
+        replace(self.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
@@ -142,29 +137,6 @@ def _csv_lines(columns: list[str], rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     csv.DictWriter(text, columns, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def _append(path: Path, text: str) -> None:
-    """Add text to a file whole or not at all. Raises OSError."""
-    with path.open("ab", buffering=0) as file:
-        size = file.tell()
-        try:
-            data = text.encode()
-            while data:
-                data = data[file.write(data) :]
-        except OSError:
-            file.truncate(size)
-            raise
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or as it was."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _mean(values: deque[float] | deque[int]) -> float | None:
