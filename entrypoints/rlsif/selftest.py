@@ -22,7 +22,7 @@ IMPORTS = [
 
 def main() -> None:
     """Import everything and train once; any failure raises."""
-    from rlsif.cluster.local_ray import require_token
+    from rlsif.cluster.ray_node import require_token
 
     require_token()
     for name in IMPORTS:

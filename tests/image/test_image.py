@@ -219,6 +219,7 @@ def test_another_user_can_use_it(container):
     own_fuse = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /dev/fuse && exec "$@"', fuse]
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", f"HOME={home}"]
     train = [container.apptainer, "exec", image, "train", "--env", "CartPole-v1", "--local-mode", "--stop-iters", "1"]
+    train += ["--results-dir", home / "results"]
     done = subprocess.run([*own_fuse, *user, *train], cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert list((home / "ray_results").glob("CartPole-v1/*/summary.json"))
+    assert list((home / "results").glob("CartPole-v1/*/summary.json"))

@@ -91,7 +91,8 @@ def test_a_resumed_run_goes_on_without_a_gap(container):
 # Adam's own count of updates, in the words of each framework, after two iterations of eight updates each.
 ADAMS_COUNT = """
 import math, pickle, sys
-import ray
+import ray.rllib, tensorflow
+tensorflow.compat.v1.enable_eager_execution()
 variables = pickle.load(open(sys.argv[1] + "/policies/default_policy/policy_state.pkl", "rb"))["_optimizer_variables"]
 if isinstance(variables, dict):
     power = next(float(v) for name, v in variables.items() if "beta1_power" in name)

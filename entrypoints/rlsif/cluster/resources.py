@@ -19,6 +19,15 @@ class Resources:
     memory: int
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """What the nodes of a job offer a run together."""
+
+    rollout_cpus: int
+    learner_cpus: int
+    learner_gpus: int
+
+
 def available() -> Resources:
     """Read affinity, cgroup limits and GPU devices of this process."""
     return Resources(cpus=_cpus(), gpus=_gpus(), memory=_memory())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
@@ -12,21 +12,26 @@ import typer
 from rlsif.errors import BAD_INPUT, told_in_one_sentence
 
 
-def run(command: Callable[..., Any], name: str) -> None:
-    """Run a function as the command of that name and exit with the code that it returns."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    text = "\n\n".join(" ".join(p.split()) for p in paragraphs)
-    app.command(help=text, context_settings={"help_option_names": ["-h", "--help"]})(command)
+def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]], name: str) -> None:
+    """Run a function, or the one of several that the first argument names, and exit with the code it returns."""
     with told_in_one_sentence():
-        raise SystemExit(_call(app, name))
+        raise SystemExit(call(command, name))
 
 
-def _call(app: typer.Typer, name: str) -> int:
-    """Call without Click's own ending, whose usage errors take five lines."""
-    program = typer.main.get_command(app)
+def call(
+    command: Callable[..., Any] | Mapping[str, Callable[..., Any]],
+    name: str,
+    arguments: list[str] | None = None,
+    obj: object = None,
+) -> int:
+    """Call a command with arguments, or those of the command line; give its exit code.
+
+    `obj` is what the command finds in its context. Click's own ending is left out: its usage errors
+    take five lines.
+    """
+    program = typer.main.get_command(_app(command))
     try:
-        return int(program.main(prog_name=name, standalone_mode=False) or 0)
+        return int(program.main(args=arguments, prog_name=name, standalone_mode=False, obj=obj) or 0)
     except Exception as problem:
         # Click's exceptions, by shape: typer may carry a Click of its own.
         if not hasattr(problem, "format_message"):
@@ -34,3 +39,14 @@ def _call(app: typer.Typer, name: str) -> int:
         message = " ".join(problem.format_message().split())
         print(f"error: {message} See `{name} --help`.", file=sys.stderr)
         return BAD_INPUT
+
+
+def _app(command: Callable[..., Any] | Mapping[str, Callable[..., Any]]) -> typer.Typer:
+    app = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=True
+    )
+    for name, function in command.items() if isinstance(command, Mapping) else [(None, command)]:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(p.split()) for p in paragraphs)
+        app.command(name=name, help=text, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return app

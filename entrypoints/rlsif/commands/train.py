@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -13,6 +14,7 @@ TRAINING, PROCESSES, ENDS, FILES = "What to train", "Processes", "When to stop",
 
 
 def train(
+    ctx: typer.Context,
     env: Annotated[
         Optional[str],
         typer.Option(
@@ -64,9 +66,12 @@ def train(
         ),
     ] = None,
     num_gpus: Annotated[
-        float,
-        typer.Option(help="GPUs of the learner; 0.5 shares one. Needs rl-gpu.sif and --nv.", rich_help_panel=PROCESSES),
-    ] = 0,
+        Optional[float],
+        typer.Option(
+            help="GPUs of the learner; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0; in a job all of its node's.",
+            rich_help_panel=PROCESSES,
+        ),
+    ] = None,
     num_env_runners: Annotated[
         Optional[int],
         typer.Option(help="Env runners, instead of --num-cpus; 0 lets the learner sample.", rich_help_panel=PROCESSES),
@@ -149,7 +154,9 @@ def train(
         resume=resume,
         results_dir=results_dir,
     )
-    return run_training(options)
+    # The head of a job takes the options and trains on its nodes.
+    start: Callable[[TrainOptions], int] = ctx.obj or run_training
+    return start(options)
 
 
 def main() -> None:

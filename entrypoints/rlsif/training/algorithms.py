@@ -72,6 +72,8 @@ class Layout:
     num_gpus: float
     learner_threads: int
     local_mode: bool = False
+    # Env runners go to nodes with the role "rollout", the learner to one with the role "learner".
+    by_role: bool = False
 
 
 def find(name: str, framework: str) -> Algorithm:
@@ -147,6 +149,7 @@ def configure(spec: RunSpec, layout: Layout) -> Any:
         num_env_runners=layout.num_env_runners,
         num_envs_per_env_runner=layout.num_envs_per_env_runner,
         env_runner_cls=EnvRunner,
+        custom_resources_per_env_runner={"rollout": 1} if layout.by_role else {},
     )
     config.fault_tolerance(restart_failed_env_runners=True)
     config.resources(num_gpus=layout.num_gpus)

@@ -22,9 +22,12 @@ class RunFailed(RlsifError):
 
 
 @contextlib.contextmanager
-def host(resources: Resources, layout: Layout) -> Iterator[Host]:
-    """Start Ray and give the place where the run's Algorithm lives; both end with the block."""
-    with local_ray.started(resources):
+def host(resources: Resources | None, layout: Layout) -> Iterator[Host]:
+    """Give the place where the run's Algorithm lives, which ends with the block.
+
+    With resources of this machine, a Ray of its own is started; without, this process is connected to one.
+    """
+    with local_ray.started(resources) if resources else contextlib.nullcontext():
         place: Host = InProcess() if layout.local_mode else InActor(layout)
         try:
             yield place
@@ -86,10 +89,12 @@ class InActor(Host):
         """Start the actor's process."""
         import ray
 
-        self._actor = ray.remote(AlgorithmActor).options(num_cpus=1, num_gpus=layout.num_gpus).remote()
+        learner, rollout = ({"learner": 1}, {"rollout": 1}) if layout.by_role else ({}, {})
+        actor = ray.remote(AlgorithmActor)
+        self._actor = actor.options(num_cpus=1, num_gpus=layout.num_gpus, resources=learner).remote()
         # RLlib starts its env runners only once the learner's process has imported TensorFlow.
         # Ray gives an actor a process that is idle, so these have it imported by then.
-        imports = ray.remote(_import_rllib).options(num_cpus=1)
+        imports = ray.remote(_import_rllib).options(num_cpus=1, resources=rollout)
         self._warm = [imports.remote() for _ in range(layout.num_env_runners)]
 
     def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlsif.cluster.resources import Resources
+from rlsif.cluster.resources import Cluster, Resources
 from rlsif.errors import InputError
 from rlsif.training.algorithms import Layout
 from rlsif.training.stopping import Stop
@@ -23,7 +23,7 @@ class TrainOptions:
     env_config: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     num_cpus: int | None = None
-    num_gpus: float = 0
+    num_gpus: float | None = None
     num_env_runners: int | None = None
     num_envs_per_env_runner: int | None = None
     local_mode: bool = False
@@ -61,9 +61,10 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
             f"--num-cpus is {options.num_cpus}, but this process may use {available.cpus};"
             " see `taskset -p $$` or the job's limits"
         )
-    if options.num_gpus > available.gpus:
+    num_gpus = options.num_gpus or 0.0
+    if num_gpus > available.gpus:
         raise InputError(
-            f"--num-gpus is {options.num_gpus:g}, but there are {available.gpus} here;"
+            f"--num-gpus is {num_gpus:g}, but there are {available.gpus} here;"
             " for an NVIDIA GPU run with `apptainer exec --nv rl-gpu.sif`"
         )
     cpus = 1 if options.local_mode else options.num_cpus or available.cpus
@@ -81,9 +82,36 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
             code_folder=str(options.code_folder),
             num_env_runners=runners,
             num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
-            num_gpus=options.num_gpus,
+            num_gpus=num_gpus,
             learner_threads=1 if options.local_mode else available.cpus,
             local_mode=options.local_mode,
         ),
-        Resources(cpus=cpus, gpus=-int(-options.num_gpus // 1), memory=available.memory),
+        Resources(cpus=cpus, gpus=-int(-num_gpus // 1), memory=available.memory),
+    )
+
+
+def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) -> Layout:
+    """The same for the nodes of a job: an env runner a rollout core, unless told otherwise. Raises InputError."""
+    if options.local_mode:
+        raise InputError("--local-mode is for one process; a job's nodes would have nothing to do")
+    asked = (options.num_cpus or cluster.rollout_cpus + 1) - 1
+    runners = options.num_env_runners if options.num_env_runners is not None else asked
+    if not 1 <= runners <= cluster.rollout_cpus:
+        raise InputError(
+            f"{runners} env runners are asked for and the rollout nodes have {cluster.rollout_cpus} CPUs;"
+            f" use --num-env-runners 1 to {cluster.rollout_cpus}, or ask Slurm for more nodes"
+        )
+    num_gpus = float(cluster.learner_gpus) if options.num_gpus is None else options.num_gpus
+    if num_gpus > cluster.learner_gpus:
+        raise InputError(
+            f"--num-gpus is {num_gpus:g}, but the learner node has {cluster.learner_gpus};"
+            " ask Slurm for more, as in --gres=gpu:2 in the learner's group"
+        )
+    return Layout(
+        code_folder=str(options.code_folder),
+        num_env_runners=runners,
+        num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
+        num_gpus=num_gpus,
+        learner_threads=cluster.learner_cpus,
+        by_role=True,
     )

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlsif.cluster.resources import Resources, available
+from rlsif.cluster.resources import Cluster, Resources, available
 from rlsif.envs.find import add_code_folder
 from rlsif.envs.find import find as find_env
 from rlsif.errors import InputError
 from rlsif.training import algorithms, checkpoints, hyperparameters, results
 from rlsif.training.algorithms import Layout, RunSpec
 from rlsif.training.checkpoints import Progress
-from rlsif.training.options import TrainOptions, layout
+from rlsif.training.options import TrainOptions, cluster_layout, layout
 from rlsif.training.stopping import Stop
 
 
@@ -24,18 +24,19 @@ class Plan:
 
     spec: RunSpec
     layout: Layout
-    resources: Resources
+    # Of this machine; None for the nodes of a job.
+    resources: Resources | None
     stop: Stop
     folder: Path | None
     checkpoint: Path | None
     progress: Progress | None
 
 
-def make_plan(options: TrainOptions) -> Plan:
-    """The plan of a new run, or of one that goes on. Raises InputError."""
+def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
+    """The plan of a new run, or of one that goes on, here or on the nodes of a job. Raises InputError."""
     add_code_folder(str(options.code_folder))
     if options.resume is not None:
-        return _resumed(options)
+        return _resumed(options, cluster)
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
     algorithm = algorithms.find(options.algo or "PPO", options.framework or "tf")
@@ -46,9 +47,13 @@ def make_plan(options: TrainOptions) -> Plan:
         algorithms.check_hyperparameters(algorithm.name, given)
     merged = hyperparameters.merge(hyperparameters.preset(algorithm.name, options.env), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    processes, resources = layout(options, available(), envs)
+    processes, resources = _placed(options, cluster, envs)
     spec = RunSpec(algorithm.name, options.framework or "tf", options.env, options.env_config, options.seed, merged)
     return Plan(spec, processes, resources, options.stop.or_default(env.reward_threshold), None, None, None)
+
+
+def _placed(options: TrainOptions, cluster: Cluster | None, envs: int) -> tuple[Layout, Resources | None]:
+    return (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
 
 
 def _given_hyperparameters(options: TrainOptions) -> dict[str, Any]:
@@ -56,7 +61,7 @@ def _given_hyperparameters(options: TrainOptions) -> dict[str, Any]:
     return hyperparameters.merge(from_file, hyperparameters.from_settings(options.settings))
 
 
-def _resumed(options: TrainOptions) -> Plan:
+def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
     """The plan of a run that goes on. Raises InputError where options contradict the run."""
     assert options.resume is not None
     checkpoint = _checkpoint_of(options.resume)
@@ -92,7 +97,7 @@ def _resumed(options: TrainOptions) -> Plan:
     if last:
         stop.check_not_reached(last)
     envs = json.loads((folder / results.PARAMS).read_text()).get("num_envs_per_env_runner", 1)
-    processes, resources = layout(options, available(), envs)
+    processes, resources = _placed(options, cluster, envs)
     return Plan(spec, processes, resources, stop, folder, checkpoint, progress)
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rlsif.cluster import local_ray
-from rlsif.cluster.resources import available
+from rlsif.cluster.job import JobFolder
+from rlsif.cluster.ray_node import require_token
+from rlsif.cluster.resources import Cluster, available
 from rlsif.errors import InputError, RlsifError
+from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results
 from rlsif.training.checkpoints import CheckpointError, Progress
 from rlsif.training.display import Display, display_for
@@ -27,31 +30,52 @@ from rlsif.training.process import Signals, noise_into
 SECONDS_TO_FINISH = 20
 # Iterations in a row that sample nothing; RLlib goes on for ever without an env runner.
 EMPTY_ITERATIONS = 3
+# How a run ended, in summary.json.
+FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
+# Exit code of a run that was asked to make way and can go on; EX_TEMPFAIL of sysexits.h.
+GO_ON_LATER = 75
 
 
-def train(options: TrainOptions) -> int:
-    """Train an agent; give the exit code: 0, or 128 and the number of the signal that ended it.
+def train(options: TrainOptions, cluster: Cluster | None = None, job: JobFolder | None = None) -> int:
+    """Train an agent; give the exit code: 0, 128 and the number of the signal that ended it, or GO_ON_LATER.
 
-    Raises InputError for what cannot be right, RlsifError for a run that failed.
+    On a job's nodes this process is connected to their Ray already. Raises InputError for what
+    cannot be right, RlsifError for a run that failed.
     """
-    local_ray.require_token()
-    plan = make_plan(options)
+    require_token()
+    plan = make_plan(options, cluster)
     folder = plan.folder or results.new_folder(options.results_dir, plan.spec.algo, plan.spec.env)
     try:
+        if job:
+            replace_file(job.run, str(folder))
         with noise_into(folder / results.LOG) as terminal:
-            return Run(plan, options, folder, display_for(terminal)).execute()
+            return Run(plan, options, folder, display_for(terminal), job.stop if job else None).execute()
     except InputError:
         if plan.folder is None:
             _remove_unless_trained(folder)
         raise
 
 
+def continued(options: TrainOptions, job: JobFolder) -> TrainOptions | None:
+    """The options of a job that Slurm may have restarted: its run goes on; None when that is finished."""
+    if not job.run.is_file():
+        return options
+    folder = Path(job.run.read_text())
+    summary = folder / results.SUMMARY
+    if summary.is_file() and json.loads(summary.read_text())["state"] == FINISHED:
+        return None
+    return replace(options, resume=folder) if checkpoints.complete(folder / results.CHECKPOINTS) else options
+
+
 class Run:
     """The loop of one run, and what it leaves behind."""
 
-    def __init__(self, plan: Plan, options: TrainOptions, folder: Path, display: Display) -> None:
+    def __init__(
+        self, plan: Plan, options: TrainOptions, folder: Path, display: Display, stop_file: Path | None
+    ) -> None:
         """Open the run's files."""
         self._plan, self._options, self._display = plan, options, display
+        self._stop_file = stop_file
         self._checkpoints = folder / results.CHECKPOINTS
         self._files = results.RunFiles(folder, plan.progress.training_iteration if plan.progress else 0)
         self._rows = results.Row(plan.progress)
@@ -61,12 +85,13 @@ class Run:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
         plan = self._plan
         self._display.start(_heading(plan), _resources_in_words(plan), str(self._files.folder), plan.stop)
-        reason, failure, caught = "failed", None, None
+        reason, failure, code, state = "failed", None, 0, FAILED
         try:
             with host(plan.resources, plan.layout) as algorithm, Signals() as signals:
                 self._begin(algorithm)
                 reason = self._loop(algorithm, signals)
-                caught = signals.caught
+                code = 128 + signals.caught if signals.caught else GO_ON_LATER if self._stop_is_asked_for() else 0
+                state = INTERRUPTED if code else FINISHED
         except InputError:
             raise
         except RlsifError as problem:
@@ -74,11 +99,15 @@ class Run:
             reason = f"failed: {str(problem).splitlines()[0]}"
         finally:
             self._display.close()
-        self._files.write_summary(self._summary(reason))
+        self._files.write_summary(self._summary(reason, state))
         if failure is not None:
             raise failure
         self._display.note(self._last_line(reason))
-        return 128 + caught if caught else 0
+        return code
+
+    def _stop_is_asked_for(self) -> bool:
+        """Whether the batch script asks for a checkpoint and an end, before Slurm ends the job."""
+        return self._stop_file is not None and self._stop_file.exists()
 
     def _begin(self, algorithm: Host) -> None:
         plan = self._plan
@@ -107,6 +136,8 @@ class Run:
             reason = self._plan.stop.reached(row)
             if signals.caught:
                 reason = f"interrupted by {signals.name}"
+            elif self._stop_is_asked_for() and not reason:
+                reason = "interrupted by the batch script; the run can go on"
             if reason or row["training_iteration"] % self._options.checkpoint_every == 0:
                 self._checkpoint(algorithm)
             if reason:
@@ -146,7 +177,7 @@ class Run:
             lengths=list(rows.lengths),
         )
 
-    def _summary(self, reason: str) -> dict[str, Any]:
+    def _summary(self, reason: str, state: str) -> dict[str, Any]:
         spec, progress = self._plan.spec, self._progress()
         seconds = progress.time_total_s
         return {
@@ -157,11 +188,12 @@ class Run:
             "iterations": progress.training_iteration,
             "env_steps": progress.num_env_steps_sampled_lifetime,
             "episode_return_mean": progress.episode_return_mean,
+            "state": state,
             "stop_reason": reason,
             "time_total_s": seconds,
             "env_steps_per_s": progress.num_env_steps_sampled_lifetime / seconds if seconds else None,
             "resources": {
-                "num_cpus": self._plan.resources.cpus,
+                "num_cpus": _cpus(self._plan),
                 "num_gpus": self._plan.layout.num_gpus,
                 "num_env_runners": self._plan.layout.num_env_runners,
                 "num_envs_per_env_runner": self._plan.layout.num_envs_per_env_runner,
@@ -193,9 +225,17 @@ def _heading(plan: Plan) -> str:
     return f"{plan.spec.algo} ({plan.spec.framework}) on {plan.spec.env}"
 
 
+def _cpus(plan: Plan) -> int:
+    """The cores that a run takes: one for the learner, one for each env runner."""
+    return plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
+
+
 def _resources_in_words(plan: Plan) -> str:
+    runners = plan.layout.num_env_runners
+    if plan.resources is None:
+        return f"1 learner with {plan.layout.num_gpus:g} GPUs, {runners} env runners, on the nodes of the job"
     there = available()
-    used, runners = plan.resources, plan.layout.num_env_runners
+    used = plan.resources
     parts = (
         "everything in one process"
         if plan.layout.local_mode

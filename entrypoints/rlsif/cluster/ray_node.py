@@ -1,0 +1,115 @@
+"""Ray's processes on one node: with a private folder and a token, and gone when this process is.
+
+Written against the classes behind `ray start --block`, which starts a dashboard first and adds two
+processes; `ray stop` is no way to end them, for it ends those of other jobs, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Ray puts Unix sockets some 60 characters below its folder; their paths end at 107.
+LONGEST_FOLDER = 45
+OBJECT_STORE_BYTES = 512 * 1024**2
+# A node that has lost the head for so long ends, in seconds.
+SECONDS_WITHOUT_HEAD = 10
+
+
+@dataclass(frozen=True)
+class NodeShare:
+    """What a job has of a node: CPU cores, GPUs, bytes of memory, and what its roles are called in Ray."""
+
+    cpus: int
+    gpus: int
+    memory: int
+    roles: Mapping[str, float] = field(default_factory=dict)
+
+
+def require_token(path: Path | None = None) -> None:
+    """Turn Ray's token authentication on. Ray reads the mode when it is imported, so this comes first."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if path:
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+
+
+@contextlib.contextmanager
+def private_folder(name: str = "rl") -> Iterator[Path]:
+    """A temporary folder that only this user can enter, short enough for sockets; removed afterwards."""
+    parent = tempfile.gettempdir()
+    if len(parent) + len(f"/{name}-12345678") > LONGEST_FOLDER:
+        parent = "/tmp"
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def object_store(memory: int) -> int:
+    """Shared memory for Ray's objects, in bytes: no more than a third of /dev/shm or of the memory."""
+    shared = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else 0
+    return max(80 * 1024**2, min(OBJECT_STORE_BYTES, shared // 3, memory // 3))
+
+
+def leave_out_what_a_run_does_not_need() -> None:
+    """Keep Ray from starting autoscaler, dashboard and metrics in every node of this process.
+
+    Each is a Python process that takes a second of a core, and the last two listen on ports that no
+    token guards; `include_dashboard=False` starts a dashboard process all the same.
+    """
+    import ray._private.utils
+    from ray._private.node import Node
+
+    def nothing(*_: object, **__: object) -> None:
+        """Start nothing."""
+
+    Node.start_monitor = Node.start_api_server = nothing
+    # The agent of each node then is the small one, without a web server.
+    ray._private.utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
+
+
+class RayNode:
+    """Ray's processes on this node, as a head or as one of its nodes."""
+
+    def __init__(self, folder: Path, share: NodeShare, own_address: str, head: str | None = None) -> None:
+        """Start them and wait until the node is registered; `head` is None for the head itself."""
+        leave_out_what_a_run_does_not_need()
+        from ray._private.node import Node
+        from ray._private.parameter import RayParams
+
+        parameters = RayParams(
+            node_ip_address=own_address,
+            gcs_address=head,
+            num_cpus=share.cpus,
+            num_gpus=share.gpus,
+            resources=dict(share.roles),
+            memory=share.memory // 2,
+            object_store_memory=object_store(share.memory),
+            temp_dir=str(folder),
+            # Set on the head, for all of its nodes.
+            _system_config={"gcs_rpc_server_reconnect_timeout_s": SECONDS_WITHOUT_HEAD} if head is None else None,
+            # Any free port, so that jobs on one node don't meet.
+            min_worker_port=0,
+            max_worker_port=0,
+        )
+        self._node: Any = Node(parameters, head=head is None, shutdown_at_exit=True, spawn_reaper=True)
+        # Node's own handlers end the process; a role says goodbye first.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        self.address = str(self._node.gcs_address)
+        self.logs = Path(self._node.get_logs_dir_path())
+
+    def dead(self) -> list[str]:
+        """The names of its processes that have ended."""
+        return [str(kind) for kind, _ in self._node.dead_processes()]
+
+    def stop(self) -> None:
+        """End its processes."""
+        self._node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)

@@ -1,0 +1,130 @@
+"""`rl`: what the nodes of a Slurm job run. The scripts in slurm/ call it; it calls nothing of Slurm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlsif.commands import cli
+
+if TYPE_CHECKING:
+    from rlsif.cluster.job import JobFolder
+    from rlsif.cluster.ray_node import NodeShare
+
+JOB = Annotated[Path, typer.Option(help="Folder of the job; every node sees it.")]
+NODE = Annotated[str, typer.Option(help="Name of this node.")]
+CPUS = Annotated[int, typer.Option(min=1, help="CPU cores that the job has of this node.")]
+GPUS = Annotated[int, typer.Option(min=0, help="GPUs that the job has of this node.")]
+MEMORY = Annotated[int, typer.Option(min=0, help="Memory that the job has of this node, in MB; 0: all of it.")]
+LIFE = Annotated[int, typer.Option(min=0, help="How often Slurm has restarted the job.")]
+INTERFACE = Annotated[str, typer.Option(help="Network interface, as ib0. Default: the one towards the head.")]
+WAIT = Annotated[float, typer.Option(min=1, help="Seconds for the others to come up.")]
+
+
+def head(
+    job: JOB,
+    node: NODE,
+    cpus: CPUS,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Options of `train`, after --.")] = None,
+    gpus: GPUS = 0,
+    memory: MEMORY = 0,
+    life: LIFE = 0,
+    interface: INTERFACE = "",
+    wait: WAIT = 300,
+    started: Annotated[float, typer.Option(help="When the batch script began, in seconds since the epoch.")] = 0,
+    rollout_nodes: Annotated[str, typer.Option(help="Names of the rollout nodes, by blank.")] = "",
+    rollout_cpus: Annotated[int, typer.Option(min=0, help="CPU cores of each of them.")] = 0,
+    learner_node: Annotated[str, typer.Option(help="Name of the learner's node; none: the head learns.")] = "",
+    learner_cpus: Annotated[int, typer.Option(min=0, help="CPU cores of it.")] = 0,
+    learner_gpus: Annotated[int, typer.Option(min=0, help="GPUs of it.")] = 0,
+) -> int:
+    """Bring the job's cluster up, and train on it.
+
+    Without a learner node, this one learns and spends its other cores on env runners.
+    """
+    from rlsif.cluster.resources import Cluster
+    from rlsif.commands.train import train
+    from rlsif.roles.head import Head, lead
+
+    learns_here = not learner_node
+    own_rollout = cpus - 1 if learns_here else 0
+    rollouts = rollout_nodes.split()
+    described = Head(
+        job=_folder(job),
+        life=life,
+        node=node,
+        share=_share(
+            cpus if learns_here else 0,
+            gpus if learns_here else 0,
+            memory,
+            {"learner": 1, "rollout": own_rollout} if learns_here else {"head": 1},
+        ),
+        interface=interface,
+        expected={"rollout": rollouts, "learner": [learner_node] if learner_node else []},
+        cluster=Cluster(
+            rollout_cpus=own_rollout + rollout_cpus * len(rollouts),
+            learner_cpus=cpus if learns_here else learner_cpus,
+            learner_gpus=gpus if learns_here else learner_gpus,
+        ),
+        started=started,
+        seconds=wait,
+    )
+    return cli.call(train, "train", arguments or [], obj=lambda options: lead(described, options))
+
+
+def rollout(
+    job: JOB,
+    node: NODE,
+    cpus: CPUS,
+    memory: MEMORY = 0,
+    life: LIFE = 0,
+    interface: INTERFACE = "",
+    wait: WAIT = 300,
+) -> int:
+    """Lend this node to the job's env runners, one a core."""
+    return _join("rollout", job, node, _share(cpus, 0, memory, {"rollout": cpus}), life, interface, wait)
+
+
+def learner(
+    job: JOB,
+    node: NODE,
+    cpus: CPUS,
+    gpus: GPUS = 0,
+    memory: MEMORY = 0,
+    life: LIFE = 0,
+    interface: INTERFACE = "",
+    wait: WAIT = 300,
+) -> int:
+    """Lend this node and its GPUs to the job's learner."""
+    return _join("learner", job, node, _share(cpus, gpus, memory, {"learner": 1}), life, interface, wait)
+
+
+def _join(role: str, job: Path, node: str, share: NodeShare, life: int, interface: str, wait: float) -> int:
+    from rlsif.roles.member import Member, join
+
+    return join(Member(_folder(job), life, role, node, share, interface, wait))
+
+
+def _folder(path: Path) -> JobFolder:
+    from rlsif.cluster.job import JobFolder
+    from rlsif.errors import InputError
+
+    if not path.is_dir():
+        raise InputError(
+            f"--job is {path}, which is not a folder that this node sees; RL_RUNS must be on a shared disk"
+        )
+    return JobFolder(path)
+
+
+def _share(cpus: int, gpus: int, memory: int, roles: dict[str, float]) -> NodeShare:
+    from rlsif.cluster.ray_node import NodeShare
+    from rlsif.cluster.resources import available
+
+    return NodeShare(cpus, gpus, memory * 1024**2 or available().memory, roles)
+
+
+def main() -> None:
+    """Run the command."""
+    cli.run({"head": head, "rollout": rollout, "learner": learner}, "rl")

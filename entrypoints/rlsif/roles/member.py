@@ -1,0 +1,112 @@
+"""What rollout and learner nodes do: join the head's cluster, lend it this node, leave when it ends."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlsif.cluster import address
+from rlsif.cluster.job import ENDED, POLL, JobFolder, Rendezvous
+from rlsif.cluster.ray_node import NodeShare, RayNode, private_folder, require_token
+from rlsif.errors import RlsifError
+
+# The head ends its nodes by its end; a rendezvous on a network file system may say so some seconds later.
+SECONDS_FOR_THE_NEWS = 10
+
+
+@dataclass(frozen=True)
+class Member:
+    """One node of a job, as its batch script described it."""
+
+    job: JobFolder
+    # How often Slurm has restarted the job.
+    life: int
+    role: str
+    node: str
+    share: NodeShare
+    interface: str
+    # For the head to come up.
+    seconds: float
+
+
+def join(member: Member) -> int:
+    """Lend this node until the job ends; give the exit code. Raises RlsifError when Ray ends before the job."""
+    stopped = Stopped()
+    meeting = member.job.wait_for_head(member.life, member.seconds)
+    if member.role == "learner" and meeting.num_gpus > 0:
+        check_gpus(meeting.num_gpus, member.share.gpus)
+    require_token(member.job.token)
+    own = address.own(member.interface, [meeting.address.rpartition(":")[0]])
+    with private_folder() as folder:
+        ray_node = RayNode(folder, member.share, own, head=meeting.address)
+        stopped.listen()
+        print(f"{member.role} {member.node} joined {meeting.address} from {own}", flush=True)
+        try:
+            return _lend(member, ray_node, stopped)
+        finally:
+            ray_node.stop()
+            keep_logs(ray_node.logs, member.job.logs(member.node))
+
+
+class Stopped:
+    """Notes SIGTERM and SIGINT."""
+
+    def __init__(self) -> None:
+        """Listen from now on."""
+        self.by: int | None = None
+        self.listen()
+
+    def listen(self) -> None:
+        """Take the signals, again after Ray took them."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.by = number
+
+
+def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int:
+    def ended() -> bool:
+        found: Rendezvous | None = member.job.rendezvous()
+        return found is None or found.life != member.life or found.state == ENDED
+
+    while stopped.by is None and not ended():
+        dead = ray_node.dead()
+        if dead:
+            if _within(SECONDS_FOR_THE_NEWS, ended):
+                break
+            raise RlsifError(f"{member.role} {member.node}: Ray's {' and '.join(dead)} ended before the job did")
+        time.sleep(5 * POLL)
+    return 128 + stopped.by if stopped.by else 0
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def check_gpus(wanted: float, allocated: int) -> None:
+    """Make sure that TensorFlow sees the GPUs of the allocation, in a process of its own. Raises RlsifError."""
+    if allocated < wanted:
+        raise RlsifError(
+            f"the learner wants {wanted:g} GPUs and its allocation has {allocated};"
+            " ask Slurm for more, as in --gres=gpu:2, or give --num-gpus 0"
+        )
+    done = subprocess.run(["check-gpu"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
+        raise RlsifError(f"{said}; or let the learner use its CPUs with --num-gpus 0")
+
+
+def keep_logs(session: Path, kept: Path) -> None:
+    """Keep what Ray's processes wrote, which goes with the private folder."""
+    shutil.copytree(session, kept / "ray", dirs_exist_ok=True, ignore_dangling_symlinks=True)
