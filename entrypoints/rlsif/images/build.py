@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -55,6 +56,7 @@ class Request:
         for path in sorted(self._inputs()):
             digest.update(f"{path.relative_to(self.checkout)}\0".encode())
             digest.update(path.read_bytes() + b"\0")
+        digest.update(_shared_packages(self.checkout / "containers/requirements").encode())
         digest.update(repr((self.variant, self.extras, os.environ.get("CONDA_CHANNEL"))).encode())
         if self.tensorflow:
             digest.update(self.tensorflow.read_bytes())
@@ -161,11 +163,18 @@ def _labels(request: Request, digest: str) -> str:
     labels = {
         INPUTS_LABEL: digest,
         "rlsif.variant": request.variant,
+        "rlsif.shared": _shared_packages(request.checkout / "containers/requirements"),
         "rlsif.lock": hashlib.sha256(lock.read_bytes()).hexdigest(),
         "rlsif.extras": ",".join(request.extras) or "none",
         "rlsif.commit": _commit(request.checkout),
     }
     return "".join(f"{name} {value}\n" for name, value in labels.items())
+
+
+def _shared_packages(locks: Path) -> str:
+    """A digest of the packages that both images have. Two images with the same one can work together."""
+    one, other = (set(re.findall(r"^[\w.-]+==\S+", (locks / f"{v}.lock").read_text(), flags=re.M)) for v in TARGETS)
+    return hashlib.sha256("\n".join(sorted(one & other)).encode()).hexdigest()
 
 
 def _commit(checkout: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlsif.errors import RlsifError
@@ -58,8 +59,8 @@ class PrivateApt:
             self._run(["dpkg-deb", "-x", str(deb), str(root)], debs)
 
 
-def root_file_system(site: Site, release: str, archive: Path, work: Path) -> None:
-    """Write a minimal Debian from the machine's mirror to a tar archive, as root or not.
+def root_file_system(site: Site, release: str, target: Path, work: Path, packages: Sequence[str] = ()) -> None:
+    """Make a minimal Debian with packages from the machine's mirror, as root or not: a folder, or a .tar archive.
 
     mmdebstrap is the system's, or is unpacked for the occasion.
     Raises RlsifError with the last lines of its log.
@@ -71,7 +72,8 @@ def root_file_system(site: Site, release: str, archive: Path, work: Path) -> Non
         program = str(work / "mmdebstrap/usr/bin/mmdebstrap")
     mode = "root" if os.geteuid() == 0 else "unshare"
     command = ["perl", program, "--variant=minbase", f"--mode={mode}", "--skip=output/dev", f"--keyring={KEYRING}"]
-    command += [release, str(archive), *site.apt_sources(release).splitlines()]
+    command += [f"--include={','.join(packages)}"] if packages else []
+    command += [release, str(target), *site.apt_sources(release).splitlines()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RlsifError("mmdebstrap failed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))

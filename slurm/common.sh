@@ -1,0 +1,132 @@
+# shellcheck shell=bash
+# What the sbatch scripts share. Sourced with RL_ROOT, the checkout, and RL_STARTED set.
+
+# Knobs. Set them in the environment of sbatch; a path that is not absolute counts from the folder of sbatch.
+RL_IMAGE=${RL_IMAGE:-$RL_ROOT/rl.sif}              # image of head and rollout nodes
+RL_IMAGE_GPU=${RL_IMAGE_GPU:-$RL_ROOT/rl-gpu.sif}  # image of the learner in hetjob.sh
+RL_RUNS=${RL_RUNS:-$SLURM_SUBMIT_DIR/runs}         # gets a folder a job; on a disk that all nodes see
+RL_BIND=${RL_BIND:-}                               # more folders to see inside, as /scratch,/data:/mnt
+RL_INTERFACE=${RL_INTERFACE:-}                     # network between the nodes, as ib0 or hsn0
+RL_WAIT=${RL_WAIT:-300}                            # seconds for all nodes to come up
+
+RL_JOB=$RL_RUNS/$SLURM_JOB_ID
+RL_LIFE=${SLURM_RESTART_COUNT:-0}
+export RL_IMAGE RL_IMAGE_GPU RL_RUNS RL_BIND RL_INTERFACE RL_WAIT RL_JOB RL_LIFE RL_STARTED RL_ROOT
+# The run that was asked to make way can go on: `train` says so by this exit code.
+readonly GO_ON_LATER=75
+# After the head has ended, the other nodes have so many seconds.
+readonly SECONDS_TO_END=10
+
+declare -A job_steps=()
+wait_was_interrupted=0
+
+job::fail() {
+    local -r message=$1
+    echo "error: $message" >&2
+    exit 2
+}
+
+# The names in a node list, by blank.
+job::names() {
+    local -r list=$1
+    scontrol show hostnames "$list" | paste -sd' '
+}
+
+# How many GPUs each node of a het group was asked for.
+job::gpus() {
+    local -r group=$1
+    scontrol show job "$SLURM_JOB_ID+$group" | sed -n 's/.*TresPerNode=.*gpu[:=]\([^,]*:\)\?\([0-9]\+\).*/\2/p;T;q' |
+        grep . || echo 0
+}
+
+# Check the images and make the job's folder, which only its user can enter.
+job::prepare() {
+    local -ra given=("$@")
+    command -v apptainer >/dev/null || job::fail "apptainer is not on the PATH of node $(hostname); load its module before sbatch"
+    local image
+    for image in "${given[@]}"; do
+        [[ -r $image ]] || job::fail "image $image is not there or cannot be read; \`make images\` builds it, RL_IMAGE and RL_IMAGE_GPU name others"
+    done
+    job::compare "${given[@]}"
+    umask 077
+    mkdir -p "$RL_JOB/logs"
+    rm -f "$RL_JOB/cluster.json" "$RL_JOB/token" "$RL_JOB/stop"
+    echo "job $SLURM_JOB_ID, logs and rendezvous in $RL_JOB"
+    trap job::warned USR1
+}
+
+# Two images must have the same Python, Ray, TensorFlow and shared packages, or their processes don't understand each other.
+job::compare() {
+    local -r first=$1 second=${2:-$1}
+    [[ $first != "$second" ]] || return 0
+    local one other label
+    one=$(apptainer inspect --labels "$first") || job::fail "$first is not an image that apptainer can read"
+    other=$(apptainer inspect --labels "$second") || job::fail "$second is not an image that apptainer can read"
+    for label in version.python version.ray version.tensorflow shared; do
+        if [[ $(job::label "$label" <<<"$one") != "$(job::label "$label" <<<"$other")" ]]; then
+            job::fail "$first has $label $(job::label "$label" <<<"$one") and $second has $(job::label "$label" <<<"$other"); build both from one checkout with \`make images\`"
+        fi
+    done
+}
+
+job::label() {
+    local -r name=$1
+    sed -n "s/^rlsif\.$name: //p"
+}
+
+# job::start ROLE SRUN_OPTIONS... -- IMAGE ROLE_OPTIONS...: one task on each node of the step, in the background.
+job::start() {
+    local -r role=$1
+    shift
+    local -a where=()
+    while [[ $1 != -- ]]; do
+        where+=("$1")
+        shift
+    done
+    shift
+    local -ra how=(--ntasks-per-node=1 --cpu-bind=none --overlap --kill-on-bad-exit=0 --wait=0 --unbuffered)
+    srun "${where[@]}" "${how[@]}" "$RL_ROOT/slurm/role.sh" "$role" "$@" &
+    job_steps[$role]=$!
+}
+
+# Slurm warns of the time limit: the head ends the run at the next iteration, with a checkpoint.
+job::warned() {
+    echo "Slurm warns of the end of the job; the run makes way after the next iteration"
+    : >"$RL_JOB/stop"
+    wait_was_interrupted=1
+}
+
+# Wait for the head, which decides how the job ends, and then for the others.
+job::wait() {
+    local -r head=${job_steps[head]}
+    local status=0
+    # A trap interrupts `wait` while the head still runs.
+    while wait_was_interrupted=0 && status=0; do
+        wait "$head" || status=$?
+        ((wait_was_interrupted)) || break
+    done
+    unset "job_steps[head]"
+    job::end
+    if ((status == GO_ON_LATER)); then
+        echo "job $SLURM_JOB_ID is queued again and goes on from its checkpoint"
+        scontrol requeue "$SLURM_JOB_ID"
+        # Slurm ends this script.
+        wait
+    fi
+    if ((status != 0)); then
+        echo "job $SLURM_JOB_ID failed with exit code $status; logs are in $RL_JOB/logs" >&2
+    fi
+    exit "$status"
+}
+
+# Let the other steps end by themselves, as the head has told them, or end them.
+job::end() {
+    local -r deadline=$((SECONDS + SECONDS_TO_END))
+    local pid
+    for pid in "${job_steps[@]}"; do
+        while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do
+            sleep 0.1
+        done
+        kill -TERM "$pid" 2>/dev/null || true
+    done
+}

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# CPU nodes only; the first is head and learner and spends its other cores on env runners, too:
+#   sbatch --nodes=8 --cpus-per-task=36 slurm/multinode.sh --env CartPole-v1
+#
+#SBATCH --job-name=rl
+#SBATCH --output=rl-%j.out --open-mode=append
+#SBATCH --requeue --no-kill --signal=B:USR1@120
+#SBATCH --time=24:00:00
+#SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=8 --mem-per-cpu=2G
+set -euo pipefail
+RL_STARTED=$EPOCHREALTIME
+RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's|^ *Command=\(.*\)/slurm/multinode\.sh.*|\1|p;T;q')
+# shellcheck source=slurm/common.sh
+. "$RL_ROOT/slurm/common.sh"
+
+job::prepare "$RL_IMAGE"
+read -r first others <<<"$(job::names "$SLURM_JOB_NODELIST")"
+job::start head --nodes=1 --ntasks=1 --nodelist="$first" -- "$RL_IMAGE" \
+    --rollout-nodes "$others" --rollout-cpus "$SLURM_CPUS_PER_TASK" -- "$@"
+if [[ -n $others ]]; then
+    job::start rollout --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --exclude="$first" -- "$RL_IMAGE"
+fi
+job::wait

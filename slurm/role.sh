@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs on each node of a step: looks up what Slurm gave it here, and starts the role in its image.
+#   role.sh ROLE IMAGE ROLE_OPTIONS...
+set -euo pipefail
+
+role=$1 image=$2
+shift 2
+node=${SLURMD_NODENAME:-$(hostname -s)}
+cpus=${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}
+memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * cpus))}
+log=$RL_JOB/logs/$node/$role.log
+
+# The GPUs of the allocation, which Slurm names in CUDA_VISIBLE_DEVICES.
+IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES:-}"
+
+# Preloaded libraries of the site are not those of the image; every Ray worker needs open files.
+unset LD_PRELOAD
+ulimit -n "$(ulimit -Hn)"
+ulimit -c 0
+
+umask 077
+mkdir -p "${log%/*}"
+binds=(--bind "$RL_RUNS" --bind "$PWD")
+[[ -z $RL_BIND ]] || binds+=(--bind "$RL_BIND")
+options=(--job "$RL_JOB" --node "$node" --cpus "$cpus" --memory "$memory" --life "$RL_LIFE"
+    --interface "$RL_INTERFACE" --wait "$RL_WAIT")
+[[ $role != head ]] || options+=(--started "$RL_STARTED")
+[[ $role == rollout ]] || options+=(--gpus "${#gpus[@]}")
+
+run=(apptainer --silent exec --nv --pid "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
+if [[ $role == head ]]; then
+    # The head's words are the job's.
+    "${run[@]}" 2>&1 | tee -a "$log"
+else
+    exec "${run[@]}" >>"$log" 2>&1
+fi

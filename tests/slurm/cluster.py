@@ -1,0 +1,283 @@
+"""A Slurm cluster on this machine: every node its own network, mounts, processes and name.
+
+Each node is an overlay of one Debian root file system; all hang on one bridge. Needs root.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import textwrap
+import time
+from pathlib import Path
+
+from rlsif.images import site
+from rlsif.images.debian import root_file_system
+
+RELEASE = "trixie"
+PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2", "procps", "hostname", "util-linux"]
+USERS = {"alice": 2001, "bob": 2002}
+NODES = ["head", "cpu1", "cpu2", "gpu1"]
+CONTROLLER = "ctl"
+BRIDGE, NETWORK = "rlsif-br", "10.213.7"
+CORES = 8
+# Where users see the checkout; with a space, as folders may have.
+CHECKOUT = "/opt/a checkout"
+
+SLURM_CONF = f"""
+ClusterName=test
+SlurmctldHost={CONTROLLER}
+AuthType=auth/munge
+AuthInfo=cred_expire=5
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=bf_interval=1,sched_interval=2
+SlurmdParameters=config_overrides
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation=/var/spool/slurmctld
+SlurmdSpoolDir=/var/spool/slurmd
+SlurmctldLogFile=/var/log/slurmctld.log
+SlurmdLogFile=/var/log/slurmd.log
+SlurmctldPidFile=/run/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
+ReturnToService=2
+SlurmdTimeout=15
+KillWait=10
+MpiDefault=none
+JobRequeue=1
+MaxJobCount=1000
+GresTypes=gpu
+NodeName=head,cpu1,cpu2 CPUs={CORES} RealMemory=60000 State=UNKNOWN
+NodeName=gpu1 CPUs={CORES} RealMemory=60000 Gres=gpu:1 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+"""
+
+
+def cache():
+    """Where the root file system is kept, outside the checkout."""
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "rlsif/slurm"
+
+
+def rootfs():
+    """The root file system of all nodes, made once."""
+    digest = hashlib.sha256(repr((RELEASE, PACKAGES, USERS)).encode()).hexdigest()[:16]
+    done = cache() / f"rootfs-{digest}"
+    if done.exists():
+        return done
+    done.parent.mkdir(parents=True, exist_ok=True)
+    partial = done.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    work = done.with_suffix(".work")
+    work.mkdir(exist_ok=True)
+    root_file_system(site.this_machine(), RELEASE, partial, work, PACKAGES)
+    shutil.rmtree(work)
+    for name, uid in USERS.items():
+        with (partial / "etc/passwd").open("a") as passwd, (partial / "etc/group").open("a") as group:
+            passwd.write(f"{name}:x:{uid}:{uid}::/home/{name}:/bin/bash\n")
+            group.write(f"{name}:x:{uid}:\n")
+    partial.chmod(0o755)
+    partial.rename(done)
+    return done
+
+
+INIT = r"""
+set -eu
+name=$1 address=$2 root=$3
+hostname "$name"
+mount --make-rprivate /
+mkdir -p "$root/old"
+cd "$root"
+mount -t proc proc proc
+mount --rbind /sys sys
+mount -t tmpfs -o mode=755 tmpfs dev
+for device in null zero full random urandom tty; do
+    touch "dev/$device"; mount --bind "/dev/$device" "dev/$device"
+done
+mknod -m 666 dev/fuse c 10 229
+mknod -m 666 dev/nvidia-fake c 1 3
+mkdir dev/shm dev/pts
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+mount -t tmpfs -o mode=1777 tmpfs tmp
+mount -t tmpfs -o mode=755 tmpfs run
+pivot_root . old
+umount -l /old
+mkdir -p /run/munge /var/spool/slurmctld /var/spool/slurmd
+chown munge:munge /run/munge
+setpriv --reuid=munge --regid=munge --clear-groups munged
+if [ "$name" = CONTROLLER ]; then
+    slurmctld -D &
+else
+    slurmd -D &
+fi
+# As process 1, collect what others leave; the daemon would not.
+wait $!
+""".replace("CONTROLLER", CONTROLLER)
+
+
+class Node:
+    """One node of the cluster."""
+
+    def __init__(self, cluster, name, number):
+        """Prepare its root, its network and its name."""
+        self.cluster, self.name, self.address = cluster, name, f"{NETWORK}.{number}"
+        self.netns, self._folder = f"rlsif-{name}", cluster.folder / name
+        self.root = self._folder / "root"
+        self._process = None
+
+    def boot(self):
+        """Start its init."""
+        for part in ("upper", "work", "root"):
+            (self._folder / part).mkdir(parents=True, exist_ok=True)
+        layers = f"lowerdir={self.cluster.rootfs},upperdir={self._folder}/upper,workdir={self._folder}/work"
+        run("mount", "-t", "overlay", "-o", layers, "overlay", self.root)
+        for source, target in self.cluster.shared:
+            (self.root / str(target).lstrip("/")).mkdir(parents=True, exist_ok=True)
+            run("mount", "--bind", source, self.root / str(target).lstrip("/"))
+        self.cluster.write_configuration(self.root)
+        self._network()
+        unshare = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--propagation", "private"]
+        init = ["bash", "-c", INIT, "init", self.name, self.address, self.root]
+        log = (self._folder / "init.log").open("a")
+        command = ["ip", "netns", "exec", self.netns, *unshare, *init]
+        self._process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def _network(self):
+        run("ip", "netns", "add", self.netns)
+        run("ip", "link", "add", f"v-{self.name}", "type", "veth", "peer", "name", "eth0", "netns", self.netns)
+        run("ip", "link", "set", f"v-{self.name}", "master", BRIDGE, "up")
+        inside = ["ip", "-n", self.netns]
+        run(*inside, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        for link in ("eth0", "lo"):
+            run(*inside, "link", "set", link, "up")
+
+    @property
+    def pid(self):
+        """The process id of its init, as this machine counts."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return int(children[0])
+
+    def enter(self, user=None):
+        """The start of a command that runs on the node."""
+        uid = USERS.get(user, 0)
+        ids = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        home = f"/home/{user}" if user else "/root"
+        path = f"{self.cluster.apptainer.parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        inside = ["nsenter", "--target", str(self.pid), "--mount", "--net", "--pid", "--uts", f"--wdns={home}"]
+        return [*inside, "env", "-i", f"HOME={home}", f"USER={user or 'root'}", f"PATH={path}", "LC_ALL=C.UTF-8", *ids]
+
+    def power_off(self):
+        """End all of it at once, as a power cut does."""
+        if self._process and self._process.poll() is None:
+            os.kill(self.pid, 9)
+            self._process.wait(timeout=20)
+        subprocess.run(["ip", "netns", "del", self.netns], check=False, capture_output=True)
+        subprocess.run(["umount", "-R", "-l", self.root], check=False, capture_output=True)
+
+    def processes(self):
+        """The processes of users on the node, as lines of `ps`."""
+        said = subprocess.run([*self.enter(), "ps", "-eo", "user:20,pid,args", "--no-headers"], capture_output=True, text=True)
+        return [line for line in said.stdout.splitlines() if line.split()[0] in USERS]
+
+    def log(self):
+        """The ends of its logs."""
+        return (self._folder / "init.log").read_text()[-2000:]
+
+
+class Cluster:
+    """Boots the nodes and types commands on them."""
+
+    def __init__(self, folder, checkout, apptainer):
+        """`folder` is for this cluster alone; users see the checkout as CHECKOUT, and /home."""
+        self.folder = folder
+        self.apptainer = Path(apptainer).resolve()
+        self.rootfs = rootfs()
+        home = folder / "home"
+        prefix = self.apptainer.parents[1]
+        self.shared = [(home, "/home"), (prefix, prefix), (checkout, CHECKOUT)]
+        for name, uid in USERS.items():
+            (home / name).mkdir(parents=True)
+            os.chown(home / name, uid, uid)
+            (home / name).chmod(0o700)
+        self.key = os.urandom(128)
+        names = [CONTROLLER, *NODES]
+        self.nodes = {name: Node(self, name, number) for number, name in enumerate(names, start=2)}
+
+    def write_configuration(self, root):
+        """Write what every node has in /etc."""
+        etc = root / "etc"
+        (etc / "slurm").mkdir(exist_ok=True)
+        (etc / "slurm/slurm.conf").write_text(SLURM_CONF)
+        (etc / "slurm/cgroup.conf").write_text("CgroupPlugin=disabled\n")
+        (etc / "slurm/gres.conf").write_text("NodeName=gpu1 Name=gpu File=/dev/nvidia-fake\n")
+        hosts = "".join(f"{node.address} {name}\n" for name, node in self.nodes.items())
+        (etc / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
+        munge = etc / "munge/munge.key"
+        munge.unlink(missing_ok=True)
+        munge.write_bytes(self.key)
+        owner = (etc / "munge").stat()
+        os.chown(munge, owner.st_uid, owner.st_gid)
+        munge.chmod(0o400)
+
+    def boot(self):
+        """Boot every node and wait until all are idle."""
+        subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
+        run("ip", "link", "add", BRIDGE, "type", "bridge")
+        run("ip", "link", "set", BRIDGE, "up")
+        for node in self.nodes.values():
+            node.boot()
+        self.wait_until(lambda: self.idle() == set(NODES), 60, "all nodes are idle")
+
+    def idle(self):
+        """The names of the nodes that are idle."""
+        try:
+            said = self("sinfo", "-h", "-N", "-o", "%N %t", check=False).stdout
+        except (OSError, IndexError):
+            return set()
+        return {line.split()[0] for line in said.splitlines() if line.endswith(" idle")}
+
+    def __call__(self, *command, user=None, node=CONTROLLER, check=True, **variables):
+        """Run a command on a node, as a user; give what it said."""
+        enter = self.nodes[node].enter(user)
+        at = enter.index("LC_ALL=C.UTF-8")
+        enter[at:at] = [f"{name}={value}" for name, value in variables.items()]
+        done = subprocess.run(
+            [*enter, *map(str, command)], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{command} on {node}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def wait_until(self, condition, seconds, what):
+        """Poll, with a deadline; say what did not come."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {seconds} s: {what}\n{self.state()}")
+            time.sleep(0.2)
+
+    def state(self):
+        """What one looks at when something is wrong."""
+        said = [self(*c, check=False).stdout for c in (("sinfo", "-N", "-l"), ("squeue", "--long"))]
+        logs = [f"{name}: {node.log()}" for name, node in self.nodes.items()]
+        return textwrap.indent("\n".join([*said, *logs]), "  ")
+
+    def shut_down(self):
+        """End everything and remove the network."""
+        for node in self.nodes.values():
+            node.power_off()
+        subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
+
+
+def run(*command):
+    """Run a command of this machine that must succeed."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}: {done.stderr}")
