@@ -183,7 +183,9 @@ class Node:
 
     def processes(self):
         """The processes of users on the node, as lines of `ps`."""
-        said = subprocess.run([*self.enter(), "ps", "-eo", "user:20,pid,args", "--no-headers"], capture_output=True, text=True)
+        said = subprocess.run(
+            [*self.enter(), "ps", "-eo", "user:20,pid,args", "--no-headers"], capture_output=True, text=True
+        )
         return [line for line in said.stdout.splitlines() if line.split()[0] in USERS]
 
     def log(self):

@@ -114,6 +114,11 @@ class LiveTable:
             table.add_row(name, value)
         self._live.update(table, refresh=True)
 
+    @property
+    def renderable(self) -> Any:
+        """The table as it is now, for rich."""
+        return self._live.get_renderable()
+
     def note(self, text: str) -> None:
         """Print a line above the table."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
