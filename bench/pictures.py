@@ -37,7 +37,7 @@ def terminal(run: Path, picture: Path) -> None:
     table.row(rows[-1])
     shown = table.renderable
     table.close()
-    console = Console(record=True, width=100, file=io.StringIO())
+    console = Console(record=True, width=100, file=io.StringIO(), highlight=False)
     console.print("$ apptainer exec rl.sif train --env CartPole-v1 --stop-reward 475", style="bold")
     console.print(shown)
     console.print(

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # What the sbatch scripts share. Sourced with RL_ROOT, the checkout, and RL_STARTED set.
 
-# Knobs. Set them in the environment of sbatch; a path that is not absolute counts from the folder of sbatch.
+# Knobs, set in the environment of sbatch, as absolute paths.
 RL_IMAGE=${RL_IMAGE:-$RL_ROOT/rl.sif}              # image of head and rollout nodes
 RL_IMAGE_GPU=${RL_IMAGE_GPU:-$RL_ROOT/rl-gpu.sif}  # image of the learner in hetjob.sh
-RL_RUNS=${RL_RUNS:-$SLURM_SUBMIT_DIR/runs}         # gets a folder a job; on a disk that all nodes see
+RL_RUNS=${RL_RUNS:-$PWD/runs}                     # gets a folder a job; on a disk that all nodes see
 RL_BIND=${RL_BIND:-}                               # more folders to see inside, as /scratch,/data:/mnt
 RL_INTERFACE=${RL_INTERFACE:-}                     # network between the nodes, as ib0 or hsn0
 RL_WAIT=${RL_WAIT:-300}                            # seconds for all nodes to come up
@@ -35,8 +35,8 @@ job::names() {
 # How many GPUs each node of a het group was asked for.
 job::gpus() {
     local -r group=$1
-    scontrol show job "$SLURM_JOB_ID+$group" | sed -n 's/.*TresPerNode=.*gpu[:=]\([^,]*:\)\?\([0-9]\+\).*/\2/p;T;q' |
-        grep . || echo 0
+    scontrol show job "$SLURM_JOB_ID+$group" |
+        awk 'match($0, /TresPerNode=[^ ]*gpu[^ ,]*/) { n = substr($0, RSTART, RLENGTH); sub(/.*[:=]/, "", n) } END { print n + 0 }'
 }
 
 # Check the images and make the job's folder, which only its user can enter.

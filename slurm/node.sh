@@ -9,7 +9,7 @@
 #SBATCH --nodes=1 --ntasks-per-node=1 --cpus-per-task=8 --mem-per-cpu=2G
 set -euo pipefail
 RL_STARTED=$EPOCHREALTIME
-RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's|^ *Command=\(.*\)/slurm/node\.sh.*|\1|p;T;q')
+RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n '0,/Command=/s|^ *Command=\(.*\)/slurm/node\.sh.*|\1|p')
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"
 

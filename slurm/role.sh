@@ -20,17 +20,29 @@ ulimit -c 0
 
 umask 077
 mkdir -p "${log%/*}"
-binds=(--bind "$RL_RUNS" --bind "$PWD")
+
+# Ray's folder: on this node, closed to others, and short, for its sockets' paths end at 107 bytes. Removed
+# here, because Ray ends the role's process at once when its own are killed.
+parent=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
+((${#parent} <= 24)) || parent=/tmp
+temporary=$(mktemp -d "$parent/rl-XXXXXXXX")
+trap 'rm -rf "$temporary"' EXIT
+# Slurm ends every process of the step; this one waits for the others.
+trap : TERM INT
+
+binds=(--bind "$RL_RUNS" --bind "$PWD" --bind "$parent")
 [[ -z $RL_BIND ]] || binds+=(--bind "$RL_BIND")
-options=(--job "$RL_JOB" --node "$node" --cpus "$cpus" --memory "$memory" --life "$RL_LIFE"
+options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$cpus" --memory "$memory" --life "$RL_LIFE"
     --interface "$RL_INTERFACE" --wait "$RL_WAIT")
 [[ $role != head ]] || options+=(--started "$RL_STARTED")
 [[ $role == rollout ]] || options+=(--gpus "${#gpus[@]}")
 
 run=(apptainer --silent exec --nv --pid "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
+status=0
 if [[ $role == head ]]; then
     # The head's words are the job's.
-    "${run[@]}" 2>&1 | tee -a "$log"
+    "${run[@]}" > >(tee -a "$log") 2>&1 || status=$?
 else
-    exec "${run[@]}" >>"$log" 2>&1
+    "${run[@]}" >>"$log" 2>&1 || status=$?
 fi
+exit "$status"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rlsif.cluster.ray_node import NodeShare
 
 JOB = Annotated[Path, typer.Option(help="Folder of the job; every node sees it.")]
+TEMPORARY = Annotated[Path, typer.Option(help="Folder on this node for Ray; its caller removes it.")]
 NODE = Annotated[str, typer.Option(help="Name of this node.")]
 CPUS = Annotated[int, typer.Option(min=1, help="CPU cores that the job has of this node.")]
 GPUS = Annotated[int, typer.Option(min=0, help="GPUs that the job has of this node.")]
@@ -25,6 +26,7 @@ WAIT = Annotated[float, typer.Option(min=1, help="Seconds for the others to come
 
 def head(
     job: JOB,
+    temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
     arguments: Annotated[list[str] | None, typer.Argument(help="Options of `train`, after --.")] = None,
@@ -53,6 +55,7 @@ def head(
     rollouts = rollout_nodes.split()
     described = Head(
         job=_folder(job),
+        temporary=temporary,
         life=life,
         node=node,
         share=_share(
@@ -76,6 +79,7 @@ def head(
 
 def rollout(
     job: JOB,
+    temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
     memory: MEMORY = 0,
@@ -84,11 +88,12 @@ def rollout(
     wait: WAIT = 300,
 ) -> int:
     """Lend this node to the job's env runners, one a core."""
-    return _join("rollout", job, node, _share(cpus, 0, memory, {"rollout": cpus}), life, interface, wait)
+    return _join("rollout", job, temporary, node, _share(cpus, 0, memory, {"rollout": cpus}), life, interface, wait)
 
 
 def learner(
     job: JOB,
+    temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
     gpus: GPUS = 0,
@@ -98,13 +103,15 @@ def learner(
     wait: WAIT = 300,
 ) -> int:
     """Lend this node and its GPUs to the job's learner."""
-    return _join("learner", job, node, _share(cpus, gpus, memory, {"learner": 1}), life, interface, wait)
+    return _join("learner", job, temporary, node, _share(cpus, gpus, memory, {"learner": 1}), life, interface, wait)
 
 
-def _join(role: str, job: Path, node: str, share: NodeShare, life: int, interface: str, wait: float) -> int:
+def _join(
+    role: str, job: Path, temporary: Path, node: str, share: NodeShare, life: int, interface: str, wait: float
+) -> int:
     from rlsif.roles.member import Member, join
 
-    return join(Member(_folder(job), life, role, node, share, interface, wait))
+    return join(Member(_folder(job), temporary, life, role, node, share, interface, wait))
 
 
 def _folder(path: Path) -> JobFolder:

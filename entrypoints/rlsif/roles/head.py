@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rlsif.cluster import address
 from rlsif.cluster.job import ENDED, FORMING, POLL, TRAINING, JobFolder, Rendezvous
-from rlsif.cluster.ray_node import NodeShare, RayNode, private_folder, require_token
+from rlsif.cluster.ray_node import NodeShare, RayNode, require_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import RlsifError
 from rlsif.roles.member import keep_logs
@@ -26,6 +27,8 @@ class Head:
     """The head of a job, as its batch script described it."""
 
     job: JobFolder
+    # On this node, for Ray.
+    temporary: Path
     life: int
     node: str
     share: NodeShare
@@ -48,20 +51,24 @@ def lead(head: Head, options: TrainOptions) -> int:
     head.job.make_token()
     require_token(head.job.token)
     peers = [node for nodes in head.expected.values() for node in nodes]
-    with private_folder() as folder:
-        own = address.own(head.interface, peers)
-        ray_node = RayNode(folder, head.share, own)
-        phases = Phases(head, Rendezvous(head.life, FORMING, ray_node.address, head.cluster.learner_gpus))
-        try:
-            phases.reached(f"head {head.node} is up at {ray_node.address}", FORMING)
-            with _connected(ray_node.address, own):
-                wait_for_nodes(head)
-                phases.reached(_all_are_here(head), TRAINING)
-                return train(going_on, head.cluster, head.job)
-        finally:
-            phases.end()
-            ray_node.stop()
-            keep_logs(ray_node.logs, head.job.logs(head.node))
+    own = address.own(head.interface, peers)
+    ray_node = RayNode(head.temporary, head.share, own)
+    phases = Phases(head, Rendezvous(head.life, FORMING, ray_node.address, _gpus(head, going_on)))
+    try:
+        phases.reached(f"head {head.node} is up at {ray_node.address}", FORMING)
+        with _connected(ray_node.address, own):
+            wait_for_nodes(head)
+            phases.reached(_all_are_here(head), TRAINING)
+            return train(going_on, head.cluster, head.job)
+    finally:
+        phases.end()
+        ray_node.stop()
+        keep_logs(ray_node.logs, head.job.logs(head.node))
+
+
+def _gpus(head: Head, options: TrainOptions) -> float:
+    """The GPUs that the learner is to use: those asked for, else all that its node has for the job."""
+    return head.cluster.learner_gpus if options.num_gpus is None else options.num_gpus
 
 
 class Phases:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from rlsif.cluster import address
 from rlsif.cluster.job import ENDED, POLL, JobFolder, Rendezvous
-from rlsif.cluster.ray_node import NodeShare, RayNode, private_folder, require_token
+from rlsif.cluster.ray_node import NodeShare, RayNode, require_token
 from rlsif.errors import RlsifError
 
 # The head ends its nodes by its end; a rendezvous on a network file system may say so some seconds later.
 SECONDS_FOR_THE_NEWS = 10
+# A node whose Ray dies joins again; one where it always dies gives up.
+TIMES_TO_JOIN = 5
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Member:
     """One node of a job, as its batch script described it."""
 
     job: JobFolder
+    # On this node, for Ray.
+    temporary: Path
     # How often Slurm has restarted the job.
     life: int
     role: str
@@ -42,15 +46,18 @@ def join(member: Member) -> int:
         check_gpus(meeting.num_gpus, member.share.gpus)
     require_token(member.job.token)
     own = address.own(member.interface, [meeting.address.rpartition(":")[0]])
-    with private_folder() as folder:
-        ray_node = RayNode(folder, member.share, own, head=meeting.address)
+    for _ in range(TIMES_TO_JOIN):
+        ray_node = RayNode(member.temporary, member.share, own, head=meeting.address)
         stopped.listen()
         print(f"{member.role} {member.node} joined {meeting.address} from {own}", flush=True)
         try:
-            return _lend(member, ray_node, stopped)
+            ended = _lend(member, ray_node, stopped)
         finally:
             ray_node.stop()
             keep_logs(ray_node.logs, member.job.logs(member.node))
+        if ended is not None:
+            return ended
+    raise RlsifError(f"{member.role} {member.node}: Ray has ended {TIMES_TO_JOIN} times on this node")
 
 
 class Stopped:
@@ -70,7 +77,9 @@ class Stopped:
         self.by = number
 
 
-def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int:
+def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int | None:
+    """Wait for the end of the job and give the exit code, or None when Ray has ended before it."""
+
     def ended() -> bool:
         found: Rendezvous | None = member.job.rendezvous()
         return found is None or found.life != member.life or found.state == ENDED
@@ -80,7 +89,8 @@ def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int:
         if dead:
             if _within(SECONDS_FOR_THE_NEWS, ended):
                 break
-            raise RlsifError(f"{member.role} {member.node}: Ray's {' and '.join(dead)} ended before the job did")
+            print(f"{member.role} {member.node}: Ray's {' and '.join(dead)} ended before the job did", flush=True)
+            return None
         time.sleep(5 * POLL)
     return 128 + stopped.by if stopped.by else 0
 

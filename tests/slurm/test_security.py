@@ -1,0 +1,67 @@
+"""What other users reach of a job: nothing."""
+
+import re
+
+import pytest
+from conftest import HETJOB, TRAIN
+
+CONNECT = """
+import ray
+try:
+    ray.init(address="{address}", log_to_driver=False, logging_level="error", _node_ip_address="{own}")
+except BaseException as problem:
+    print("refused:", type(problem).__name__)
+else:
+    print("connected")
+"""
+
+
+@pytest.fixture
+def job(submit):
+    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+    job.until(lambda: job.iterations() > 1, 90, "it trains")
+    return job
+
+
+def test_other_users_cannot_enter_the_folders_of_a_job(job, slurm):
+    inside = "/home/" + str(job.files.relative_to(slurm.folder / "home"))
+    slurm("chmod", "755", "/home/alice")
+    assert "Permission denied" in slurm("ls", inside, user="bob", check=False).stderr
+    assert oct((job.files / "token").stat().st_mode)[-3:] == "600"
+    for node in ("head", "cpu1", "cpu2", "gpu1"):
+        for folder in slurm("sh", "-c", "ls -d /tmp/rl-* || true", node=node).stdout.split():
+            assert "Permission denied" in slurm("ls", folder, user="bob", node=node, check=False).stderr
+
+
+def test_the_token_is_in_no_arguments_and_no_log(job, slurm):
+    token = (job.files / "token").read_text()
+    assert token not in job.output
+    for log in job.files.rglob("*"):
+        if log.is_file() and log.name != "token":
+            assert token not in log.read_text(errors="ignore"), log
+    for node in slurm.nodes.values():
+        assert token not in "\n".join(node.processes())
+
+
+@pytest.mark.parametrize("token", [None, "0" * 64])
+def test_ray_refuses_a_client_without_the_token(job, slurm, token):
+    address = re.search(r"is up at (\S+)", job.output)[1]
+    head = next(job.files.glob("logs/*/head.log")).parent.name
+    image = "/opt/a checkout/rl.sif"
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
+    code = CONNECT.format(address=address, own=slurm.nodes[head].address)
+    done = slurm(
+        "timeout",
+        "40",
+        "apptainer",
+        "exec",
+        image,
+        "python",
+        "-c",
+        code,
+        user="bob",
+        node=head,
+        check=False,
+        **variables,
+    )
+    assert "connected" not in done.stdout, done.stdout + done.stderr
