@@ -27,8 +27,8 @@ parent=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
 ((${#parent} <= 24)) || parent=/tmp
 temporary=$(mktemp -d "$parent/rl-XXXXXXXX")
 trap 'rm -rf "$temporary"' EXIT
-# Slurm ends every process of the step; this one waits for the others.
-trap : TERM INT
+# Slurm ends every process of the step. This one and Apptainer wait for what is inside.
+trap '' TERM
 
 binds=(--bind "$RL_RUNS" --bind "$PWD" --bind "$parent")
 [[ -z $RL_BIND ]] || binds+=(--bind "$RL_BIND")

@@ -115,6 +115,8 @@ def submit(slurm, request):
         os.chown(folder, home.stat().st_uid, home.stat().st_gid)
         variables.setdefault("RL_IMAGE_GPU", f"{CHECKOUT}/rl.sif")
         variables.setdefault("RL_WAIT", "60")
+        # Lets one test code that is not in the image yet, by binding it over the image's.
+        variables.setdefault("RL_BIND", os.environ.get("RL_BIND", ""))
         done = slurm(
             "sbatch", f"--chdir=/home/{user}/{name}", "--parsable", *sbatch, f"{CHECKOUT}/slurm/{script}.sh", *train,
             user=user, check=False, **variables,

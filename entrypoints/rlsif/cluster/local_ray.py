@@ -6,7 +6,13 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 
-from rlsif.cluster.ray_node import leave_out_what_a_run_does_not_need, object_store, private_folder, require_token
+from rlsif.cluster.ray_node import (
+    RAYS_OWN,
+    leave_out_what_a_run_does_not_need,
+    object_store,
+    private_folder,
+    require_token,
+)
 from rlsif.cluster.resources import Resources
 
 
@@ -31,7 +37,7 @@ def started(resources: Resources) -> Iterator[None]:
             object_store_memory=object_store(resources.memory),
             include_dashboard=False,
             _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / RAYS_OWN),
             log_to_driver=True,
             configure_logging=False,
         )

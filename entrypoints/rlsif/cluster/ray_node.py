@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 # Ray puts Unix sockets some 60 characters below its folder; their paths end at 107.
-LONGEST_FOLDER = 45
+LONGEST_FOLDER = 43
+# Ray opens the folder that it is given to everybody, so it gets one inside a closed one.
+RAYS_OWN = "r"
 OBJECT_STORE_BYTES = 512 * 1024**2
 # A node that has lost the head for so long ends, in seconds.
 SECONDS_WITHOUT_HEAD = 10
@@ -93,7 +95,7 @@ class RayNode:
             resources=dict(share.roles),
             memory=share.memory // 2,
             object_store_memory=object_store(share.memory),
-            temp_dir=str(folder),
+            temp_dir=str(folder / RAYS_OWN),
             # Set on the head, for all of its nodes.
             _system_config={"gcs_rpc_server_reconnect_timeout_s": SECONDS_WITHOUT_HEAD} if head is None else None,
             # Any free port, so that jobs on one node don't meet.
