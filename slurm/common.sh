@@ -50,7 +50,7 @@ job::prepare() {
     job::compare "${given[@]}"
     umask 077
     mkdir -p "$RL_JOB/logs"
-    rm -f "$RL_JOB/cluster.json" "$RL_JOB/token" "$RL_JOB/stop"
+    rm -f "$RL_JOB/cluster.json" "$RL_JOB/token" "$RL_JOB/stop" "$RL_JOB/over"
     echo "job $SLURM_JOB_ID, logs and rendezvous in $RL_JOB"
     trap job::warned USR1
 }
@@ -119,9 +119,10 @@ job::wait() {
     exit "$status"
 }
 
-# Let the other steps end by themselves, as the head has told them, or end them.
+# Let the other steps end by themselves, or end them.
 job::end() {
     local -r deadline=$((SECONDS + SECONDS_TO_END))
+    : >"$RL_JOB/over"
     local pid
     for pid in "${job_steps[@]}"; do
         while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do
@@ -129,4 +130,5 @@ job::end() {
         done
         kill -TERM "$pid" 2>/dev/null || true
     done
+    wait
 }

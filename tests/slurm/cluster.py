@@ -46,7 +46,7 @@ SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 ReturnToService=2
 SlurmdTimeout=15
-KillWait=10
+KillWait=30
 MpiDefault=none
 JobRequeue=1
 MaxJobCount=1000
@@ -146,10 +146,12 @@ class Node:
         unshare = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--propagation", "private"]
         init = ["bash", "-c", INIT, "init", self.name, self.address, self.root]
         log = (self._folder / "init.log").open("a")
-        command = ["ip", "netns", "exec", self.netns, *unshare, *init]
+        # Gone with this process, however that ends.
+        command = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.netns, *unshare, *init]
         self._process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def _network(self):
+        subprocess.run(["ip", "netns", "del", self.netns], check=False, capture_output=True)
         run("ip", "netns", "add", self.netns)
         run("ip", "link", "add", f"v-{self.name}", "type", "veth", "peer", "name", "eth0", "netns", self.netns)
         run("ip", "link", "set", f"v-{self.name}", "master", BRIDGE, "up")

@@ -50,6 +50,11 @@ class JobFolder:
         return self.path / "stop"
 
     @property
+    def over(self) -> bool:
+        """Whether the batch script has seen the head end, however it ended."""
+        return (self.path / "over").exists()
+
+    @property
     def run(self) -> Path:
         """The file that names the run's folder."""
         return self.path / "run"
@@ -75,22 +80,17 @@ class JobFolder:
         except (OSError, ValueError, TypeError):
             return None
 
-    def wait_for_head(self, life: int, seconds: float) -> Rendezvous:
-        """The rendezvous of this life of the job. Raises RlsifError when none comes in time."""
+    def wait_for_head(self, life: int, seconds: float, give_up: Callable[[], bool]) -> Rendezvous | None:
+        """The rendezvous of this life of the job; None when `give_up` says so.
 
-        def published() -> Rendezvous | None:
+        Raises RlsifError when no head comes up in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not give_up():
             found = self.rendezvous()
-            return found if found and found.life >= life else None
-
-        found = wait_for(published, seconds)
-        if found is None:
-            raise RlsifError(f"no head came up within {seconds:g} s; see its log in {self.path / 'logs'}")
-        return found
-
-
-def wait_for(condition: Callable[[], Rendezvous | None], seconds: float) -> Rendezvous | None:
-    """Poll until the condition gives something; None when the time is over."""
-    deadline = time.monotonic() + seconds
-    while (found := condition()) is None and time.monotonic() < deadline:
-        time.sleep(POLL)
-    return found
+            if found and found.life >= life:
+                return found
+            if time.monotonic() > deadline:
+                raise RlsifError(f"no head came up within {seconds:g} s; see its log in {self.path / 'logs'}")
+            time.sleep(POLL)
+        return None

@@ -41,7 +41,9 @@ class Member:
 def join(member: Member) -> int:
     """Lend this node until the job ends; give the exit code. Raises RlsifError when Ray ends before the job."""
     stopped = Stopped()
-    meeting = member.job.wait_for_head(member.life, member.seconds)
+    meeting = member.job.wait_for_head(member.life, member.seconds, lambda: stopped.by is not None or member.job.over)
+    if meeting is None:
+        return stopped.exit_code
     if member.role == "learner" and meeting.num_gpus > 0:
         check_gpus(meeting.num_gpus, member.share.gpus)
     require_token(member.job.token)
@@ -73,6 +75,11 @@ class Stopped:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
 
+    @property
+    def exit_code(self) -> int:
+        """0, or what a signal makes of it."""
+        return 128 + self.by if self.by else 0
+
     def _note(self, number: int, _frame: object) -> None:
         self.by = number
 
@@ -82,7 +89,7 @@ def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int | None:
 
     def ended() -> bool:
         found: Rendezvous | None = member.job.rendezvous()
-        return found is None or found.life != member.life or found.state == ENDED
+        return member.job.over or found is None or found.life != member.life or found.state == ENDED
 
     while stopped.by is None and not ended():
         dead = ray_node.dead()
@@ -92,7 +99,7 @@ def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int | None:
             print(f"{member.role} {member.node}: Ray's {' and '.join(dead)} ended before the job did", flush=True)
             return None
         time.sleep(5 * POLL)
-    return 128 + stopped.by if stopped.by else 0
+    return stopped.exit_code
 
 
 def _within(seconds: float, condition: Callable[[], bool]) -> bool:

@@ -28,6 +28,8 @@ from rlsif.training.process import Signals, noise_into
 
 # After a signal an iteration may take this long to end before the run gives it up.
 SECONDS_TO_FINISH = 20
+# Slurm signals Ray's processes as well, so that nothing is to come; it asks for a checkpoint by the stop file.
+SECONDS_TO_FINISH_IN_A_JOB = 1
 # Iterations in a row that sample nothing; RLlib goes on for ever without an env runner.
 EMPTY_ITERATIONS = 3
 # How a run ended, in summary.json.
@@ -76,6 +78,7 @@ class Run:
         """Open the run's files."""
         self._plan, self._options, self._display = plan, options, display
         self._stop_file = stop_file
+        self._seconds_to_finish = SECONDS_TO_FINISH if stop_file is None else SECONDS_TO_FINISH_IN_A_JOB
         self._checkpoints = folder / results.CHECKPOINTS
         self._files = results.RunFiles(folder, plan.progress.training_iteration if plan.progress else 0)
         self._rows = results.Row(plan.progress)
@@ -123,9 +126,9 @@ class Run:
         empty = 0
         while True:
             started = time.monotonic()
-            iteration = algorithm.step(lambda: signals.waited_long(SECONDS_TO_FINISH))
+            iteration = algorithm.step(lambda: signals.waited_long(self._seconds_to_finish))
             if iteration is None:
-                return f"interrupted by {signals.name}; the iteration did not end within {SECONDS_TO_FINISH} s"
+                return f"interrupted by {signals.name}; the iteration did not end within {self._seconds_to_finish} s"
             row = self._rows.add(iteration, time.monotonic() - started)
             empty = empty + 1 if row["num_env_steps_sampled_this_iter"] == 0 else 0
             if empty == EMPTY_ITERATIONS:
