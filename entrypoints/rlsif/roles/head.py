@@ -16,6 +16,7 @@ from rlsif.cluster.resources import Cluster
 from rlsif.errors import RlsifError
 from rlsif.roles.member import keep_logs
 from rlsif.training.options import TrainOptions
+from rlsif.training.plan import make_plan
 from rlsif.training.run import continued, train
 
 # Of a node's log, in the message that says it did not come.
@@ -57,6 +58,8 @@ def lead(head: Head, options: TrainOptions) -> int:
     try:
         phases.reached(f"head {head.node} is up at {ray_node.address}", FORMING)
         with _connected(ray_node.address, own):
+            # While the others come up: refuse what cannot be right.
+            make_plan(going_on, head.cluster)
             wait_for_nodes(head)
             phases.reached(_all_are_here(head), TRAINING)
             return train(going_on, head.cluster, head.job)
@@ -119,6 +122,8 @@ def _missing(head: Head) -> dict[str, int]:
     import ray
 
     alive: list[dict[str, Any]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    # Where there is no learner node, the head has roles, too.
+    alive = [node for node in alive if "node:__internal_head__" not in node]
     counts = {role: len(nodes) - sum(role in node for node in alive) for role, nodes in head.expected.items()}
     return {role: count for role, count in counts.items() if count > 0}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from rlsif.errors import RlsifError
 
 # The head ends its nodes by its end; a rendezvous on a network file system may say so some seconds later.
 SECONDS_FOR_THE_NEWS = 10
+# The batch script waits for longer.
+SECONDS_TO_LEAVE = 5
 # A node whose Ray dies joins again; one where it always dies gives up.
 TIMES_TO_JOIN = 5
 
@@ -41,6 +45,7 @@ class Member:
 def join(member: Member) -> int:
     """Lend this node until the job ends; give the exit code. Raises RlsifError when Ray ends before the job."""
     stopped = Stopped()
+    threading.Thread(target=_leave_when_over, args=(member.job,), daemon=True).start()
     meeting = member.job.wait_for_head(member.life, member.seconds, lambda: stopped.by is not None or member.job.over)
     if meeting is None:
         return stopped.exit_code
@@ -60,6 +65,17 @@ def join(member: Member) -> int:
         if ended is not None:
             return ended
     raise RlsifError(f"{member.role} {member.node}: Ray has ended {TIMES_TO_JOIN} times on this node")
+
+
+def _leave_when_over(job: JobFolder) -> None:
+    """End this process some seconds after the job; Ray waits for a minute for a head that went while it joined.
+
+    Ray's own processes end with this one.
+    """
+    while not job.over:
+        time.sleep(5 * POLL)
+    time.sleep(SECONDS_TO_LEAVE)
+    os._exit(1)
 
 
 class Stopped:
