@@ -1,5 +1,6 @@
 """One cluster for all tests, and jobs on it."""
 
+import itertools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from rlsif.images.apptainer import find
 ROOT = Path(__file__).parents[2]
 # Small steps, so that an iteration takes a fraction of a second.
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2")
+FOLDERS = itertools.count()
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)
 
 
@@ -103,12 +105,12 @@ class Job:
 
 
 @pytest.fixture
-def submit(slurm, request):
+def submit(slurm):
     """Submit a script of slurm/ as a user: `submit("hetjob", *TRAIN, sbatch=[...])`."""
     jobs = []
 
     def submit(script, *train, sbatch=(), user="alice", **variables):
-        name = f"a folder {len(jobs)} {request.node.name[:40]}".replace("/", "_").replace("[", " ").replace("]", "")
+        name = f"a folder {next(FOLDERS)}"
         home = slurm.folder / "home" / user
         folder = home / name
         folder.mkdir()

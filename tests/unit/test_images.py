@@ -72,6 +72,8 @@ def test_the_digest_is_that_of_the_inputs(tmp_path):
     def checkout(name, text):
         root = tmp_path / name
         (root / "containers/requirements/extras").mkdir(parents=True)
+        for lock in ("cpu", "gpu"):
+            (root / f"containers/requirements/{lock}.lock").write_text("ray==2.60.0 \\\n")
         (root / "entrypoints").mkdir()
         (root / "pyproject.toml").write_text("")
         (root / "entrypoints/a.py").write_text(text)

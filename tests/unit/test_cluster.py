@@ -1,0 +1,100 @@
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from rlsif.cluster import address
+from rlsif.cluster.job import FORMING, JobFolder, Rendezvous
+from rlsif.cluster.resources import Cluster
+from rlsif.errors import InputError, RlsifError
+from rlsif.training.options import TrainOptions, cluster_layout
+from rlsif.training.run import continued
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = Cluster(rollout_cpus=16, learner_cpus=4, learner_gpus=1)
+
+
+def test_the_address_is_that_of_the_named_interface():
+    assert address.own("lo", []) == "127.0.0.1"
+    with pytest.raises(InputError, match=r"RL_INTERFACE is 'ib9', which has no IPv4 address here; there are .*lo"):
+        address.own("ib9", [])
+
+
+def test_the_address_is_the_one_towards_a_peer():
+    assert address.own("", ["127.0.0.1"]) == "127.0.0.1"
+
+
+def test_without_interface_and_peer_the_address_is_no_ipv6(monkeypatch):
+    def both(host, port, family=0):
+        assert family == socket.AF_INET
+        return [(0, 0, 0, "", ("127.0.1.1", 0)), (0, 0, 0, "", ("10.1.2.3", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    assert address.own("", []) == "10.1.2.3"
+
+
+def test_nodes_meet_by_the_rendezvous_of_their_own_life(tmp_path):
+    job = JobFolder(tmp_path)
+    job.publish(Rendezvous(0, FORMING, "10.0.0.1:1234", 0.0))
+    assert job.wait_for_head(0, 1, lambda: False).address == "10.0.0.1:1234"
+    with pytest.raises(RlsifError, match=r"no head came up within 0\.1 s; see its log in .*/logs"):
+        job.wait_for_head(1, 0.1, lambda: False)
+    assert job.wait_for_head(1, 10, lambda: True) is None
+
+
+def test_a_rendezvous_that_is_cut_short_is_none(tmp_path):
+    (tmp_path / "cluster.json").write_text('{"life": 0, "sta')
+    assert JobFolder(tmp_path).rendezvous() is None
+
+
+def test_the_token_is_for_its_user_alone(tmp_path):
+    job = JobFolder(tmp_path)
+    job.make_token()
+    assert job.token.stat().st_mode & 0o777 == 0o600
+    assert re.fullmatch("[0-9a-f]{64}", job.token.read_text())
+
+
+def test_every_rollout_core_gets_an_env_runner():
+    layout = cluster_layout(TrainOptions(), CLUSTER, 8)
+    assert (layout.num_env_runners, layout.num_gpus, layout.learner_threads, layout.by_role) == (16, 1.0, 4, True)
+    assert cluster_layout(TrainOptions(num_cpus=5, num_gpus=0), CLUSTER, 8).num_env_runners == 4
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (TrainOptions(num_env_runners=17), "17 env runners are asked for and the rollout nodes have 16 CPUs"),
+        (TrainOptions(num_env_runners=0), "0 env runners are asked for"),
+        (TrainOptions(num_gpus=2), "--num-gpus is 2, but the learner node has 1"),
+        (TrainOptions(local_mode=True), "--local-mode is for one process"),
+    ],
+)
+def test_more_than_the_job_has_is_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        cluster_layout(options, CLUSTER, 8)
+
+
+def test_a_restarted_job_goes_on_with_its_run(tmp_path):
+    job, options = JobFolder(tmp_path), TrainOptions(env="E-v0")
+    run = tmp_path / "run of it"
+    assert continued(options, job) == options
+    (run / "checkpoints/checkpoint_000002").mkdir(parents=True)
+    job.run.write_text(str(run))
+    assert continued(options, job) == options
+    (run / "checkpoints/checkpoint_000002/manifest.json").write_text("{}")
+    assert continued(options, job).resume == run
+    (run / "summary.json").write_text(json.dumps({"state": "finished"}))
+    assert continued(options, job) is None
+
+
+@pytest.mark.parametrize("script, groups", [("hetjob", 3), ("multinode", 1), ("node", 1)])
+def test_the_scripts_ask_slurm_for_what_a_job_needs(script, groups):
+    text = (ROOT / f"slurm/{script}.sh").read_text()
+    lines = re.findall(r"^#SBATCH (.*)$", text, flags=re.M)
+    assert lines.count("hetjob") == groups - 1
+    first = " ".join(lines[: lines.index("hetjob")] if groups > 1 else lines)
+    for option in ("--requeue", "--signal=B:USR1@120", "--open-mode=append", "--output=rl-%j.out"):
+        assert option in first
+    assert " ".join(lines).count("--ntasks-per-node=1") == groups
