@@ -85,6 +85,13 @@ def test_the_digest_is_that_of_the_inputs(tmp_path):
     assert Request(one, "cpu").digest() != Request(one, "gpu").digest()
 
 
+@pytest.mark.parametrize("variant", ["cpu", "gpu"])
+def test_the_definition_is_given_every_argument_that_it_uses(variant):
+    used = set(re.findall(r"\{\{ (\w+) \}\}", (CHECKOUT / "containers/rl.def").read_text()))
+    given = re.findall(r"^(\w+)=", (CHECKOUT / f"containers/{variant}.args").read_text(), flags=re.M)
+    assert used == {*given, "BASE", "STAGING"}
+
+
 def test_an_unknown_extra_is_refused():
     with pytest.raises(InputError, match="EXTRAS has 'jupiter'; known are notebook"):
         Request(CHECKOUT, "cpu", extras=("jupiter",))
