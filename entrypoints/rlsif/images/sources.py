@@ -83,7 +83,7 @@ def channel(site: Site, staging: Path) -> Choice:
     if found:
         script = Path(__file__).parents[3] / "containers/build/python_package.py"
         subprocess.run([sys.executable, script, found, staging / "packages"], check=True, stdout=subprocess.DEVNULL)
-    origin = f"{found}" if found else "Debian's source of CPython 3.11"
+    origin = "the CPython 3.11 of this machine" if found else "Debian's source of CPython 3.11"
     return Choice(LOCAL, f"conda packages from a local channel made of {origin} (CONDA_CHANNEL for another)")
 
 
