@@ -16,7 +16,8 @@ fetch() {
         libreadline-dev libsqlite3-dev libssl-dev uuid-dev zlib1g-dev libexpat1-dev >/build/apt.log 2>&1
     mkdir -p "$work"
     cd "$work"
-    "${apt[@]}" source python3.11
+    # A mirror may lack the sources of security updates; the release itself always has its own.
+    "${apt[@]}" source python3.11 || "${apt[@]}" source "python3.11/$(. /etc/os-release && echo "$VERSION_CODENAME")"
 }
 
 compile() {

@@ -211,14 +211,16 @@ def _algorithm_class(algo: str) -> Any:
 
         def __setstate__(self, state: Mapping[str, Any]) -> None:
             """Restore what RLlib leaves out: the count of updates and, with tf2, the optimizer's variables."""
-            policies = {name: self.get_policy(name) for name in state["worker"]["policy_states"]}
-            for policy in policies.values():
+            saved = state["worker"]["policy_states"]
+            if self.config.framework_str == "tf2":
                 # Keras makes an optimizer's variables with its first update; RLlib restores those that are there.
-                for optimizer in policy._optimizers if self.config.framework_str == "tf2" else ():
-                    optimizer.build(policy.model.trainable_variables())
+                for name, policy_state in saved.items():
+                    policy, variables = self.get_policy(name), policy_state["_optimizer_variables"]
+                    if variables:
+                        policy._optimizer.build(_trained_variables(policy, variables))
             super().__setstate__(state)
-            for name, policy in policies.items():
-                policy.num_grad_updates = state["worker"]["policy_states"][name]["num_grad_updates"]
+            for name, policy_state in saved.items():
+                self.get_policy(name).num_grad_updates = policy_state["num_grad_updates"]
 
         def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
             """Give the buffer its own settings only; RLlib 2.60 passes DQN's one that it refuses."""
@@ -228,3 +230,14 @@ def _algorithm_class(algo: str) -> Any:
 
     Mended.__name__ = algo
     return Mended
+
+
+def _trained_variables(policy: Any, optimizer_variables: list[Any]) -> list[Any]:
+    """The model's variables that an Adam has trained, told by the shapes of its own.
+
+    Those are its count of updates, then two for each variable that had a gradient, in the model's order.
+    DQN's model has a value head that never gets one.
+    """
+    model = iter(policy.model.trainable_variables())
+    shapes = [tuple(moment.shape) for moment in optimizer_variables[1::2]]
+    return [next(v for v in model if tuple(v.shape) == shape) for shape in shapes]
