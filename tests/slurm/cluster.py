@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from rlsif.images import site
+from rlsif.images.build import cache_folder
 from rlsif.images.debian import root_file_system
 
 RELEASE = "trixie"
@@ -57,19 +58,12 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe
 """
 
 
-def cache():
-    """Where the root file system is kept, outside the checkout."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "rlsif/slurm"
-
-
 def rootfs():
     """The root file system of all nodes, made once."""
     digest = hashlib.sha256(repr((RELEASE, PACKAGES, USERS)).encode()).hexdigest()[:16]
-    done = cache() / f"rootfs-{digest}"
+    done = cache_folder("slurm") / f"rootfs-{digest}"
     if done.exists():
         return done
-    done.parent.mkdir(parents=True, exist_ok=True)
     partial = done.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     work = done.with_suffix(".work")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cluster import CHECKOUT, CONTROLLER, NODES, Cluster
+from cluster import CHECKOUT, NODES, Cluster
 
 from rlsif.images.apptainer import find
 
@@ -151,5 +151,3 @@ def leftovers(slurm):
 
 
 HETJOB = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=2", ":", "--cpus-per-task=1", "--gres=none")
-
-__all__ = ["CONTROLLER", "HETJOB", "SMALL", "TRAIN", "Job"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -62,12 +61,6 @@ class JobFolder:
     def logs(self, node: str) -> Path:
         """The folder for the logs of a node."""
         return self.path / "logs" / node
-
-    def make_token(self) -> None:
-        """Write a new token."""
-        self.token.unlink(missing_ok=True)
-        self.token.touch(mode=0o600)
-        self.token.write_text(secrets.token_hex(32))
 
     def publish(self, rendezvous: Rendezvous) -> None:
         """Write the rendezvous so that every node sees it whole or not at all."""

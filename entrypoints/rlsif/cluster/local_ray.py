@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterator
 
 from rlsif.cluster.ray_node import (
@@ -11,7 +10,7 @@ from rlsif.cluster.ray_node import (
     leave_out_what_a_run_does_not_need,
     object_store,
     private_folder,
-    require_token,
+    write_token,
 )
 from rlsif.cluster.resources import Resources
 
@@ -24,10 +23,7 @@ def started(resources: Resources) -> Iterator[None]:
     and every connection needs the token in it.
     """
     with private_folder() as folder:
-        token = folder / "token"
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
-        require_token(token)
+        write_token(folder / "token")
         leave_out_what_a_run_does_not_need()
         import ray
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -42,13 +43,21 @@ def require_token(path: Path | None = None) -> None:
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
 
 
+def write_token(path: Path) -> None:
+    """Write a new token that only this user can read, and have Ray ask for it."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_hex(32))
+    require_token(path)
+
+
 @contextlib.contextmanager
-def private_folder(name: str = "rl") -> Iterator[Path]:
+def private_folder() -> Iterator[Path]:
     """A temporary folder that only this user can enter, short enough for sockets; removed afterwards."""
     parent = tempfile.gettempdir()
-    if len(parent) + len(f"/{name}-12345678") > LONGEST_FOLDER:
+    if len(parent) + len("/rl-12345678") > LONGEST_FOLDER:
         parent = "/tmp"
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix="rl-", dir=parent))
     try:
         yield folder
     finally:

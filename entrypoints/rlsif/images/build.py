@@ -76,7 +76,7 @@ def make(request: Request, images: Images, site: Site) -> str:
     digest = request.digest()
     if built_from(images, request.target) == digest:
         return f"{request.target.name} is up to date"
-    kept = _cache() / f"{request.variant}-{digest[:32]}.sif"
+    kept = cache_folder("images") / f"{request.variant}-{digest[:32]}.sif"
     if not kept.exists():
         started = time.monotonic()
         told_sources = _build(request, digest, images, site, kept)
@@ -103,7 +103,7 @@ def built_from(images: Images, image: Path) -> str | None:
 def build_record(checkout: Path, variant: str) -> dict[str, Any]:
     """How long the image of this checkout took to build, and from what: `seconds`, `sources`."""
     digest = Request(checkout, variant).digest()
-    record: dict[str, Any] = json.loads((_cache() / f"{variant}-{digest[:32]}.json").read_text())
+    record: dict[str, Any] = json.loads((cache_folder("images") / f"{variant}-{digest[:32]}.json").read_text())
     return record
 
 
@@ -184,10 +184,10 @@ def _commit(checkout: Path) -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _cache() -> Path:
-    """Where finished images are kept by digest, outside the checkout."""
+def cache_folder(kind: str) -> Path:
+    """Where what is made once is kept by digest, outside the checkout: images, and what tests need."""
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(root) / "rlsif/images"
+    folder = Path(root) / "rlsif" / kind
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

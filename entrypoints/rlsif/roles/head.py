@@ -11,7 +11,7 @@ from typing import Any
 
 from rlsif.cluster import address
 from rlsif.cluster.job import ENDED, FORMING, POLL, TRAINING, JobFolder, Rendezvous
-from rlsif.cluster.ray_node import NodeShare, RayNode, require_token
+from rlsif.cluster.ray_node import NodeShare, RayNode, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import RlsifError
 from rlsif.roles.member import keep_logs
@@ -49,8 +49,7 @@ def lead(head: Head, options: TrainOptions) -> int:
     if going_on is None:
         print(f"the run of this job is finished; see {head.job.run.read_text()}")
         return 0
-    head.job.make_token()
-    require_token(head.job.token)
+    write_token(head.job.token)
     peers = [node for nodes in head.expected.values() for node in nodes]
     own = address.own(head.interface, peers)
     ray_node = RayNode(head.temporary, head.share, own)
@@ -59,10 +58,10 @@ def lead(head: Head, options: TrainOptions) -> int:
         phases.reached(f"head {head.node} is up at {ray_node.address}", FORMING)
         with _connected(ray_node.address, own):
             # While the others come up: refuse what cannot be right.
-            make_plan(going_on, head.cluster)
+            plan = make_plan(going_on, head.cluster)
             wait_for_nodes(head)
             phases.reached(_all_are_here(head), TRAINING)
-            return train(going_on, head.cluster, head.job)
+            return train(going_on, plan, head.job)
     finally:
         phases.end()
         ray_node.stop()

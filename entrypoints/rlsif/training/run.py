@@ -15,7 +15,7 @@ from typing import Any
 
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
-from rlsif.cluster.resources import Cluster, available
+from rlsif.cluster.resources import available
 from rlsif.errors import InputError, RlsifError
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results
@@ -38,14 +38,14 @@ FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 GO_ON_LATER = 75
 
 
-def train(options: TrainOptions, cluster: Cluster | None = None, job: JobFolder | None = None) -> int:
+def train(options: TrainOptions, plan: Plan | None = None, job: JobFolder | None = None) -> int:
     """Train an agent; give the exit code: 0, 128 and the number of the signal that ended it, or GO_ON_LATER.
 
-    On a job's nodes this process is connected to their Ray already. Raises InputError for what
+    In a job the plan is made, and this process is connected to the nodes' Ray. Raises InputError for what
     cannot be right, RlsifError for a run that failed.
     """
     require_token()
-    plan = make_plan(options, cluster)
+    plan = plan or make_plan(options)
     folder = plan.folder or results.new_folder(options.results_dir, plan.spec.algo, plan.spec.env)
     try:
         if job:
