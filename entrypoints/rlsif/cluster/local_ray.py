@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from rlsif.cluster.ray_node import (
     RAYS_OWN,
     leave_out_what_a_run_does_not_need,
+    leave_tensorflow_to_those_who_want_it,
     object_store,
     private_folder,
     write_token,
@@ -25,6 +26,7 @@ def started(resources: Resources) -> Iterator[None]:
     with private_folder() as folder:
         write_token(folder / "token")
         leave_out_what_a_run_does_not_need()
+        leave_tensorflow_to_those_who_want_it()
         import ray
 
         ray.init(

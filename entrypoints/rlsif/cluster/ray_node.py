@@ -22,6 +22,8 @@ LONGEST_FOLDER = 43
 # Ray opens the folder that it is given to everybody, so it gets one inside a closed one.
 RAYS_OWN = "r"
 OBJECT_STORE_BYTES = 512 * 1024**2
+# RLlib leaves TensorFlow out where this is set, to anything.
+NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
 # A node that has lost the head for so long ends, in seconds.
 SECONDS_WITHOUT_HEAD = 10
 
@@ -34,6 +36,16 @@ class NodeShare:
     gpus: int
     memory: int
     roles: Mapping[str, float] = field(default_factory=dict)
+
+
+def leave_tensorflow_to_those_who_want_it() -> None:
+    """Have Ray's workers import RLlib without TensorFlow, which takes four times the memory; call before starting Ray."""
+    os.environ[NO_TENSORFLOW] = "1"
+
+
+def want_tensorflow() -> None:
+    """Have RLlib import TensorFlow in this process. RLlib looks when it is imported."""
+    os.environ.pop(NO_TENSORFLOW, None)
 
 
 def require_token(path: Path | None = None) -> None:
@@ -93,6 +105,7 @@ class RayNode:
     def __init__(self, folder: Path, share: NodeShare, own_address: str, head: str | None = None) -> None:
         """Start them and wait until the node is registered; `head` is None for the head itself."""
         leave_out_what_a_run_does_not_need()
+        leave_tensorflow_to_those_who_want_it()
         from ray._private.node import Node
         from ray._private.parameter import RayParams
 

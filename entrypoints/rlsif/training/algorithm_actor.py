@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.training.algorithms import Layout, RunSpec, build
 
 
@@ -17,11 +18,14 @@ class AlgorithmActor:
         """Build the algorithm and its env runners; give its settings as JSON can hold them."""
         from rlsif.envs.find import register
 
+        want_tensorflow()
         if layout.local_mode and spec.seed is not None:
             # Which of several threads adds first changes the last bits of a sum.
             os.environ["OMP_NUM_THREADS"] = "1"
         register(spec.env, layout.code_folder)
         self._algorithm = build(spec, layout)
+        # RLlib sends weights only after the first update.
+        self._algorithm.env_runner_group.sync_weights()
         settings: dict[str, Any] = json.loads(json.dumps(self._algorithm.config.to_dict(), default=str, skipkeys=True))
         return settings
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from rlsif.envs.find import find as find_env
 from rlsif.errors import InputError, RlsifError, near
 from rlsif.training.hyperparameters import check, merge
 
@@ -74,6 +75,8 @@ class Layout:
     local_mode: bool = False
     # Env runners go to nodes with the role "rollout", the learner to one with the role "learner".
     by_role: bool = False
+    # Why RLlib's own sampler is used; None where the one without TensorFlow is.
+    rllib_samples: str | None = None
 
 
 def find(name: str, framework: str) -> Algorithm:
@@ -134,21 +137,32 @@ def build(spec: RunSpec, layout: Layout) -> Any:
         config.freeze()
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as problem:
         raise InputError(f"RLlib refuses these settings of {spec.algo}: {' '.join(str(problem).split())}") from problem
-    return _algorithm_class(spec.algo)(config=config)
+    from rlsif.training.algorithm_class import algorithm_class
+
+    return algorithm_class(spec.algo)(config=config)
 
 
 def configure(spec: RunSpec, layout: Layout) -> Any:
     """The AlgorithmConfig of a run."""
+    from rlsif.sampling.env_runner import ArrayEnvRunner
     from rlsif.training.env_runner import EnvRunner
 
     config = _config_class(spec.algo)()
     config.api_stack(enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False)
     config.framework(spec.framework)
-    config.environment(spec.env, env_config=dict(spec.env_config), disable_env_checking=True)
+    # RLlib would ask the first env runner for the spaces, and wait for it before it builds the policy.
+    env = find_env(spec.env, dict(spec.env_config))
+    config.environment(
+        spec.env,
+        env_config=dict(spec.env_config),
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        disable_env_checking=True,
+    )
     config.env_runners(
         num_env_runners=layout.num_env_runners,
         num_envs_per_env_runner=layout.num_envs_per_env_runner,
-        env_runner_cls=EnvRunner,
+        env_runner_cls=EnvRunner if layout.rllib_samples else ArrayEnvRunner,
         custom_resources_per_env_runner={"rollout": 1} if layout.by_role else {},
     )
     config.fault_tolerance(restart_failed_env_runners=True)
@@ -194,50 +208,3 @@ def _replay(kind: str, capacity: int) -> dict[str, Any]:
 
 def _config_class(algo: str) -> Any:
     return getattr(import_module(f"ray.rllib.algorithms.{algo.lower()}"), f"{algo}Config")
-
-
-def _algorithm_class(algo: str) -> Any:
-    """RLlib's class of an algorithm, with what is wrong with it mended."""
-    import ray
-    from ray.rllib.utils.from_config import from_config
-    from ray.rllib.utils.replay_buffers import ReplayBuffer
-
-    cls = getattr(import_module(f"ray.rllib.algorithms.{algo.lower()}"), algo)
-
-    class Mended(cls):  # type: ignore[misc, valid-type]
-        def _setup_logdir(self) -> None:
-            """Use the folder of Ray's session; RLlib leaves an empty one in ~/ray_results for every run."""
-            self._logdir = ray._private.worker.global_worker.node.get_logs_dir_path()
-
-        def __setstate__(self, state: Mapping[str, Any]) -> None:
-            """Restore what RLlib leaves out: the count of updates and, with tf2, the optimizer's variables."""
-            saved = state["worker"]["policy_states"]
-            if self.config.framework_str == "tf2":
-                # Keras makes an optimizer's variables with its first update; RLlib restores those that are there.
-                for name, policy_state in saved.items():
-                    policy, variables = self.get_policy(name), policy_state["_optimizer_variables"]
-                    if variables:
-                        policy._optimizer.build(_trained_variables(policy, variables))
-            super().__setstate__(state)
-            for name, policy_state in saved.items():
-                self.get_policy(name).num_grad_updates = policy_state["num_grad_updates"]
-
-        def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
-            """Give the buffer its own settings only; RLlib 2.60 passes DQN's one that it refuses."""
-            if algo != "DQN":
-                return super()._create_local_replay_buffer_if_necessary(config)
-            return from_config(ReplayBuffer, dict(config["replay_buffer_config"]))
-
-    Mended.__name__ = algo
-    return Mended
-
-
-def _trained_variables(policy: Any, optimizer_variables: list[Any]) -> list[Any]:
-    """The model's variables that an Adam has trained, told by the shapes of its own.
-
-    Those are its count of updates, then two for each variable that had a gradient, in the model's order.
-    DQN's model has a value head that never gets one.
-    """
-    model = iter(policy.model.trainable_variables())
-    shapes = [tuple(moment.shape) for moment in optimizer_variables[1::2]]
-    return [next(v for v in model if tuple(v.shape) == shape) for shape in shapes]

@@ -1,16 +1,19 @@
 """RLlib's env runner, with one thing added: an exception inside it reaches the run.
 
 On RLlib's old API stack it does not: the actor exits, is started again, and the run goes
-on with nothing sampled. Imported in processes that run RLlib.
+on with nothing sampled. Imported in processes that run RLlib with TensorFlow.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
+from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, SampleBatch
 
 from rlsif.cluster.failures import report
+from rlsif.sampling.env_runner import Sampling
 
 
 class EnvRunner(RolloutWorker):  # type: ignore[misc]
@@ -31,3 +34,30 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         except Exception as problem:
             report(problem)
             raise
+
+
+class LearnersEnvRunner(EnvRunner):
+    """The learner's own RolloutWorker, which holds the policy; without others it samples, too."""
+
+    def __init__(self, *, env_creator: Any, config: Any, **kwargs: Any) -> None:
+        """Take RolloutWorker's arguments."""
+        super().__init__(env_creator=env_creator, config=config, **kwargs)
+        self._sampling = None
+        if config.num_env_runners == 0:
+            self._sampling = Sampling(self.config, env_creator, 0, self.filters[DEFAULT_POLICY_ID])
+
+    def sample(self, **_: Any) -> SampleBatch:
+        """A batch of experience, by the policy as it is now."""
+        assert self._sampling is not None
+        sampler = self._sampling.sampler
+        sampler.set_weights(self.policy_map[DEFAULT_POLICY_ID].get_weights())
+        sampler.timestep = max(sampler.timestep, int(self.policy_map[DEFAULT_POLICY_ID].global_timestep))
+        try:
+            return self._sampling.sample()
+        except Exception as problem:
+            report(problem)
+            raise
+
+    def get_metrics(self) -> list[RolloutMetrics]:
+        """The episodes that ended since the last call."""
+        return [] if self._sampling is None else self._sampling.metrics()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster import local_ray
+from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.cluster.resources import Resources
 from rlsif.errors import RlsifError
 from rlsif.training.algorithm_actor import AlgorithmActor
@@ -94,8 +95,8 @@ class InActor(Host):
         self._actor = actor.options(num_cpus=1, num_gpus=layout.num_gpus, resources=learner).remote()
         # RLlib starts its env runners only once the learner's process has imported TensorFlow.
         # Ray gives an actor a process that is idle, so these have it imported by then.
-        imports = ray.remote(_import_rllib).options(num_cpus=1, resources=rollout)
-        self._warm = [imports.remote() for _ in range(layout.num_env_runners)]
+        imports = ray.remote(_import_env_runner).options(num_cpus=1, resources=rollout)
+        self._warm = [imports.remote(bool(layout.rllib_samples)) for _ in range(layout.num_env_runners)]
 
     def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
         """Call and wait, looking out for an env runner that failed; RLlib itself would go on without it."""
@@ -125,9 +126,13 @@ class InActor(Host):
             raise RunFailed(_failed(failure))
 
 
-def _import_rllib() -> None:
+def _import_env_runner(with_tensorflow: bool) -> None:
     """Import what an env runner needs, in a process that will become one."""
-    import rlsif.training.env_runner  # noqa: F401
+    if with_tensorflow:
+        want_tensorflow()
+        import rlsif.training.env_runner
+    else:
+        import rlsif.sampling.env_runner  # noqa: F401
 
 
 def _failed(traceback_text: str) -> str:

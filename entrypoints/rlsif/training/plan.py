@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
-from rlsif.envs.find import add_code_folder
+from rlsif.envs.find import FoundEnv, add_code_folder
 from rlsif.envs.find import find as find_env
 from rlsif.errors import InputError
+from rlsif.sampling.coverage import reason_against
 from rlsif.training import algorithms, checkpoints, hyperparameters, results
 from rlsif.training.algorithms import Layout, RunSpec
 from rlsif.training.checkpoints import Progress
@@ -47,13 +48,19 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
         algorithms.check_hyperparameters(algorithm.name, given)
     merged = hyperparameters.merge(hyperparameters.preset(algorithm.name, options.env), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    processes, resources = _placed(options, cluster, envs)
     spec = RunSpec(algorithm.name, options.framework or "tf", options.env, options.env_config, options.seed, merged)
+    processes, resources = _placed(options, cluster, envs, spec, env)
     return Plan(spec, processes, resources, options.stop.or_default(env.reward_threshold), None, None, None)
 
 
-def _placed(options: TrainOptions, cluster: Cluster | None, envs: int) -> tuple[Layout, Resources | None]:
-    return (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
+def _placed(
+    options: TrainOptions, cluster: Cluster | None, envs: int, spec: RunSpec, env: FoundEnv
+) -> tuple[Layout, Resources | None]:
+    """The processes of the run, here or on a cluster's nodes, and how they sample."""
+    placed: tuple[Layout, Resources | None]
+    placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
+    against = reason_against(spec.algo, env.observation_space, env.action_space, spec.hyperparameters)
+    return replace(placed[0], rllib_samples=against), placed[1]
 
 
 def _given_hyperparameters(options: TrainOptions) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
     if last:
         stop.check_not_reached(last)
     envs = json.loads((folder / results.PARAMS).read_text()).get("num_envs_per_env_runner", 1)
-    processes, resources = _placed(options, cluster, envs)
+    processes, resources = _placed(options, cluster, envs, spec, env)
     return Plan(spec, processes, resources, stop, folder, checkpoint, progress)
 
 

@@ -1,0 +1,63 @@
+"""How actions are drawn from a network's outputs, after ray/rllib/models/tf/tf_action_dist.py."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlsif.sampling.networks import Array
+
+
+class Categorical:
+    """Discrete actions from logits [n, actions]."""
+
+    def sample(self, inputs: Array, random: np.random.Generator) -> tuple[NDArray[np.int32], Array]:
+        """Actions [n] and their log-probabilities [n]."""
+        shifted = inputs - inputs.max(axis=1, keepdims=True)
+        cumulated = np.exp(shifted).cumsum(axis=1)
+        total = cumulated[:, -1]
+        drawn = random.random(len(inputs), dtype=np.float32) * total
+        # Rounding can make a draw reach the total.
+        actions = np.minimum((cumulated <= drawn[:, None]).sum(axis=1), inputs.shape[1] - 1).astype(np.int32)
+        return actions, shifted[np.arange(len(actions)), actions] - np.log(total)
+
+
+class DiagonalGaussian:
+    """Continuous actions from means and logarithms of deviations, [n, 2 * dimensions]."""
+
+    def sample(self, inputs: Array, random: np.random.Generator) -> tuple[Array, Array]:
+        """Actions [n, dimensions] and their log-probabilities [n]."""
+        mean, log_std = np.split(inputs, 2, axis=1)
+        noise = random.standard_normal(mean.shape, dtype=np.float32)
+        log_probabilities = -0.5 * (noise**2).sum(axis=1) - log_std.sum(axis=1)
+        log_probabilities -= np.float32(0.5 * np.log(2 * np.pi) * mean.shape[1])
+        return mean + np.exp(log_std) * noise, log_probabilities
+
+
+class EpsilonGreedy:
+    """The best action of action values [n, actions], or any one; after RLlib's EpsilonGreedy.
+
+    Epsilon falls from `initial_epsilon` after `warmup_timesteps` to `final_epsilon` over `epsilon_timesteps`.
+    """
+
+    def __init__(
+        self,
+        initial_epsilon: float = 1.0,
+        final_epsilon: float = 0.05,
+        warmup_timesteps: int = 0,
+        epsilon_timesteps: int = int(1e5),
+    ) -> None:
+        """Take RLlib's settings by its names and with its defaults."""
+        self._values = [initial_epsilon, final_epsilon]
+        self._steps = [warmup_timesteps, warmup_timesteps + epsilon_timesteps]
+
+    def epsilon(self, timestep: int) -> float:
+        """The share of random actions after so many env steps of all env runners."""
+        return float(np.interp(timestep, self._steps, self._values))
+
+    def sample(self, inputs: Array, random: np.random.Generator, timestep: int) -> NDArray[np.int32]:
+        """Actions [n]."""
+        best = inputs.argmax(axis=1)
+        any_one = random.integers(inputs.shape[1], size=len(inputs))
+        explores = random.random(len(inputs)) < self.epsilon(timestep)
+        return np.where(explores, any_one, best).astype(np.int32)

@@ -1,0 +1,79 @@
+"""The epochs and minibatches of a policy's update as one loop inside TensorFlow's graph.
+
+RLlib calls `session.run` for every minibatch, which takes longer than the minibatch. Loss, gradients, clipping and
+optimizer are the policy's own; what differs is that every epoch draws its minibatches from all rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ray.rllib.policy.sample_batch import SampleBatch
+from ray.rllib.utils.framework import try_import_tf
+
+tf1, tf, _ = try_import_tf()
+
+
+class CompiledUpdate:
+    """Updates a policy of framework "tf" that has one loss and no state."""
+
+    def __init__(self, policy: Any) -> None:
+        """Add the loop to the policy's graph."""
+        self._policy = policy
+        with policy.get_session().graph.as_default():
+            # Only what the loss reads; the data stays on the device for all minibatches.
+            self._data = {
+                name: tf1.placeholder(given.dtype, given.shape, name=f"update_{name}")
+                for name, given in policy._loss_input_dict.items()
+                if given.consumers()
+            }
+            # Which rows are in each minibatch, [minibatches, rows].
+            self._rows = tf1.placeholder(tf.int32, [None, None], name="update_rows")
+            self._statistics = self._loop()
+
+    def __call__(self, batch: SampleBatch, epochs: int, minibatch_size: int) -> dict[str, float]:
+        """Go through the batch; give the means of the policy's statistics over all minibatches."""
+        policy = self._policy
+        rows = _minibatches(len(batch), epochs, minibatch_size)
+        feed = {placeholder: batch[name] for name, placeholder in self._data.items()}
+        statistics = policy.get_session().run(self._statistics, {**feed, self._rows: rows})
+        policy.num_grad_updates += len(rows)
+        return {name: float(total) / len(rows) for name, total in statistics.items()}
+
+    def _loop(self) -> dict[str, Any]:
+        """The sums of the statistics over all minibatches, each after its update."""
+        names: list[str] = []
+
+        def step(number: Any, totals: Any) -> tuple[Any, Any]:
+            statistics, update = self._minibatch(self._rows[number])
+            names[:] = sorted(statistics)
+            values = tf.stack([tf.cast(statistics[name], tf.float32) for name in names])
+            with tf.control_dependencies([update]):
+                return number + 1, totals + values
+
+        count = tf.shape(self._rows)[0]
+        totals = tf.zeros([len(self._policy._stats_fetches) - 1])
+        # One after the other, for each needs the weights that the one before has left.
+        totals = tf.while_loop(lambda number, _: number < count, step, [0, totals], parallel_iterations=1)[1]
+        return dict(zip(names, tf.unstack(totals, len(names)), strict=True))
+
+    def _minibatch(self, rows: Any) -> tuple[dict[str, Any], Any]:
+        """Statistics and update of the minibatch of these rows."""
+        policy = self._policy
+        columns = {name: tf.gather(data, rows) for name, data in self._data.items()}
+        minibatch = SampleBatch(columns, _is_training=True)
+        loss = policy.loss(policy.model, policy.dist_class, minibatch)
+        gradients = [(g, v) for g, v in policy.gradients(policy._optimizer, loss) if g is not None]
+        statistics = {**policy.stats_fn(minibatch), **policy.grad_stats_fn(minibatch, [g for g, _ in gradients])}
+        # The statistics are of the weights before the update.
+        with tf.control_dependencies(list(statistics.values())):
+            return statistics, policy.build_apply_op(policy._optimizer, gradients)
+
+
+def _minibatches(rows: int, epochs: int, size: int) -> NDArray[np.int64]:
+    """Which rows are in each minibatch, [minibatches, rows]: drawn anew for each epoch, what is left over stays out."""
+    size = min(size, rows)
+    whole = rows // size * size
+    return np.concatenate([np.random.permutation(rows)[:whole].reshape(-1, size) for _ in range(epochs)])
