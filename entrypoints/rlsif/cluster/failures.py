@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 KEY = b"rlsif/failure"
 
@@ -14,6 +20,20 @@ def report(problem: BaseException) -> None:
 
     if internal_kv._internal_kv_initialized():
         internal_kv._internal_kv_put(KEY, own_traceback(problem).encode(), overwrite=False)
+
+
+def reporting(method: Callable[P, T]) -> Callable[P, T]:
+    """A method whose exceptions are left for the run; RLlib would start its actor again and say nothing."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except Exception as problem:
+            report(problem)
+            raise
+
+    return call
 
 
 def reported() -> str | None:

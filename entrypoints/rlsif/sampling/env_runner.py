@@ -5,20 +5,25 @@ What RLlib's algorithms ask of a RolloutWorker on its old API stack, and no more
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+# RLlib says a hundred times that TensorFlow is not there.
+logging.getLogger("ray.rllib.utils.framework").setLevel(logging.ERROR)
+
+# ruff: noqa: E402
 import gymnasium
 import numpy as np
 from ray.rllib.env import INPUT_ENV_SPACES
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.evaluation.metrics import RolloutMetrics
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, SampleBatch
+from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, SampleBatch
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
 
-from rlsif.cluster.failures import report
+from rlsif.cluster.failures import reporting
 from rlsif.sampling import environments
 from rlsif.sampling.distributions import Categorical, DiagonalGaussian, EpsilonGreedy
 from rlsif.sampling.filters import Filtered
@@ -63,9 +68,9 @@ class Sampling:
             distribution,
         )
 
-    def sample(self) -> SampleBatch:
+    def sample(self) -> MultiAgentBatch:
         """A batch of experience."""
-        return SampleBatch(self.sampler.sample())
+        return SampleBatch(self.sampler.sample()).as_multi_agent()
 
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
@@ -106,32 +111,29 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
             return LearnersEnvRunner(*args, worker_index=0, **kwargs)
         return super().__new__(cls)
 
+    @reporting
     def __init__(
         self, *, env_creator: Callable[[Any], Any], config: AlgorithmConfig, worker_index: int, **_: Any
     ) -> None:
         """Take RolloutWorker's arguments."""
         self.config, self.worker_index = config, worker_index
-        try:
-            self._sampling = Sampling(config, env_creator, worker_index)
-        except Exception as problem:
-            report(problem)
-            raise
+        self._sampling = Sampling(config, env_creator, worker_index)
 
-    def sample(self, **_: Any) -> SampleBatch:
+    @reporting
+    def sample(self, **_: Any) -> MultiAgentBatch:
         """A batch of experience."""
-        try:
-            return self._sampling.sample()
-        except Exception as problem:
-            report(problem)
-            raise
+        return self._sampling.sample()
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
         return self._sampling.metrics()
 
+    @reporting
     def set_weights(self, weights: Mapping[str, Any], global_vars: Mapping[str, Any] | None = None, **_: Any) -> None:
         """Take the learner's weights, and its count of env steps."""
-        self._sampling.sampler.set_weights(weights[DEFAULT_POLICY_ID])
+        # IMPALA sends those of the policies that were updated, which may be none.
+        if DEFAULT_POLICY_ID in weights:
+            self._sampling.sampler.set_weights(weights[DEFAULT_POLICY_ID])
         if global_vars:
             self.set_global_vars(global_vars)
 
@@ -139,6 +141,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         """Take the count of all env steps."""
         self._sampling.sampler.timestep = int(global_vars["timestep"])
 
+    @reporting
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take over where an env runner that failed has left off, from the learner's state."""
         policy = state["policy_states"][DEFAULT_POLICY_ID]

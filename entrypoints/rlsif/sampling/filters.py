@@ -35,7 +35,9 @@ class Filtered:
         mine.buffer.mean_delta_array = mine.buffer.mean_array.copy()
         mine.buffer.sum_sq_diff_delta_array = mine.buffer.sum_sq_diff_array.copy()
         filtered = (observations - mine.running_stats.mean) / (mine.running_stats.std + SMALL_NUMBER)
-        return np.clip(filtered, -mine.clip, mine.clip).astype(np.float32)
+        if mine.clip:
+            np.clip(filtered, -mine.clip, mine.clip, out=filtered)
+        return filtered.astype(np.float32)
 
 
 def _statistics(observations: Array, running_stat: type) -> Any:

@@ -179,10 +179,9 @@ class PPOSampler(ActorCriticSampler):
         )
         chosen = rows["valid"]
         return {
-            **flat(rows, ["obs", "actions", "action_dist_inputs", "action_logp"], chosen),
-            **flat({"advantages": estimates, "value_targets": targets, "vf_preds": rows["values"]},
-                   ["advantages", "value_targets"], chosen),
-        }  # fmt: skip
+            **flat(rows, ["obs", "actions", "rewards", "action_dist_inputs", "action_logp"], chosen),
+            **flat({"advantages": estimates, "value_targets": targets}, ["advantages", "value_targets"], chosen),
+        }
 
 
 class VTraceSampler(ActorCriticSampler):
@@ -202,6 +201,8 @@ class VTraceSampler(ActorCriticSampler):
         batch = {
             **flat(rows, names, chosen),
             **flat({"values_bootstrapped": next_values}, ["values_bootstrapped"], chosen),
+            # RLlib asks whether there are several agents.
+            "agent_index": np.zeros(int(chosen.sum()), np.int8),
         }
         rows.keep_from((numbers < fragment).sum(axis=0) + 1)
         return batch

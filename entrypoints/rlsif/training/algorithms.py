@@ -162,6 +162,8 @@ def configure(spec: RunSpec, layout: Layout) -> Any:
     config.env_runners(
         num_env_runners=layout.num_env_runners,
         num_envs_per_env_runner=layout.num_envs_per_env_runner,
+        # With one, APPO and IMPALA would go on alone when every env runner has failed.
+        create_local_env_runner=layout.num_env_runners == 0,
         env_runner_cls=EnvRunner if layout.rllib_samples else ArrayEnvRunner,
         custom_resources_per_env_runner={"rollout": 1} if layout.by_role else {},
     )

@@ -8,32 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlsif.cluster.ray_node import want_tensorflow
+
+# RLlib looks when it is imported.
+want_tensorflow()
+
+# ruff: noqa: E402
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, SampleBatch
+from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch
 
-from rlsif.cluster.failures import report
+from rlsif.cluster.failures import reporting
 from rlsif.sampling.env_runner import Sampling
 
 
 class EnvRunner(RolloutWorker):  # type: ignore[misc]
     """A RolloutWorker that reports its first failure to the run."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take RolloutWorker's arguments."""
-        try:
-            super().__init__(*args, **kwargs)
-        except Exception as problem:
-            report(problem)
-            raise
-
-    def sample(self, **kwargs: Any) -> Any:
-        """Sample as RolloutWorker does."""
-        try:
-            return super().sample(**kwargs)
-        except Exception as problem:
-            report(problem)
-            raise
+    __init__ = reporting(RolloutWorker.__init__)
+    sample = reporting(RolloutWorker.sample)
 
 
 class LearnersEnvRunner(EnvRunner):
@@ -46,17 +39,14 @@ class LearnersEnvRunner(EnvRunner):
         if config.num_env_runners == 0:
             self._sampling = Sampling(self.config, env_creator, 0, self.filters[DEFAULT_POLICY_ID])
 
-    def sample(self, **_: Any) -> SampleBatch:
+    @reporting
+    def sample(self, **_: Any) -> MultiAgentBatch:
         """A batch of experience, by the policy as it is now."""
         assert self._sampling is not None
         sampler = self._sampling.sampler
         sampler.set_weights(self.policy_map[DEFAULT_POLICY_ID].get_weights())
         sampler.timestep = max(sampler.timestep, int(self.policy_map[DEFAULT_POLICY_ID].global_timestep))
-        try:
-            return self._sampling.sample()
-        except Exception as problem:
-            report(problem)
-            raise
+        return self._sampling.sample()
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""

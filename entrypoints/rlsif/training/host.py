@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster import local_ray
-from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.cluster.resources import Resources
 from rlsif.errors import RlsifError
 from rlsif.training.algorithm_actor import AlgorithmActor
@@ -129,7 +128,6 @@ class InActor(Host):
 def _import_env_runner(with_tensorflow: bool) -> None:
     """Import what an env runner needs, in a process that will become one."""
     if with_tensorflow:
-        want_tensorflow()
         import rlsif.training.env_runner
     else:
         import rlsif.sampling.env_runner  # noqa: F401
