@@ -4,6 +4,7 @@
 # Knobs, set in the environment of sbatch, as absolute paths.
 RL_IMAGE=${RL_IMAGE:-$RL_ROOT/rl.sif}              # image of head and rollout nodes
 RL_IMAGE_GPU=${RL_IMAGE_GPU:-$RL_ROOT/rl-gpu.sif}  # image of the learner in hetjob.sh
+RL_RUNS_GIVEN=${RL_RUNS:-}
 RL_RUNS=${RL_RUNS:-$PWD/runs}                     # gets a folder a job; on a disk that all nodes see
 RL_BIND=${RL_BIND:-}                               # more folders to see inside, as /scratch,/data:/mnt
 RL_INTERFACE=${RL_INTERFACE:-}                     # network between the nodes, as ib0 or hsn0
@@ -51,8 +52,25 @@ job::prepare() {
     umask 077
     mkdir -p "$RL_JOB/logs"
     rm -f "$RL_JOB/cluster.json" "$RL_JOB/token" "$RL_JOB/stop" "$RL_JOB/over"
+    printf '%s\n' "$1" >"$RL_JOB/image"
     echo "job $SLURM_JOB_ID, logs and rendezvous in $RL_JOB"
     trap job::warned USR1
+}
+
+# job::help JOB: lend this job's nodes to another one of the same user.
+job::help() {
+    local -r other=$1
+    [[ $other =~ ^[0-9]+$ ]] || job::fail "${other:-nothing} is not the number of a job; as in \`sbatch slurm/rollout.sh 123\`"
+    local said from
+    said=$(scontrol show job "$other" 2>/dev/null) || job::fail "Slurm does not know job $other; \`squeue --me\` lists yours"
+    from=$(sed -n '0,/ WorkDir=/s/^ *WorkDir=//p' <<<"$said")
+    [[ -n ${RL_RUNS_GIVEN:-} ]] || RL_RUNS=$from/runs
+    RL_JOB=$RL_RUNS/$other
+    [[ -r $RL_JOB/image ]] || job::fail "job $other has no folder $RL_JOB that can be read: it has not begun, or RL_RUNS is not what it was for it"
+    [[ -r $RL_IMAGE ]] || job::fail "image $RL_IMAGE is not there or cannot be read; RL_IMAGE names another"
+    job::compare "$(<"$RL_JOB/image")" "$RL_IMAGE"
+    umask 077
+    echo "job $SLURM_JOB_ID lends its nodes to job $other; their logs are in $RL_JOB"
 }
 
 # Two images must have the same Python, Ray, TensorFlow and shared packages, or their processes don't understand each other.
@@ -92,7 +110,8 @@ job::start() {
 # Slurm warns of the time limit: the head ends the run at the next iteration, with a checkpoint.
 job::warned() {
     echo "Slurm warns of the end of the job; the run makes way after the next iteration"
-    : >"$RL_JOB/stop"
+    # What is in it may already say that the job is to end for good.
+    : >>"$RL_JOB/stop"
     wait_was_interrupted=1
 }
 
@@ -107,6 +126,10 @@ job::wait() {
     done
     unset "job_steps[head]"
     job::end
+    if ((status == GO_ON_LATER)) && [[ -s $RL_JOB/stop ]]; then
+        echo "job $SLURM_JOB_ID was stopped; its run can be gone on with by --resume"
+        exit 0
+    fi
     if ((status == GO_ON_LATER)); then
         echo "job $SLURM_JOB_ID is queued again and goes on from its checkpoint"
         scontrol requeue "$SLURM_JOB_ID"

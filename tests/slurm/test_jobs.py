@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+from cluster import CHECKOUT
 from conftest import HETJOB, TRAIN
 
 
@@ -27,8 +28,8 @@ def test_env_runners_sit_on_rollout_nodes_and_the_learner_on_its_own(submit, slu
     where = {}
     for log in job.files.glob("logs/*/*.log"):
         processes = " ".join(slurm.nodes[log.parent.name].processes())
-        where.setdefault(log.stem, set()).update(re.findall(r"ray::(EnvRunner|AlgorithmActor)", processes))
-    assert where == {"head": set(), "rollout": {"EnvRunner"}, "learner": {"AlgorithmActor"}}
+        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|AlgorithmActor)", processes))
+    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"AlgorithmActor"}}
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,31 @@ def test_two_users_share_nodes_without_noticing(submit):
         assert job.state == "COMPLETED", job.told()
     nodes = [{p.parent.name for p in job.files.glob("logs/*/*.log")} for job in both]
     assert nodes[0] & nodes[1]
+
+
+def test_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
+    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+    job.until(lambda: job.iterations() > 1, 90, "it trains")
+    said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
+    assert re.search(rf"^job {job.id}: RUNNING, training, 23:5\d:\d\d left$", said, flags=re.M), said
+    assert re.search(r"^  rollout  \S+  2 CPUs, 0 GPUs$", said, flags=re.M), said
+    assert re.search(r"^  iteration \d+, [\d,]+ env steps, return .* 2 env runners alive$", said, flags=re.M), said
+    [learner] = [p.parent.name for p in job.files.glob("logs/*/learner.log")]
+    logs = slurm(f"{CHECKOUT}/slurm/rl", "logs", job.id, "--node", learner, user="alice").stdout
+    assert f"learner {learner} joined" in logs
+    assert "with a checkpoint" in slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout
+    job.wait("COMPLETED", "FAILED")
+    assert job.state == "COMPLETED", job.told()
+    assert job.summary["state"] == "interrupted" and job.summary["iterations"] == len(job.rows)
+    assert job.summary["checkpoint"].endswith(f"{len(job.rows):06d}")
+
+
+def test_rl_submits_by_the_line_that_it_prints(slurm):
+    rl = f"{CHECKOUT}/slurm/rl"
+    asked = ("submit", "multinode", "--rollout-nodes", "2", "--dry-run", "--", "--env", "CartPole-v1")
+    said = slurm(rl, *asked, user="alice").stdout
+    assert said == f"would run: sbatch --nodes=2 '{CHECKOUT}/slurm/multinode.sh' --env CartPole-v1\n"
+    wrong = slurm(rl, "submit", "hetjobs", user="alice", check=False)
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: script 'hetjobs' is not one of hetjob,")
+    unknown = slurm(rl, "status", "99999", user="alice", check=False)
+    assert unknown.returncode == 2 and "error: Slurm does not know job 99999" in unknown.stderr

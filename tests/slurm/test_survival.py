@@ -1,6 +1,9 @@
 """Jobs that clusters interrupt."""
 
+from cluster import NODES
 from conftest import HETJOB, TRAIN
+
+ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
 
 
 def without_gap(rows):
@@ -63,3 +66,52 @@ def test_a_node_that_is_powered_off_has_the_job_go_on_from_its_checkpoint(submit
     assert job.state == "COMPLETED", job.told()
     assert "resumed from" in job.output
     assert len(job.rows) == 60 and without_gap(job.rows)
+
+
+def test_an_env_runner_that_dies_comes_back_and_training_goes_on(submit, slurm):
+    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+    job.until(lambda: job.iterations() > 3, 90, "it trains")
+    [victim, *_] = [p.parent.name for p in job.files.glob("logs/*/rollout.log")]
+    slurm("pkill", "-9", "-f", "ray::ArrayEnvRunner", node=victim)
+    job.until(lambda: "1 env runners are alive, 2 were" in job.output, 60, "a runner is missing")
+    job.until(lambda: job.rows[-1]["num_healthy_workers"] == 2, 90, "the runner is back")
+    assert "2 env runners are alive, 1 were" in job.output
+    assert without_gap(job.rows)
+
+
+def test_without_any_env_runner_a_job_ends_with_one_error_and_no_empty_iteration(submit, slurm):
+    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+    job.until(lambda: job.iterations() > 3, 90, "it trains")
+    for log in job.files.glob("logs/*/rollout.log"):
+        slurm("pkill", "-9", "-f", "bin/rl rollout", node=log.parent.name)
+    job.wait("FAILED", seconds=150)
+    assert "error: nothing was sampled for 60 s: 0 env runners are alive" in job.output
+    assert all(row["num_env_steps_sampled_this_iter"] > 0 for row in job.rows)
+
+
+def test_when_the_head_dies_every_node_stops(submit, slurm):
+    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+    job.until(lambda: job.iterations() > 3, 90, "it trains")
+    [head] = [p.parent.name for p in job.files.glob("logs/*/head.log")]
+    slurm("pkill", "-9", "-f", "bin/rl head", node=head)
+    job.wait("FAILED", seconds=30)
+    slurm.wait_until(lambda: slurm.idle() >= set(NODES), 30, "all nodes are idle again")
+
+
+def test_rollout_nodes_join_and_leave_a_job_that_runs(submit, slurm):
+    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=ONE_ROLLOUT_NODE)
+    job.until(lambda: job.iterations() > 3, 90, "it trains")
+    more = submit("rollout", job.id, sbatch=("--cpus-per-task=2",))
+    job.until(lambda: job.rows[-1]["num_healthy_workers"] == 3, 90, "its env runners joined")
+    slurm("scancel", more.id, user="alice")
+    job.until(lambda: job.rows[-1]["num_healthy_workers"] == 1, 90, "they are gone")
+    at = job.iterations()
+    job.until(lambda: job.iterations() > at + 3, 60, "training goes on")
+    assert "3 env runners are alive" in job.output
+    assert without_gap(job.rows)
+
+
+def test_rollout_nodes_for_a_job_that_is_none_are_told(submit):
+    job = submit("rollout", "99999", sbatch=("--cpus-per-task=1",))
+    job.wait("FAILED")
+    assert "error: Slurm does not know job 99999" in job.output

@@ -39,7 +39,10 @@ class NodeShare:
 
 
 def leave_tensorflow_to_those_who_want_it() -> None:
-    """Have Ray's workers import RLlib without TensorFlow, which takes four times the memory; call before starting Ray."""
+    """Have Ray's workers import RLlib without TensorFlow, which takes four times the memory.
+
+    To be called before Ray is started.
+    """
     os.environ[NO_TENSORFLOW] = "1"
 
 

@@ -1,7 +1,11 @@
-"""`rl`: what the nodes of a Slurm job run. The scripts in slurm/ call it; it calls nothing of Slurm."""
+"""`rl`: what the nodes of a Slurm job run, and what thinks for slurm/rl on a login node.
+
+The scripts in slurm/ call it; it calls nothing of Slurm.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,6 +110,37 @@ def learner(
     return _join("learner", job, temporary, node, _share(cpus, gpus, memory, {"learner": 1}), life, interface, wait)
 
 
+def submit(
+    script: Annotated[str, typer.Argument(help="hetjob, multinode or node.")],
+    train: Annotated[list[str] | None, typer.Argument(help="Options of `train`, after --.")] = None,
+    rollout_nodes: Annotated[int | None, typer.Option(min=1, help="Nodes for env runners.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPU cores of each of them.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the learner; 0: it learns on CPUs.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time limit, as Slurm has it: 12:00:00.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the line for sbatch and do nothing.")] = False,
+    checkout: Annotated[Path, typer.Option(hidden=True)] = Path(),
+) -> int:
+    """Build the sbatch line of a job, with what slurm/site.conf says, and run it.
+
+    slurm/rl submit hetjob --rollout-nodes 8 -- --env CartPole-v1
+    """
+    from rlsif.cluster.submission import Submission, line, read_site
+
+    asked = Submission(script, rollout_nodes, cpus, gpus, time)
+    built = line(asked, read_site(checkout / "slurm/site.conf"), checkout, train or [])
+    # The host script runs what begins with sbatch.
+    print(f"would run: {built}" if dry_run else built)
+    return 0
+
+
+def status(folder: Annotated[Path, typer.Option(help="The job's folder.")]) -> int:
+    """Describe a job, from its folder and from `scontrol show job` on the standard input."""
+    from rlsif.cluster.status import describe, groups
+
+    print(describe(groups(sys.stdin.read()), folder))
+    return 0
+
+
 def _join(
     role: str, job: Path, temporary: Path, node: str, share: NodeShare, life: int, interface: str, wait: float
 ) -> int:
@@ -134,4 +169,4 @@ def _share(cpus: int, gpus: int, memory: int, roles: dict[str, float]) -> NodeSh
 
 def main() -> None:
     """Run the command."""
-    cli.run({"head": head, "rollout": rollout, "learner": learner}, "rl")
+    cli.run({"head": head, "rollout": rollout, "learner": learner, "submit": submit, "status": status}, "rl")

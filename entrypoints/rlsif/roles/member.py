@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlsif.cluster import address
@@ -51,6 +51,8 @@ def join(member: Member) -> int:
         return stopped.exit_code
     if member.role == "learner" and meeting.num_gpus > 0:
         check_gpus(meeting.num_gpus, member.share.gpus)
+    # Nodes of another job than the head's join the life that it is in.
+    member = replace(member, life=meeting.life)
     require_token(member.job.token)
     own = address.own(member.interface, [meeting.address.rpartition(":")[0]])
     for _ in range(TIMES_TO_JOIN):

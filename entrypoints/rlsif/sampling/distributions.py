@@ -19,7 +19,8 @@ class Categorical:
         drawn = random.random(len(inputs), dtype=np.float32) * total
         # Rounding can make a draw reach the total.
         actions = np.minimum((cumulated <= drawn[:, None]).sum(axis=1), inputs.shape[1] - 1).astype(np.int32)
-        return actions, shifted[np.arange(len(actions)), actions] - np.log(total)
+        log_probabilities: Array = shifted[np.arange(len(actions)), actions] - np.log(total)
+        return actions, log_probabilities
 
 
 class DiagonalGaussian:
@@ -31,7 +32,8 @@ class DiagonalGaussian:
         noise = random.standard_normal(mean.shape, dtype=np.float32)
         log_probabilities = -0.5 * (noise**2).sum(axis=1) - log_std.sum(axis=1)
         log_probabilities -= np.float32(0.5 * np.log(2 * np.pi) * mean.shape[1])
-        return mean + np.exp(log_std) * noise, log_probabilities
+        actions: Array = (mean + np.exp(log_std) * noise).astype(np.float32)
+        return actions, log_probabilities.astype(np.float32)
 
 
 class EpsilonGreedy:

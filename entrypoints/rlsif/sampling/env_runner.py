@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 
-
 class Sampling:
     """A sampler with all that stands around it, as one env runner of an algorithm has it."""
 
@@ -159,6 +158,10 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def sync_filters(self, new_filters: Mapping[str, Any]) -> None:
         """Take the learner's filter, which knows what all env runners saw."""
         self._sampling.filter.sync(new_filters[DEFAULT_POLICY_ID])
+
+    def set_fragment(self, steps: int) -> None:
+        """Collect so many steps of every environment from now on."""
+        self._sampling.sampler.fragment = steps
 
     def get_spaces(self) -> dict[str, tuple[Any, Any]]:
         """Spaces of observations and actions, of policy and environment."""

@@ -41,9 +41,7 @@ class Environments(Protocol):
         """Close every copy."""
 
 
-def make(
-    env_id: str, config: dict[str, Any], number: int, seed: int | None, create: Callable[[], Any]
-) -> Environments:
+def make(env_id: str, config: dict[str, Any], number: int, seed: int | None, create: Callable[[], Any]) -> Environments:
     """Use the environment's own vector entry point where it has one; else `create` every copy."""
     spec = gymnasium.registry.get(env_id.rpartition(":")[2])
     if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
@@ -93,7 +91,8 @@ class OneByOne:
         truncated = np.zeros(len(self._envs), np.bool_)
         ended = []
         # Environments take a discrete action as a Python integer fastest.
-        for i, (env, action) in enumerate(zip(self._envs, actions.tolist() if self._discrete else actions, strict=True)):
+        acts = actions.tolist() if self._discrete else actions
+        for i, (env, action) in enumerate(zip(self._envs, acts, strict=True)):
             after[i], rewards[i], terminated[i], truncated[i], _ = env.step(action)
             if terminated[i] or truncated[i]:
                 ended.append(i)
@@ -107,4 +106,4 @@ class OneByOne:
     def close(self) -> None:
         """Close every copy."""
         for env in self._envs:
-            env.close()
+            env.close()  # type: ignore[no-untyped-call]

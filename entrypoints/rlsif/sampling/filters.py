@@ -34,10 +34,10 @@ class Filtered:
         mine.buffer.num_pushes_delta = mine.buffer.num_pushes
         mine.buffer.mean_delta_array = mine.buffer.mean_array.copy()
         mine.buffer.sum_sq_diff_delta_array = mine.buffer.sum_sq_diff_array.copy()
-        filtered = (observations - mine.running_stats.mean) / (mine.running_stats.std + SMALL_NUMBER)
+        filtered: Array = (observations - mine.running_stats.mean) / (mine.running_stats.std + SMALL_NUMBER)
         if mine.clip:
             np.clip(filtered, -mine.clip, mine.clip, out=filtered)
-        return filtered.astype(np.float32)
+        return filtered.astype(np.float32, copy=False)
 
 
 def _statistics(observations: Array, running_stat: type) -> Any:

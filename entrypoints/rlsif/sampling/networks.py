@@ -68,7 +68,7 @@ class ActorCritic:
         else:
             self._policy, self._value = hidden[::2], hidden[1::2]
         if len(self._policy) != depth or (self._value is not None and len(self._value) != depth):
-            raise ValueError(f"{len(layers)} layers are not those of a model with fcnet_hiddens {model['fcnet_hiddens']}")
+            raise ValueError(f"{len(layers)} layers are not those of a model of {depth} hidden ones")
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
         """Logits [n, outputs] and values [n] of observations [n, features]."""
@@ -112,7 +112,8 @@ class QNetwork:
         advantages = _head(features, self._advantage)
         if not self._value:
             return advantages
-        return _head(features, self._value) + advantages - advantages.mean(axis=1, keepdims=True)
+        values: Array = _head(features, self._value) + advantages - advantages.mean(axis=1, keepdims=True)
+        return values
 
 
 def _head(features: Array, layers: list[Layer]) -> Array:

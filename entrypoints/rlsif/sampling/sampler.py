@@ -45,7 +45,8 @@ class Features:
         if self._one_hot is None:
             # A copy, for environments may go on in the same array.
             return observations.astype(np.float32)
-        return self._one_hot[observations - self._start]
+        one_hot: Array = self._one_hot[observations - self._start]
+        return one_hot
 
 
 class Sampler:
@@ -68,7 +69,7 @@ class Sampler:
         a batch; `config` is RLlib's, of the algorithm; `distribution` draws actions from the network's outputs.
         """
         self._environments, self._features, self._filter = environments, features, observation_filter
-        self._to_env, self._config, self._fragment, self._random = to_env, config, fragment, random
+        self._to_env, self._config, self.fragment, self._random = to_env, config, fragment, random
         self._distribution = distribution
         num_envs = len(environments.acting)
         self._rows = Rows(num_envs, fragment + fragment // 4 + 2)
@@ -168,7 +169,7 @@ class PPOSampler(ActorCriticSampler):
 
     def sample(self) -> dict[str, Array]:
         """A batch of about `fragment` rows of every environment."""
-        rows, wanted, valid = self._rows, self._fragment * len(self._returns), 0
+        rows, wanted, valid = self._rows, self.fragment * len(self._returns), 0
         rows.steps = 0
         while valid < wanted:
             valid += int(self._environments.acting.sum())
@@ -189,7 +190,7 @@ class VTraceSampler(ActorCriticSampler):
 
     def sample(self) -> dict[str, Array]:
         """A batch of `fragment` rows of every environment; what is left over opens the next one."""
-        rows, fragment = self._rows, self._fragment
+        rows, fragment = self._rows, self.fragment
         counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._returns), np.int64)
         while counts.min() < fragment:
             counts = counts + self._environments.acting
@@ -220,7 +221,7 @@ class DQNSampler(Sampler):
 
     def sample(self) -> dict[str, Array]:
         """A batch of about `fragment` rows of every environment."""
-        rows, wanted, valid = self._rows, self._fragment * len(self._returns), 0
+        rows, wanted, valid = self._rows, self.fragment * len(self._returns), 0
         rows.steps = 0
         after = []
         while valid < wanted:

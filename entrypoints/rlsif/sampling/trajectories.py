@@ -74,9 +74,7 @@ def advantages(
     return estimates, estimates + values
 
 
-def n_step(
-    rows: Mapping[str, Array], chosen: NDArray[np.bool_], steps_ahead: int, gamma: float
-) -> dict[str, Array]:
+def n_step(rows: Mapping[str, Array], chosen: NDArray[np.bool_], steps_ahead: int, gamma: float) -> dict[str, Array]:
     """Rewards summed over `steps_ahead`, with the observation and the end there; columns of [rows, ...].
 
     Windows end with an episode and with the rows there are, as in RLlib's `adjust_nstep`. Needs at every chosen row

@@ -26,11 +26,19 @@ class AlgorithmActor:
         self._algorithm = build(spec, layout)
         # RLlib sends weights only after the first update.
         self._algorithm.env_runner_group.sync_weights()
+        self._elastic = None
+        if layout.elastic:
+            from rlsif.training.elastic import Elastic
+
+            shares = spec.algo == "PPO" and not layout.rllib_samples
+            self._elastic = Elastic(self._algorithm, shares)
         settings: dict[str, Any] = json.loads(json.dumps(self._algorithm.config.to_dict(), default=str, skipkeys=True))
         return settings
 
     def step(self) -> dict[str, Any]:
         """Train one iteration; give counters, learner statistics and timers, and the episodes that ended."""
+        if self._elastic:
+            self._elastic.adjust()
         result = self._algorithm.train()
         runners = result.get("env_runners", {})
         ended = int(runners.get("episodes_this_iter") or 0)

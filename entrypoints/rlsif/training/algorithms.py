@@ -75,6 +75,8 @@ class Layout:
     local_mode: bool = False
     # Env runners go to nodes with the role "rollout", the learner to one with the role "learner".
     by_role: bool = False
+    # Env runners come and go with the nodes that have the role.
+    elastic: bool = False
     # Why RLlib's own sampler is used; None where the one without TensorFlow is.
     rllib_samples: str | None = None
 

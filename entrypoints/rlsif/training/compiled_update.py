@@ -44,19 +44,19 @@ class CompiledUpdate:
 
     def _loop(self) -> dict[str, Any]:
         """The sums of the statistics over all minibatches, each after its update."""
-        names: list[str] = []
+        # "model" is what a custom model would add.
+        names = sorted(name for name in self._policy._stats_fetches if name != "model")
 
         def step(number: Any, totals: Any) -> tuple[Any, Any]:
             statistics, update = self._minibatch(self._rows[number])
-            names[:] = sorted(statistics)
             values = tf.stack([tf.cast(statistics[name], tf.float32) for name in names])
             with tf.control_dependencies([update]):
                 return number + 1, totals + values
 
         count = tf.shape(self._rows)[0]
-        totals = tf.zeros([len(self._policy._stats_fetches) - 1])
         # One after the other, for each needs the weights that the one before has left.
-        totals = tf.while_loop(lambda number, _: number < count, step, [0, totals], parallel_iterations=1)[1]
+        start = [0, tf.zeros([len(names)])]
+        totals = tf.while_loop(lambda number, _: number < count, step, start, parallel_iterations=1)[1]
         return dict(zip(names, tf.unstack(totals, len(names)), strict=True))
 
     def _minibatch(self, rows: Any) -> tuple[dict[str, Any], Any]:

@@ -25,8 +25,8 @@ from rlsif.sampling.env_runner import Sampling
 class EnvRunner(RolloutWorker):  # type: ignore[misc]
     """A RolloutWorker that reports its first failure to the run."""
 
-    __init__ = reporting(RolloutWorker.__init__)
-    sample = reporting(RolloutWorker.sample)
+    __init__: Any = reporting(RolloutWorker.__init__)
+    sample: Any = reporting(RolloutWorker.sample)
 
 
 class LearnersEnvRunner(EnvRunner):

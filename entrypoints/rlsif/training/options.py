@@ -114,4 +114,5 @@ def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) ->
         num_gpus=num_gpus,
         learner_threads=cluster.learner_cpus,
         by_role=True,
+        elastic=options.num_env_runners is None and options.num_cpus is None,
     )

@@ -21,7 +21,7 @@ from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results
 from rlsif.training.checkpoints import CheckpointError, Progress
 from rlsif.training.display import Display, display_for
-from rlsif.training.host import Host, RunFailed, host
+from rlsif.training.host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
@@ -30,8 +30,8 @@ from rlsif.training.process import Signals, noise_into
 SECONDS_TO_FINISH = 20
 # Slurm signals Ray's processes as well, so that nothing is to come; it asks for a checkpoint by the stop file.
 SECONDS_TO_FINISH_IN_A_JOB = 1
-# Iterations in a row that sample nothing; RLlib goes on for ever without an env runner.
-EMPTY_ITERATIONS = 3
+# Without an env runner RLlib goes on for ever and samples nothing; for so long one may come back, in seconds.
+SECONDS_WITHOUT_ENV_RUNNER = 60
 # How a run ended, in summary.json.
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 # Exit code of a run that was asked to make way and can go on; EX_TEMPFAIL of sysexits.h.
@@ -123,17 +123,23 @@ class Run:
 
     def _loop(self, algorithm: Host, signals: Signals) -> str:
         """Train until an end is reached or a signal comes; give the reason."""
-        empty = 0
+        alive, empty_since = self._plan.layout.num_env_runners, None
         while True:
             started = time.monotonic()
             iteration = algorithm.step(lambda: signals.waited_long(self._seconds_to_finish))
             if iteration is None:
                 return f"interrupted by {signals.name}; the iteration did not end within {self._seconds_to_finish} s"
+            if iteration["num_healthy_workers"] != alive:
+                alive, before = iteration["num_healthy_workers"], alive
+                self._display.note(f"{alive} env runners are alive, {before} were")
+            if iteration["num_env_steps_sampled_lifetime"] == self._rows.env_steps:
+                empty_since = empty_since or started
+                self._wait_for_env_runners(alive, empty_since)
+                if not signals.caught:
+                    continue
+                return f"interrupted by {signals.name}; no env runner was alive"
+            empty_since = None
             row = self._rows.add(iteration, time.monotonic() - started)
-            empty = empty + 1 if row["num_env_steps_sampled_this_iter"] == 0 else 0
-            if empty == EMPTY_ITERATIONS:
-                alive = row["num_healthy_workers"]
-                raise RunFailed(f"{empty} iterations sampled nothing: {alive} env runners are alive; see {self._log}")
             self._display.row(row)
             self._write(row)
             reason = self._plan.stop.reached(row)
@@ -145,6 +151,13 @@ class Run:
                 self._checkpoint(algorithm)
             if reason:
                 return reason
+
+    def _wait_for_env_runners(self, alive: int, since: float) -> None:
+        """After an iteration that sampled nothing. Raises RunFailed when that has lasted too long."""
+        seconds = SECONDS_WITHOUT_ENV_RUNNER
+        if time.monotonic() - since > seconds:
+            raise RunFailed(f"nothing was sampled for {seconds} s: {alive} env runners are alive; see {self._log}")
+        time.sleep(POLL)
 
     def _write(self, row: Mapping[str, Any]) -> None:
         """Write the row; where the disk refuses, say so and go on: the next one brings it along."""
@@ -234,9 +247,13 @@ def _cpus(plan: Plan) -> int:
 
 
 def _resources_in_words(plan: Plan) -> str:
-    runners = plan.layout.num_env_runners
+    runners, envs = plan.layout.num_env_runners, plan.layout.num_envs_per_env_runner
+    against = plan.layout.rllib_samples
+    sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
+    sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
     if plan.resources is None:
-        return f"1 learner with {plan.layout.num_gpus:g} GPUs, {runners} env runners, on the nodes of the job"
+        gpus = plan.layout.num_gpus
+        return f"1 learner with {gpus:g} GPUs, {runners} env runners, {sampler}, on the nodes of the job"
     there = available()
     used = plan.resources
     parts = (
@@ -244,7 +261,7 @@ def _resources_in_words(plan: Plan) -> str:
         if plan.layout.local_mode
         else f"1 learner, {runners} env runner{'s' * (runners != 1)}"
     )
-    return f"{used.cpus}/{there.cpus} CPUs, {plan.layout.num_gpus:g}/{there.gpus} GPUs ({parts})"
+    return f"{used.cpus}/{there.cpus} CPUs, {plan.layout.num_gpus:g}/{there.gpus} GPUs ({parts}, {sampler})"
 
 
 def _versions() -> Mapping[str, str]:

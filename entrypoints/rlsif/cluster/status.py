@@ -1,0 +1,83 @@
+"""What a job is doing, from what Slurm says of it and from its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rlsif.cluster.job import JobFolder
+from rlsif.errors import InputError
+
+Fields = Mapping[str, str]
+
+
+def groups(said: str) -> list[Fields]:
+    """The fields of each group of a job, from `scontrol show job`. Raises InputError where there are none."""
+    blocks = [dict(re.findall(r"(\S+?)=(\S*)", block)) for block in said.split("\n\n") if "JobId=" in block]
+    if not blocks:
+        raise InputError("Slurm said nothing of this job; `squeue --me` lists yours")
+    return sorted(blocks, key=lambda fields: int(fields.get("HetJobOffset", 0)))
+
+
+def describe(found: list[Fields], folder: Path) -> str:
+    """A few lines for a terminal."""
+    first = found[0]
+    meeting = JobFolder(folder).rendezvous() if folder.is_dir() else None
+    state, reason = first["JobState"], first.get("Reason", "None")
+    phase = meeting.state if meeting and state == "RUNNING" else reason if state == "PENDING" else ""
+    lines = [f"job {first['JobId']}: {state}{f', {phase}' if phase else ''}, {_time_left(first)}"]
+    lines += [_group(role, fields) for role, fields in zip(_roles(found), found, strict=True)]
+    return "\n".join([*lines, *_progress(folder)])
+
+
+def _roles(found: list[Fields]) -> list[str]:
+    if len(found) == 3:
+        return ["head", "rollout", "learner"]
+    return ["all roles" if found[0].get("NumNodes", "1").startswith("1") else "head, learner on the first; rollout"]
+
+
+def _group(role: str, fields: Fields) -> str:
+    gpus = re.search(r"gres/gpu[^=,]*=(\d+)", fields.get("AllocTRES", "") or fields.get("TRES", ""))
+    nodes = fields.get("NodeList", "")
+    where = nodes if nodes not in ("", "(null)") else f"{fields.get('NumNodes', '?')} nodes, not yet given"
+    return f"  {role:8} {where}  {fields.get('NumCPUs', '?')} CPUs, {gpus[1] if gpus else 0} GPUs"
+
+
+def _progress(folder: Path) -> list[str]:
+    """Where the run is, from its last row."""
+    run = JobFolder(folder).run
+    if not run.is_file():
+        return [f"  no run yet; logs are in {folder / 'logs'}"] if folder.is_dir() else []
+    path = Path(run.read_text())
+    rows = path / "result.json"
+    whole = [text for text in (rows.read_text().splitlines() if rows.is_file() else []) if text.endswith("}")]
+    if not whole:
+        return [f"  no iteration yet; run {path}"]
+    row: dict[str, Any] = json.loads(whole[-1])
+    mean = row.get("env_runners/episode_return_mean")
+    return [
+        f"  iteration {row['training_iteration']}, {row['num_env_steps_sampled_lifetime']:,} env steps,"
+        f" return {'none yet' if mean is None else f'{mean:.1f}'}, {row['env_steps_per_s']:,.0f} steps/s,"
+        f" {row['num_healthy_workers']} env runners alive",
+        f"  run {path}",
+    ]
+
+
+def _time_left(fields: Fields) -> str:
+    limit, used = _seconds(fields.get("TimeLimit", "")), _seconds(fields.get("RunTime", ""))
+    if limit is None or used is None:
+        return "no time limit"
+    hours, rest = divmod(max(0, limit - used), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02} left"
+
+
+def _seconds(text: str) -> int | None:
+    """Seconds of Slurm's days-hours:minutes:seconds; None for what is no time."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+    if not found:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

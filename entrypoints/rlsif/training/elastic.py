@@ -1,0 +1,62 @@
+"""Env runners that come with the nodes of a cluster: as many as there are cores with the role "rollout".
+
+Those of a node that leaves are missed by RLlib, which starts them again where there is room; so only what
+was never there has to be added. Imported in the process of the Algorithm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+
+class Elastic:
+    """Adds env runners to an algorithm when nodes join, without waiting for them."""
+
+    def __init__(self, algorithm: Any, shares_batch: bool) -> None:
+        """`shares_batch`: every env runner collects its part of a batch, as PPO's do, and can be told how much."""
+        self._algorithm, self._group = algorithm, algorithm.env_runner_group
+        self._shares_batch = shares_batch
+        self._healthy = self._group.num_healthy_remote_workers()
+        # Started, and not yet up; with the call that tells.
+        self._coming: dict[Any, Any] = {}
+
+    def adjust(self) -> None:
+        """Take in the env runners that are up, start those for which there is room, and share the batch anew."""
+        for call in ray.wait(list(self._coming), num_returns=len(self._coming), timeout=0)[0] if self._coming else []:
+            self._take_in(self._coming.pop(call), call)
+        cores = int(ray.cluster_resources().get("rollout", 0))
+        there = self._group.num_remote_env_runners() + len(self._coming)
+        for number in range(there + 1, cores + 1):
+            runner = self._group._make_worker(
+                env_creator=self._group._env_creator,
+                validate_env=None,
+                worker_index=number,
+                num_workers=number,
+                config=self._group._remote_config_obj_ref,
+            )
+            self._coming[runner.ping.remote()] = runner
+        self._share()
+
+    def _take_in(self, runner: Any, call: Any) -> None:
+        """Let the algorithm have an env runner that is up, with the learner's weights; one that failed is dropped."""
+        try:
+            ray.get(call)
+        except ray.exceptions.RayError:
+            return
+        manager = self._group._worker_manager
+        manager.add_actors([runner])
+        state = ray.put(self._group.local_env_runner.get_state())
+        self._group.foreach_env_runner(
+            lambda w: w.set_state(ray.get(state)), remote_worker_ids=[manager.actor_ids()[-1]], local_env_runner=False
+        )
+
+    def _share(self) -> None:
+        healthy = self._group.num_healthy_remote_workers()
+        if not self._shares_batch or healthy in (0, self._healthy):
+            return
+        self._healthy = healthy
+        config = self._algorithm.config
+        rows = -(-config.total_train_batch_size // (healthy * config.num_envs_per_env_runner))
+        self._group.foreach_env_runner(lambda w: w.set_fragment(rows), local_env_runner=False)

@@ -1,0 +1,267 @@
+"""Runs inside the image: compares the sampler and the update with RLlib's own, from the same weights and experience.
+
+Prints one JSON object: the greatest difference of each comparison, or counts.
+"""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+logging.disable(logging.CRITICAL)
+
+# ruff: noqa: E402
+import gymnasium
+import numpy as np
+from ray.rllib.evaluation.postprocessing import adjust_nstep
+from ray.rllib.policy.sample_batch import SampleBatch
+from ray.rllib.utils.filter import MeanStdFilter
+
+from rlsif.envs.find import register
+from rlsif.sampling.distributions import EpsilonGreedy
+from rlsif.sampling.env_runner import Sampling
+from rlsif.sampling.filters import Filtered
+from rlsif.sampling.networks import ActorCritic, QNetwork
+from rlsif.training.algorithms import Layout, RunSpec, configure
+from rlsif.training.compiled_update import CompiledUpdate
+
+found = {}
+ENV_CONFIG = {"max_episode_steps": 20}
+
+
+def note(name, *pairs):
+    """Keep the greatest difference, relative where numbers are large."""
+    for mine, theirs in pairs:
+        mine, theirs = np.asarray(mine, np.float64), np.asarray(theirs, np.float64)
+        worst = float((np.abs(mine - theirs) / np.maximum(1, np.abs(theirs))).max())
+        found[name] = max(found.get(name, 0.0), worst)
+
+
+def policy_of(algo, env_id, **hyperparameters):
+    """RLlib's policy of an algorithm, with a configuration of it."""
+    import tensorflow as tf
+
+    register(env_id, str(Path.cwd()))
+    spec = RunSpec(algo, "tf", env_id, ENV_CONFIG, 0, hyperparameters)
+    config = configure(spec, Layout(str(Path.cwd()), 0, 4, 0.0, 1, local_mode=True))
+    config.validate()
+    tf.compat.v1.disable_eager_execution()
+    env = gymnasium.make(env_id, **ENV_CONFIG)
+    policy_class = config.algo_class.get_default_policy_class(config)
+    with tf.Graph().as_default(), tf.compat.v1.Session().as_default():
+        policy = policy_class(env.observation_space, env.action_space, config.to_dict())
+    # RLlib begins with outputs near zero, where every mistake is small, too.
+    random = np.random.default_rng(1)
+    weights = policy.get_weights()
+    policy.set_weights({n: random.normal(scale=0.2, size=w.shape).astype(np.float32) for n, w in weights.items()})
+    return policy, config, env
+
+
+def trajectories(rows, env):
+    """The rows of one environment, cut where episodes end."""
+    valid = rows["valid"][:, env]
+    at = np.flatnonzero(valid)
+    ends = np.flatnonzero((rows["terminateds"] | rows["truncateds"])[at, env])
+    return [part for part in np.split(at, ends + 1) if len(part)]
+
+
+def forward_passes():
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    for share in (True, False):
+        for activation in ("tanh", "relu"):
+            model = {"fcnet_hiddens": [16, 8], "fcnet_activation": activation, "vf_share_layers": share}
+            policy, config, _ = policy_of("PPO", "CartPole-v1", model=model)
+            _, _, theirs = policy.compute_actions(observations)
+            logits, values = ActorCritic(config.model, policy.get_weights()).forward(observations)
+            note("logits and values", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
+    for hiddens, dueling in (([16], True), ([16], False), ([], True), ([], False)):
+        policy, config, _ = policy_of("DQN", "CartPole-v1", hiddens=hiddens, dueling=dueling)
+        _, _, theirs = policy.compute_actions(observations)
+        mine = QNetwork(config.model, hiddens, dueling, policy.get_weights()).forward(observations)
+        note("q-values", (mine, theirs["q_values"]))
+
+
+def ppo(env_id):
+    policy, config, _ = policy_of("PPO", env_id, rollout_fragment_length=64, train_batch_size=256)
+    sampling = Sampling(config, lambda context: gymnasium.make(env_id, **context), 0)
+    sampler = sampling.sampler
+    sampler.set_weights(policy.get_weights())
+    batch = sampler.sample()
+    logp = policy.compute_log_likelihoods(actions=batch["actions"], obs_batch=batch["obs"], actions_normalized=True)
+    note("log-probabilities", (batch["action_logp"], logp))
+    rows, start, lengths = sampler._rows, 0, []
+    for number in range(4):
+        for part in trajectories(rows, number):
+            last = part[-1]
+            ended = rows["terminateds"][last, number] or rows["truncateds"][last, number]
+            following = rows["obs"][last + 1, number] if last + 1 < rows.steps else sampler._seen[number]
+            final = _after(rows, sampler, last, number, ended, following)
+            theirs = SampleBatch(
+                obs=rows["obs"][part, number],
+                new_obs=np.concatenate([rows["obs"][part[1:], number], final[None]]),
+                rewards=rows["rewards"][part, number],
+                terminateds=rows["terminateds"][part, number],
+                truncateds=rows["truncateds"][part, number],
+                vf_preds=rows["values"][part, number],
+                actions=rows["actions"][part, number],
+            )
+            theirs = policy.postprocess_trajectory(theirs)
+            here = slice(start, start + len(part))
+            note("advantages", (batch["advantages"][here], theirs["advantages"]))
+            note("value targets", (batch["value_targets"][here], theirs["value_targets"]))
+            start += len(part)
+            if ended:
+                lengths.append((len(part), float(rows["rewards"][part, number].sum())))
+    found["rows left"] = found.get("rows left", 0) + abs(len(batch["obs"]) - start)
+    mine = sorted((e.length, round(e.total_reward, 3)) for e in sampler.episodes())
+    note("episodes", (mine, sorted((n, round(r, 3)) for n, r in lengths)))
+    found[f"{env_id} truncated"] = int((rows["truncateds"] & rows["valid"]).sum())
+    found[f"{env_id} terminated"] = int((rows["terminateds"] & rows["valid"]).sum())
+
+
+def _after(rows, sampler, last, number, ended, following):
+    """The observation that a trajectory ended with."""
+    # Vectorised environments show it in the dummy row that follows; others were asked for it.
+    return following if not ended or hasattr(sampler._environments, "_env") else SEEN[last, number]
+
+
+SEEN = None
+
+
+def watch_final_observations():
+    """Keep what every step of a sampler returned."""
+    from rlsif.sampling.sampler import ActorCriticSampler
+
+    step = ActorCriticSampler._step
+
+    def watched(self, *args, **columns):
+        global SEEN
+        after = step(self, *args, **columns)
+        SEEN = np.array(after)[None] if self._rows.steps == 1 else np.concatenate([SEEN, after[None]])
+        return after
+
+    ActorCriticSampler._step = watched
+
+
+def vtrace():
+    policy, config, _ = policy_of("IMPALA", "CartPole-v1", rollout_fragment_length=30)
+    sampling = Sampling(config, lambda context: gymnasium.make("CartPole-v1", **context), 0)
+    sampling.sampler.set_weights(policy.get_weights())
+    for _ in range(3):
+        batch = sampling.sampler.sample()
+        assert len(batch["obs"]) == 120, len(batch["obs"])
+        # Stretches of 30 rows, each a chain of CartPole's own steps.
+        for stretch in range(4):
+            here = slice(stretch * 30, stretch * 30 + 30)
+            done = batch["terminateds"][here] | batch["truncateds"][here]
+            values = policy.compute_actions(batch["obs"][here])[2]["vf_preds"]
+            inside = ~done[:-1]
+            note("values bootstrapped", (batch["values_bootstrapped"][here][:-1][inside], values[1:][inside]))
+            ends = batch["values_bootstrapped"][here][batch["terminateds"][here]]
+            note("values of ends", (np.append(ends, 0), 0.0))
+
+
+def n_steps():
+    policy, config, _ = policy_of("DQN", "CartPole-v1", rollout_fragment_length=40, n_step=3)
+    sampling = Sampling(config, lambda context: gymnasium.make("CartPole-v1", **context), 0)
+    sampler = sampling.sampler
+    sampler.set_weights(policy.get_weights())
+    batch, rows, start = sampler.sample(), sampler._rows, 0
+    for number in range(4):
+        for part in trajectories(rows, number):
+            after = [rows["obs"][i + 1, number] if i + 1 < rows.steps else sampler._seen[number] for i in part]
+            names = ("obs", "actions", "rewards", "terminateds", "truncateds")
+            theirs = SampleBatch({**{n: rows[n][part, number].copy() for n in names}, "new_obs": np.array(after)})
+            adjust_nstep(3, config.gamma, theirs)
+            here = slice(start, start + len(part))
+            for name in ("rewards", "new_obs", "terminateds", "truncateds"):
+                note(f"n-step {name}", (batch[name][here].astype(float), theirs[name].astype(float)))
+            start += len(part)
+    for step in (0, 3000, 10_000, 20_000):
+        mine = EpsilonGreedy(1.0, 0.02, 0, 10_000).epsilon(step)
+        note("epsilon", (mine, max(0.02, 1.0 - 0.98 * step / 10_000)))
+    values = np.tile(np.array([0.0, 1.0], np.float32), (20_000, 1))
+    drawn = EpsilonGreedy(0.5, 0.5).sample(values, np.random.default_rng(0), 0)
+    found["share of random actions"] = float((drawn == 0).mean() * 2)
+
+
+def filters():
+    observations = np.random.default_rng(0).normal(3, 2, size=(40, 8, 4)).astype(np.float32)
+    mine, theirs = Filtered(MeanStdFilter((4,))), MeanStdFilter((4,))
+    for step in observations:
+        mine(step)
+        for observation in step:
+            theirs(observation)
+    for name in ("mean", "std"):
+        note("filter", (getattr(mine.filter.running_stats, name), getattr(theirs.running_stats, name)))
+    learner_a, learner_b = MeanStdFilter((4,)), MeanStdFilter((4,))
+    learner_a.apply_changes(mine.filter)
+    learner_b.apply_changes(theirs)
+    note("merged filter", (learner_a.running_stats.mean, learner_b.running_stats.mean))
+
+
+def seeds():
+    policy, config, _ = policy_of("PPO", "CartPole-v1", rollout_fragment_length=32, train_batch_size=128)
+    batches = []
+    for index in (1, 1, 2):
+        sampler = Sampling(config, lambda context: gymnasium.make("CartPole-v1", **context), index).sampler
+        sampler.set_weights(policy.get_weights())
+        batches.append(sampler.sample())
+    note("one seed", *((batches[0][name], batches[1][name]) for name in batches[0]))
+    found["two env runners"] = float(np.abs(batches[0]["obs"][:32] - batches[2]["obs"][:32]).max())
+
+
+def update():
+    for env_id in ("CartPole-v1", "Pendulum-v1"):
+        policies = [policy_of("PPO", env_id, train_batch_size=256, grad_clip=0.5, entropy_coeff=0.01) for _ in range(2)]
+        (mine, config, _), (theirs, _, _) = policies
+        sampler = Sampling(config, lambda context, e=env_id: gymnasium.make(e, **context), 0).sampler
+        sampler.set_weights(mine.get_weights())
+        batch = SampleBatch(sampler.sample())
+        compiled = CompiledUpdate(mine)
+        statistics = compiled(batch, epochs=5, minibatch_size=len(batch))
+        full = SampleBatch(batch)
+        for name, placeholder in theirs._loss_input_dict_no_rnn.items():
+            if name not in full:
+                shape = [len(batch), *placeholder.shape.as_list()[1:]]
+                full[name] = np.zeros(shape, placeholder.dtype.as_numpy_dtype)
+        told = [theirs.learn_on_batch(full)["learner_stats"] for _ in range(5)]
+        # Adam's steps are of the size of the learning rate, here 5e-5.
+        note("weights after 5 updates", *zip(mine.get_weights().values(), theirs.get_weights().values(), strict=True))
+        for name in ("total_loss", "policy_loss", "vf_loss", "kl", "entropy"):
+            note(f"update {name}", (statistics[name], np.mean([t[name] for t in told])))
+
+
+def own_class():
+    """An environment without a vector entry point, with terminations."""
+
+    class Walk(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-10, 10, (4,), np.float32)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self._at = self.np_random.normal(size=4).astype(np.float32)
+            return self._at.copy(), {}
+
+        def step(self, action):
+            self._at += self.np_random.normal(scale=0.1, size=4).astype(np.float32) + 0.02 * action
+            return self._at.copy(), float(self._at[0]), bool(abs(self._at[0]) > 1.5), False, {}
+
+    gymnasium.register("Walk-v0", Walk)
+
+
+if __name__ == "__main__":
+    own_class()
+    watch_final_observations()
+    forward_passes()
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0"):
+        ppo(env_id)
+    vtrace()
+    n_steps()
+    filters()
+    seeds()
+    update()
+    json.dump(found, sys.stdout)

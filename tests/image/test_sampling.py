@@ -1,0 +1,52 @@
+"""The sampler without TensorFlow, and PPO's update in one call, beside RLlib's own."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+# Single precision, in another order.
+CLOSE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def found(apptainer, rl_sif):
+    script = CHECKOUT / "tests/image/same_sampler.py"
+    command = [apptainer, "exec", "--bind", CHECKOUT, rl_sif, "python", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "logits and values", "q-values", "log-probabilities", "advantages", "value targets", "episodes", "rows left",
+        "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
+        "n-step truncateds", "epsilon", "filter", "merged filter", "one seed",
+    ],
+)  # fmt: skip
+def test_it_samples_as_rllib_does(found, what):
+    assert found[what] <= CLOSE
+
+
+def test_episodes_end_both_ways_in_what_was_compared(found):
+    assert found["CartPole-v1 truncated"] > 0 and found["CartPole-v1 terminated"] > 0
+    assert found["Walk-v0 truncated"] > 0 and found["Walk-v0 terminated"] > 0
+    assert found["Pendulum-v1 truncated"] > 0
+
+
+def test_env_runners_draw_their_own_numbers(found):
+    assert found["two env runners"] > 0.01
+    assert found["share of random actions"] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["weights after 5 updates", "update total_loss", "update policy_loss", "update vf_loss", "update kl",
+     "update entropy"],
+)  # fmt: skip
+def test_an_update_in_one_call_is_rllibs(found, what):
+    assert found[what] <= CLOSE

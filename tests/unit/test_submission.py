@@ -1,0 +1,101 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rlsif.cluster.status import describe, groups
+from rlsif.cluster.submission import Submission, line, read_site
+from rlsif.errors import InputError
+
+ROOT = Path("/opt/a checkout")
+NOTHING = Submission("hetjob", None, None, None, None)
+SAID = """JobId=7 HetJobId=7 HetJobOffset=0 JobName=rl
+   JobState=RUNNING Reason=None RunTime=01:00:05 TimeLimit=1-00:00:00
+   NodeList=n1 NumNodes=1 NumCPUs=2 AllocTRES=cpu=2
+
+JobId=8 HetJobId=7 HetJobOffset=1 JobName=rl
+   JobState=RUNNING Reason=None RunTime=01:00:05 TimeLimit=1-00:00:00
+   NodeList=n[2-3] NumNodes=2 NumCPUs=16 AllocTRES=cpu=16
+
+JobId=9 HetJobId=7 HetJobOffset=2 JobName=rl
+   JobState=RUNNING Reason=None RunTime=01:00:05 TimeLimit=1-00:00:00
+   NodeList=g1 NumNodes=1 NumCPUs=4 AllocTRES=cpu=4,gres/gpu=1
+"""
+
+
+@pytest.mark.parametrize(
+    "asked, site, train, golden",
+    [
+        (NOTHING, {}, ["--env", "CartPole-v1"], "sbatch : : '/opt/a checkout/slurm/hetjob.sh' --env CartPole-v1"),
+        (
+            Submission("hetjob", 8, 36, 2, "12:00:00"),
+            {"": {"account": "x"}, "learner": {"partition": "gpu"}},
+            ["--algo", "APPO"],
+            "sbatch --account=x --time=12:00:00 : --account=x --nodes=8 --cpus-per-task=36 :"
+            " --account=x --partition=gpu --gres=gpu:2 '/opt/a checkout/slurm/hetjob.sh' --algo APPO",
+        ),
+        (
+            Submission("hetjob", None, None, 0, None),
+            {},
+            [],
+            "sbatch : : --gres=none '/opt/a checkout/slurm/hetjob.sh' --num-gpus 0",
+        ),
+        (
+            Submission("multinode", 3, None, None, None),
+            {"": {"partition": "p"}},
+            ["--env", "my env"],
+            "sbatch --partition=p --nodes=3 '/opt/a checkout/slurm/multinode.sh' --env 'my env'",
+        ),
+        (Submission("node", None, 4, None, None), {}, [], "sbatch --cpus-per-task=4 '/opt/a checkout/slurm/node.sh'"),
+    ],
+)
+def test_the_line_for_sbatch(asked, site, train, golden):
+    assert line(asked, site, ROOT, train) == golden
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (("hetjobs", None, None, None, None), "script 'hetjobs' is not one of hetjob, multinode, node; did you mean"),
+        (("node", 2, None, None, None), "--rollout-nodes is for hetjob and multinode"),
+        (("multinode", None, None, 1, None), "--gpus is for the learner of hetjob; multinode has none"),
+    ],
+)
+def test_what_cannot_be_right_is_told(given, message):
+    with pytest.raises(InputError, match=message):
+        Submission(*given)
+
+
+def test_a_sites_options_are_read_by_group(tmp_path):
+    conf = tmp_path / "site.conf"
+    conf.write_text("# ours\naccount = x\nlearner.gres = gpu:a100:1  # one\n\n")
+    assert read_site(conf) == {"": {"account": "x"}, "learner": {"gres": "gpu:a100:1"}}
+    assert read_site(tmp_path / "none.conf") == {}
+
+
+@pytest.mark.parametrize("text", ["account", "account =", "gpu.partition = x"])
+def test_a_line_of_a_site_that_says_nothing_is_told(tmp_path, text):
+    conf = tmp_path / "site.conf"
+    conf.write_text(f"partition = a\n{text}\n")
+    with pytest.raises(InputError, match=r"site\.conf line 2 is '.*'; it must be as `account = x`"):
+        read_site(conf)
+
+
+def test_status_names_roles_nodes_and_time(tmp_path):
+    folder, run = tmp_path / "7", tmp_path / "run"
+    folder.mkdir()
+    run.mkdir()
+    (folder / "run").write_text(str(run))
+    row = '{"training_iteration": 3, "num_env_steps_sampled_lifetime": 6000, "env_steps_per_s": 1234.5,'
+    row += ' "num_healthy_workers": 16, "env_runners/episode_return_mean": 42.25}\n{"half'
+    (run / "result.json").write_text(row)
+    said = describe(groups(SAID), folder)
+    assert said.splitlines()[0] == "job 7: RUNNING, 22:59:55 left"
+    assert "  rollout  n[2-3]  16 CPUs, 0 GPUs" in said and "  learner  g1  4 CPUs, 1 GPUs" in said
+    assert "iteration 3, 6,000 env steps, return 42.2, 1,234 steps/s, 16 env runners alive" in said
+
+
+def test_the_host_script_tells_of_a_missing_image_and_of_itself():
+    script = Path(__file__).parents[2] / "slurm/rl"
+    done = subprocess.run([script, "status", "x"], env={"PATH": "/usr/bin:/bin", "RL_IMAGE": "/no.sif"}, capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 2 and "error: image /no.sif is not there" in done.stderr
