@@ -247,7 +247,7 @@ def own_class():
             return self._at.copy(), {}
 
         def step(self, action):
-            self._at += self.np_random.normal(scale=0.1, size=4).astype(np.float32) + 0.02 * action
+            self._at += self.np_random.normal(scale=0.17, size=4).astype(np.float32) + 0.02 * action
             return self._at.copy(), float(self._at[0]), bool(abs(self._at[0]) > 1.5), False, {}
 
     gymnasium.register("Walk-v0", Walk)

@@ -145,7 +145,9 @@ class Node:
         self._process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def _network(self):
+        # What a test run that was killed has left.
         subprocess.run(["ip", "netns", "del", self.netns], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", f"v-{self.name}"], check=False, capture_output=True)
         run("ip", "netns", "add", self.netns)
         run("ip", "link", "add", f"v-{self.name}", "type", "veth", "peer", "name", "eth0", "netns", self.netns)
         run("ip", "link", "set", f"v-{self.name}", "master", BRIDGE, "up")

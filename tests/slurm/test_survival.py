@@ -5,6 +5,9 @@ from conftest import HETJOB, TRAIN
 
 ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
 
+# Iterations that take longer than what a test does to the job in the meantime.
+LONG = "600"
+
 
 def without_gap(rows):
     iterations = [row["training_iteration"] for row in rows]
@@ -13,17 +16,17 @@ def without_gap(rows):
 
 
 def test_a_job_that_is_warned_is_queued_again_and_goes_on(submit, slurm):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "60", sbatch=HETJOB)
+    job = submit("hetjob", *TRAIN, "--stop-iters", LONG, sbatch=HETJOB)
     job.until(lambda: job.iterations() > 3, 90, "it trains")
     first = job.run
     slurm("scancel", "--batch", "--signal=USR1", job.id, user="alice")
     job.until(lambda: "is queued again and goes on from its checkpoint" in job.output, 60, "it makes way")
     done = job.iterations()
-    assert done < 60 and job.summary["state"] == "interrupted"
+    assert done < int(LONG) and job.summary["state"] == "interrupted"
     job.wait("COMPLETED", "FAILED")
     assert job.state == "COMPLETED", job.told()
     assert job.run == first and "resumed from" in job.output
-    assert len(job.rows) == 60 and without_gap(job.rows)
+    assert len(job.rows) == int(LONG) and without_gap(job.rows)
 
 
 def test_a_finished_job_is_not_run_again(submit, slurm):
@@ -56,8 +59,8 @@ def test_a_learner_that_dies_ends_the_job_and_says_so(submit, slurm):
 
 
 def test_a_node_that_is_powered_off_has_the_job_go_on_from_its_checkpoint(submit, slurm):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "60", "--checkpoint-every", "2", sbatch=HETJOB)
-    job.until(lambda: job.iterations() > 5, 90, "it trains")
+    job = submit("hetjob", *TRAIN, "--stop-iters", LONG, "--checkpoint-every", "20", sbatch=HETJOB)
+    job.until(lambda: job.iterations() > 40, 90, "it trains")
     [victim, *_] = [p.parent.name for p in job.files.glob("logs/*/rollout.log")]
     slurm.nodes[victim].power_off()
     job.until(lambda: job.state in ("PENDING", "REQUEUED"), 60, "it is queued again")
@@ -65,7 +68,7 @@ def test_a_node_that_is_powered_off_has_the_job_go_on_from_its_checkpoint(submit
     job.wait("COMPLETED", "FAILED", seconds=180)
     assert job.state == "COMPLETED", job.told()
     assert "resumed from" in job.output
-    assert len(job.rows) == 60 and without_gap(job.rows)
+    assert len(job.rows) == int(LONG) and without_gap(job.rows)
 
 
 def test_an_env_runner_that_dies_comes_back_and_training_goes_on(submit, slurm):

@@ -157,7 +157,9 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
 
     def sync_filters(self, new_filters: Mapping[str, Any]) -> None:
         """Take the learner's filter, which knows what all env runners saw."""
-        self._sampling.filter.sync(new_filters[DEFAULT_POLICY_ID])
+        # The learner has none where nothing is filtered.
+        if DEFAULT_POLICY_ID in new_filters:
+            self._sampling.filter.sync(new_filters[DEFAULT_POLICY_ID])
 
     def set_fragment(self, steps: int) -> None:
         """Collect so many steps of every environment from now on."""
