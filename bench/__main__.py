@@ -87,6 +87,14 @@ def reached(mean: float | None, training: float, whole: float, env_steps: int) -
     }
 
 
+def parts(apptainer: Path) -> dict[str, dict[str, list[float]]]:
+    """Sampling, memory and update apart, ours and RLlib's own."""
+    command = [apptainer, "exec", "--bind", CHECKOUT, IMAGE, "python", HERE / "parts.py", str(len(SEEDS))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures: dict[str, dict[str, list[float]]] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
 def measure() -> dict[str, object]:
     """Take every figure."""
     found = find()
@@ -106,6 +114,7 @@ def measure() -> dict[str, object]:
         record["start_up"] = start_up(apptainer, sandbox)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    record["parts"] = parts(apptainer)
     rounds = []
     for seed in SEEDS:
         rounds.append({"ours": trained(apptainer, seed), "rllib_defaults": peer_trained(apptainer, seed)})
@@ -165,6 +174,10 @@ def table(record: dict) -> str:
     ):
         ours, peers = ([r[who][key] for r in cartpole] for who in ("ours", "rllib_defaults"))
         lines.append(f"| {name} | {spread(ours, unit)} | {spread(peers, unit)} | {ratio(ours, peers)} |")
+    lines += ["", "| the parts apart, one env runner, 64x64 | ours | RLlib's own | ratio |", "|---|---|---|---|"]
+    for name, places in record["parts"].items():
+        ours, peers = places["ours"], places["rllib"]
+        lines.append(f"| {name} | {spread(ours, '')} | {spread(peers, '')} | {ratio(ours, peers)} |")
     return "\n".join(lines) + "\n"
 
 

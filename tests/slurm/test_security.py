@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from cluster import CHECKOUT
 from conftest import HETJOB, TRAIN
 
 CONNECT = """
@@ -43,25 +44,23 @@ def test_the_token_is_in_no_arguments_and_no_log(job, slurm):
         assert token not in "\n".join(node.processes())
 
 
-@pytest.mark.parametrize("token", [None, "0" * 64])
-def test_ray_refuses_a_client_without_the_token(job, slurm, token):
+def connect(slurm, job, user, **variables):
+    """What a client on the head's node is told."""
     address = re.search(r"is up at (\S+)", job.output)[1]
     head = next(job.files.glob("logs/*/head.log")).parent.name
-    image = "/opt/a checkout/rl.sif"
-    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
     code = CONNECT.format(address=address, own=slurm.nodes[head].address)
-    done = slurm(
-        "timeout",
-        "40",
-        "apptainer",
-        "exec",
-        image,
-        "python",
-        "-c",
-        code,
-        user="bob",
-        node=head,
-        check=False,
-        **variables,
-    )
-    assert "connected" not in done.stdout, done.stdout + done.stderr
+    command = ("timeout", "60", "apptainer", "exec", f"{CHECKOUT}/rl.sif", "python", "-c", code)
+    return slurm(*command, user=user, node=head, check=False, **variables)
+
+
+@pytest.mark.parametrize("token", [None, "0" * 64])
+def test_ray_refuses_a_client_without_the_token(job, slurm, token):
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
+    done = connect(slurm, job, "bob", **variables)
+    assert "refused:" in done.stdout and "connected" not in done.stdout, done.stdout + done.stderr
+
+
+def test_ray_takes_a_client_with_the_token(job, slurm):
+    token = (job.files / "token").read_text()
+    done = connect(slurm, job, "alice", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+    assert "connected" in done.stdout, done.stdout + done.stderr

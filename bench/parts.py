@@ -1,0 +1,121 @@
+"""The parts of a training apart, ours and RLlib's own, in turn: sampling, an env runner's memory, the update.
+
+Runs inside the image. Usage: parts.py ROUNDS. Prints one line of JSON: name -> place -> figures of all rounds.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+# As `train` starts Ray: its workers leave TensorFlow to those who want it.
+os.environ["RLLIB_TEST_NO_TF_IMPORT"] = "1"
+logging.disable(logging.CRITICAL)
+
+# ruff: noqa: E402
+import numpy as np
+import ray
+
+SECONDS = 3.0
+# Environments that an env runner steps together, and env steps of all of them in one batch.
+SAMPLING = {
+    "CartPole-v1 (own vector entry point)": ("CartPole-v1", 256, 32_768, {}),
+    "Acrobot-v1 (one after the other)": ("Acrobot-v1", 16, 4096, {}),
+}
+# The update of a batch: rows, rows of a minibatch, epochs.
+BATCH, MINIBATCH, EPOCHS = 8192, 512, 6
+
+
+class Learner:
+    """An algorithm in a process of its own, as `train` has it."""
+
+    def __init__(self, env_id: str, envs: int, batch: int, settings: dict, ours: bool) -> None:
+        """Build it with one env runner, ours or RLlib's."""
+        os.environ.pop("RLLIB_TEST_NO_TF_IMPORT", None)
+        from rlsif.envs.find import register
+        from rlsif.training.algorithms import Layout, RunSpec, build
+
+        register(env_id, str(Path.cwd()))
+        model = {"fcnet_hiddens": [64, 64], "vf_share_layers": False}
+        hyperparameters = {"train_batch_size": batch, "model": model, **settings}
+        spec = RunSpec("PPO", "tf", env_id, {}, 0, hyperparameters)
+        against = None if ours else "the bench asks for it"
+        self._algorithm = build(spec, Layout(str(Path.cwd()), 1, envs, 0.0, 1, rllib_samples=against))
+        self._algorithm.env_runner_group.sync_weights()
+
+    def sampling(self) -> dict[str, float]:
+        """Env steps a second as they reach the learner, their bytes, and the env runner's memory in MB."""
+        group = self._algorithm.env_runner_group
+        group.foreach_env_runner(lambda w: w.sample(), local_env_runner=False)
+        started, steps, batch = time.monotonic(), 0, None
+        while time.monotonic() - started < SECONDS:
+            [batch] = group.foreach_env_runner(lambda w: w.sample(), local_env_runner=False)
+            steps += batch.env_steps()
+        taken = time.monotonic() - started
+        [resident] = group.foreach_env_runner(lambda _: _resident_mb(), local_env_runner=False)
+        columns = batch.policy_batches["default_policy"] if hasattr(batch, "policy_batches") else batch
+        size = sum(np.asarray(column).nbytes for column in columns.values()) / batch.env_steps()
+        return {"env-steps/s": steps / taken, "bytes a step": size, "memory, MB": resident}
+
+    def update(self) -> dict[str, float]:
+        """Samples a second through all epochs of an update: in one call, and minibatch by minibatch as RLlib does."""
+        from ray.rllib.execution.train_ops import multi_gpu_train_one_step
+        from ray.rllib.policy.sample_batch import SampleBatch
+
+        random = np.random.default_rng(0)
+        rows = {
+            "obs": random.normal(size=(BATCH, 4)).astype(np.float32),
+            "actions": random.integers(0, 2, BATCH),
+            "action_dist_inputs": random.normal(size=(BATCH, 2)).astype(np.float32),
+            **{name: random.normal(size=BATCH).astype(np.float32) for name in ("advantages", "value_targets")},
+            "action_logp": np.full(BATCH, -0.7, np.float32),
+        }
+        algorithm = self._algorithm
+        ways = {
+            "ours": lambda: algorithm._update(SampleBatch(rows), EPOCHS, MINIBATCH),
+            "rllib": lambda: multi_gpu_train_one_step(algorithm, SampleBatch(rows).as_multi_agent()),
+        }
+        figures = {}
+        for name, way in ways.items():
+            way()
+            started = time.monotonic()
+            for _ in range(3):
+                way()
+            figures[name] = 3 * BATCH / (time.monotonic() - started)
+        return figures
+
+
+def _resident_mb() -> float:
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+
+def main(rounds: int) -> None:
+    """Measure and print."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    figures: dict[str, dict[str, list[float]]] = {}
+
+    def keep(name: str, place: str, value: float) -> None:
+        figures.setdefault(name, {}).setdefault(place, []).append(value)
+
+    def started(*arguments: object) -> object:
+        return ray.remote(Learner).options(num_cpus=1).remote(*arguments)
+
+    for _ in range(rounds):
+        for name, (env_id, envs, batch, settings) in SAMPLING.items():
+            for place in ("ours", "rllib"):
+                learner = started(env_id, envs if place == "ours" else 8, batch, settings, place == "ours")
+                for what, value in ray.get(learner.sampling.remote()).items():
+                    keep(f"{name}: {what}", place, value)
+                ray.kill(learner)
+        learner = started("CartPole-v1", 8, BATCH, {"minibatch_size": MINIBATCH, "num_epochs": EPOCHS}, True)
+        for place, value in ray.get(learner.update.remote()).items():
+            keep("update of 2x64, batch 8192, minibatch 512, 6 epochs: samples/s", place, value)
+        ray.kill(learner)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
