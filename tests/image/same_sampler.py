@@ -28,7 +28,7 @@ from rlsif.training.algorithms import Layout, RunSpec, configure
 from rlsif.training.compiled_update import CompiledUpdate
 
 found = {}
-ENV_CONFIG = {"max_episode_steps": 20}
+ENV_CONFIG = {"max_episode_steps": 14}
 
 
 def note(name, *pairs):

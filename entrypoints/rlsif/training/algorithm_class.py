@@ -21,6 +21,7 @@ from ray.rllib.utils.metrics import (
     NUM_AGENT_STEPS_TRAINED,
     NUM_ENV_STEPS_SAMPLED,
     NUM_ENV_STEPS_TRAINED,
+    NUM_GRAD_UPDATES_LIFETIME,
     SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
 )
@@ -129,7 +130,12 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
             self.env_runner_group.sync_weights(policies=[DEFAULT_POLICY_ID], global_vars=counts)
         policy.update_kl(statistics["kl"])
         self.env_runner.set_global_vars(counts)
-        return {DEFAULT_POLICY_ID: {LEARNER_STATS_KEY: statistics}}
+        return {
+            DEFAULT_POLICY_ID: {
+                LEARNER_STATS_KEY: statistics,
+                NUM_GRAD_UPDATES_LIFETIME: policy.num_grad_updates,
+            }
+        }
 
 
 def _trained_variables(policy: Any, optimizer_variables: list[Any]) -> list[Any]:
