@@ -15,8 +15,8 @@ RL_LIFE=${SLURM_RESTART_COUNT:-0}
 export RL_IMAGE RL_IMAGE_GPU RL_RUNS RL_BIND RL_INTERFACE RL_WAIT RL_JOB RL_LIFE RL_STARTED RL_ROOT
 # The run that was asked to make way can go on: `train` says so by this exit code.
 readonly GO_ON_LATER=75
-# After the head has ended, the other nodes have so many seconds.
-readonly SECONDS_TO_END=10
+# After the head has ended, the other nodes have so many seconds; they want one or two, and more while they start.
+readonly SECONDS_TO_END=30
 
 declare -A job_steps=()
 wait_was_interrupted=0

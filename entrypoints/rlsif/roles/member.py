@@ -8,7 +8,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +20,6 @@ from rlsif.errors import RlsifError
 
 # The head ends its nodes by its end; a rendezvous on a network file system may say so some seconds later.
 SECONDS_FOR_THE_NEWS = 10
-# The batch script waits for longer.
-SECONDS_TO_LEAVE = 5
 # A node whose Ray dies joins again; one where it always dies gives up.
 TIMES_TO_JOIN = 5
 
@@ -45,7 +44,6 @@ class Member:
 def join(member: Member) -> int:
     """Lend this node until the job ends; give the exit code. Raises RlsifError when Ray ends before the job."""
     stopped = Stopped()
-    threading.Thread(target=_leave_when_over, args=(member.job,), daemon=True).start()
     meeting = member.job.wait_for_head(member.life, member.seconds, lambda: stopped.by is not None or member.job.over)
     if meeting is None:
         return stopped.exit_code
@@ -56,7 +54,8 @@ def join(member: Member) -> int:
     require_token(member.job.token)
     own = address.own(member.interface, [meeting.address.rpartition(":")[0]])
     for _ in range(TIMES_TO_JOIN):
-        ray_node = RayNode(member.temporary, member.share, own, head=meeting.address)
+        with _left_when_over(member.job):
+            ray_node = RayNode(member.temporary, member.share, own, head=meeting.address)
         stopped.listen()
         print(f"{member.role} {member.node} joined {meeting.address} from {own}", flush=True)
         try:
@@ -69,15 +68,25 @@ def join(member: Member) -> int:
     raise RlsifError(f"{member.role} {member.node}: Ray has ended {TIMES_TO_JOIN} times on this node")
 
 
-def _leave_when_over(job: JobFolder) -> None:
-    """End this process some seconds after the job; Ray waits for a minute for a head that went while it joined.
+@contextmanager
+def _left_when_over(job: JobFolder) -> Iterator[None]:
+    """End this process when the job does; Ray waits for a minute for a head that went while a node joined.
 
     Ray's own processes end with this one.
     """
-    while not job.over:
-        time.sleep(5 * POLL)
-    time.sleep(SECONDS_TO_LEAVE)
-    os._exit(1)
+    joined = threading.Event()
+
+    def watch() -> None:
+        while not joined.wait(5 * POLL):
+            if job.over:
+                print("the job ended while this node joined it", flush=True)
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        joined.set()
 
 
 class Stopped:
