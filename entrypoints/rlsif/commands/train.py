@@ -18,7 +18,15 @@ def train(
     env: Annotated[
         Optional[str],
         typer.Option(
-            help="Environment: a Gymnasium id, or module:Id to import the module that registers it.",
+            help="Environment: a Gymnasium id, module:Id, module:Class, or path/to/file.py:Class.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    env_config: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="One argument of the environment: is_slippery=false. Repeatable.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -138,6 +146,7 @@ def train(
 
     options = TrainOptions(
         env=env,
+        env_settings=tuple(env_config or ()),
         algo=algo,
         framework=framework,
         seed=seed,

@@ -50,25 +50,28 @@ def from_file(path: Path) -> dict[str, Any]:
     return content
 
 
-def from_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """A nested mapping from `model.fcnet_hiddens=[64,64]` and the like; values are YAML. Raises InputError."""
+def from_settings(settings: Iterable[str], option: str = "--set", example: str = "lr=0.0003") -> dict[str, Any]:
+    """A nested mapping from `model.fcnet_hiddens=[64,64]` and the like; values are YAML. Raises InputError.
+
+    `option` is what they were given by, and `example` a right one, for messages.
+    """
     merged: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name.strip():
-            raise InputError(f"--set {setting!r} has no value; write it as --set lr=0.0003")
-        value = _typed(setting, text)
+            raise InputError(f"{option} {setting!r} has no value; write it as {option} {example}")
+        value = _typed(option, setting, text)
         for part in reversed(name.strip().split(".")):
             value = {part: value}
         merged = merge(merged, value)
     return merged
 
 
-def _typed(setting: str, text: str) -> Any:
+def _typed(option: str, setting: str, text: str) -> Any:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as problem:
-        raise InputError(f"--set {setting!r} has a value that is neither a number, a word nor a list") from problem
+        raise InputError(f"{option} {setting!r} has a value that is neither a number, a word nor a list") from problem
     if isinstance(value, str):
         # YAML 1.1 takes 1e-3 for a word.
         try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources
 from rlsif.errors import InputError
@@ -20,7 +18,8 @@ class TrainOptions:
     env: str | None = None
     algo: str | None = None
     framework: str | None = None
-    env_config: Mapping[str, Any] = field(default_factory=dict)
+    # Arguments of the environment, as KEY=VALUE.
+    env_settings: tuple[str, ...] = ()
     seed: int | None = None
     num_cpus: int | None = None
     num_gpus: float | None = None

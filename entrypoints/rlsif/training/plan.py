@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
-from rlsif.envs.find import FoundEnv, add_code_folder
+from rlsif.envs.find import FoundEnv, absolute, add_code_folder
 from rlsif.envs.find import find as find_env
 from rlsif.errors import InputError
 from rlsif.sampling.coverage import reason_against
@@ -41,14 +41,16 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
     algorithm = algorithms.find(options.algo or "PPO", options.framework or "tf")
-    env = find_env(options.env, dict(options.env_config))
+    env_id = absolute(options.env)
+    env_config = _env_config(options)
+    env = find_env(env_id, env_config)
     algorithms.check_spaces(algorithm, options.env, env.action_space)
     given = _given_hyperparameters(options)
     if given:
         algorithms.check_hyperparameters(algorithm.name, given)
     merged = hyperparameters.merge(hyperparameters.preset(algorithm.name, options.env), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    spec = RunSpec(algorithm.name, options.framework or "tf", options.env, options.env_config, options.seed, merged)
+    spec = RunSpec(algorithm.name, options.framework or "tf", env_id, env_config, options.seed, merged)
     processes, resources = _placed(options, cluster, envs, spec, env)
     return Plan(spec, processes, resources, options.stop.or_default(env.reward_threshold), None, None, None)
 
@@ -61,6 +63,11 @@ def _placed(
     placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
     against = reason_against(spec.algo, env.observation_space, env.action_space, spec.hyperparameters)
     return replace(placed[0], rllib_samples=against), placed[1]
+
+
+def _env_config(options: TrainOptions) -> dict[str, Any]:
+    """The arguments that the environment is made with."""
+    return hyperparameters.from_settings(options.env_settings, "--env-config", "gravity=9.8")
 
 
 def _given_hyperparameters(options: TrainOptions) -> dict[str, Any]:
@@ -81,7 +88,13 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
             f" resume {folder}, or move the later ones away first"
         )
     spec = _spec_of(folder)
-    for name, asked, is_ in (("--env", options.env, spec.env), ("--framework", options.framework, spec.framework)):
+    asked_env = absolute(options.env) if options.env else None
+    asked_config = _env_config(options) or None
+    for name, asked, is_ in (
+        ("--env", asked_env, spec.env),
+        ("--env-config", asked_config, dict(spec.env_config)),
+        ("--framework", options.framework, spec.framework),
+    ):
         if asked is not None and asked != is_:
             raise InputError(
                 f"{name} is {asked}, but {checkpoint} is of {is_}; leave {name} out to go on with that run"

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs.find import short
 from rlsif.errors import InputError
 from rlsif.files import append, replace
 from rlsif.training.checkpoints import Progress
@@ -24,7 +25,7 @@ LOG, CHECKPOINTS = "train.log", "checkpoints"
 
 def new_folder(results: Path, algo: str, env_id: str) -> Path:
     """Make <results>/<env>/<ALGO>_<env>_<date>_<id>. Raises InputError where that cannot be written."""
-    env = env_id.replace("/", "_").replace(":", "_")
+    env = short(env_id).replace("/", "_")
     name = f"{algo}_{env}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
     folder = results.expanduser().absolute() / env / name
     try:

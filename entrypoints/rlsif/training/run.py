@@ -16,6 +16,7 @@ from typing import Any
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
+from rlsif.envs.find import short
 from rlsif.errors import InputError, RlsifError
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results
@@ -238,7 +239,7 @@ def _remove_unless_trained(folder: Path) -> None:
 
 
 def _heading(plan: Plan) -> str:
-    return f"{plan.spec.algo} ({plan.spec.framework}) on {plan.spec.env}"
+    return f"{plan.spec.algo} ({plan.spec.framework}) on {short(plan.spec.env)}"
 
 
 def _cpus(plan: Plan) -> int:

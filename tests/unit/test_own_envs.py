@@ -1,0 +1,94 @@
+"""Environments of users: by module, by class, by file, and what is said of those that are wrong."""
+
+import textwrap
+
+import pytest
+
+from rlsif.envs.find import absolute, find, make, short
+from rlsif.errors import InputError
+
+ENV = """
+import gymnasium
+from gymnasium.spaces import Box, Discrete
+
+
+class Mine(gymnasium.Env):
+    max_episode_steps = 7
+    observation_space = Box(-1, 1, (2,))
+    action_space = Discrete(2)
+
+    def __init__(self, size=1):
+        self.size = size
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 1.0, False, False, {}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text=ENV, name="mine.py"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
+
+
+def test_a_class_in_a_file_has_its_limit_and_its_arguments(file):
+    name = f"{file()}:Mine"
+    found = find(name, {"size": 3})
+    assert found.observation_space.shape == (2,) and found.max_episode_steps == 7
+    env = make(name, {"size": 3})
+    assert env.unwrapped.size == 3
+    env.reset()
+    assert [env.step(0)[3] for _ in range(7)] == [False] * 6 + [True]
+
+
+def test_a_class_in_a_module_and_its_registered_id(file, monkeypatch):
+    file(f"{ENV}\ngymnasium.register('Registered-v3', entry_point=Mine, max_episode_steps=5)", "by_module.py")
+    monkeypatch.syspath_prepend(file().parent)
+    for name in ("by_module:Mine", "by_module:Registered-v3"):
+        assert find(name).max_episode_steps == 5
+
+
+def test_a_path_is_made_absolute_and_a_name_short(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert absolute("envs/mine.py:Mine") == f"{tmp_path}/envs/mine.py:Mine"
+    assert absolute("CartPole-v1") == "CartPole-v1" and absolute("package.mine:Mine") == "package.mine:Mine"
+    assert short(f"{tmp_path}/envs/mine.py:Mine") == "Mine" and short("CartPole-v1") == "CartPole-v1"
+
+
+RESET = "return self.observation_space.sample(), {}"
+STEP = "return self.observation_space.sample(), 1.0, False, False, {}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (RESET, "return self.observation_space.sample()", "its reset returned one ndarray; Gymnasium's reset returns"),
+        (STEP, "return self.observation_space.sample(), 1.0, False, {}", "its step returned 4 values; "),
+        ("*, seed=None, options=None", "", "its reset takes no seed; Gymnasium's is reset(self, *, seed=None"),
+        ("    action_space = Discrete(2)\n", "", "has no action_space; set it in __init__"),
+        ("class Mine(gymnasium.Env)", "class Mine", "is not a class derived from gymnasium.Env"),
+        ("class Mine", "class Other", "has no class Mine, and registers no such id; it has Other"),
+        ("import gymnasium", "import gymnasiun", "No module named 'gymnasiun'"),
+        ("max_episode_steps = 7", "max_episode_steps = seven", "NameError: name 'seven' is not defined"),
+        ("size=1", "", "cannot be made with {'size': 3}"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_sentence(file, before, after, said):
+    assert before in ENV
+    with pytest.raises(InputError, match="(?s)^environment .*") as told:
+        find(f"{file(ENV.replace(before, after, 1))}:Mine", {"size": 3})
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="there is no file .*/none.py; an image sees bound folders alone"):
+        find(f"{tmp_path}/none.py:Mine")
