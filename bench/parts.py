@@ -40,9 +40,9 @@ class Learner:
         register(env_id, str(Path.cwd()))
         model = {"fcnet_hiddens": [64, 64], "vf_share_layers": False}
         hyperparameters = {"train_batch_size": batch, "model": model, **settings}
-        spec = RunSpec("PPO", "tf", env_id, {}, 0, hyperparameters)
+        spec = RunSpec("PPO", "tf", env_id, seed=0, hyperparameters=hyperparameters)
         against = None if ours else "the bench asks for it"
-        self._algorithm = build(spec, Layout(str(Path.cwd()), 1, envs, 0.0, 1, rllib_samples=against))
+        self._algorithm = build(spec, Layout(1, envs, 0.0, 1, rllib_samples=against))
         self._algorithm.env_runner_group.sync_weights()
 
     def sampling(self) -> dict[str, float]:

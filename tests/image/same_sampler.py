@@ -44,8 +44,8 @@ def policy_of(algo, env_id, **hyperparameters):
     import tensorflow as tf
 
     register(env_id, str(Path.cwd()))
-    spec = RunSpec(algo, "tf", env_id, ENV_CONFIG, 0, hyperparameters)
-    config = configure(spec, Layout(str(Path.cwd()), 0, 4, 0.0, 1, local_mode=True))
+    spec = RunSpec(algo, "tf", env_id, ENV_CONFIG, seed=0, hyperparameters=hyperparameters)
+    config = configure(spec, Layout(0, 4, 0.0, 1, local_mode=True))
     config.validate()
     tf.compat.v1.disable_eager_execution()
     env = gymnasium.make(env_id, **ENV_CONFIG)

@@ -83,6 +83,8 @@ def register(env_id: str, code_folder: str) -> None:
     """
     from ray import tune
 
+    add_code_folder(code_folder)
+
     def create(context: Mapping[str, Any]) -> Any:
         add_code_folder(code_folder)
         return make(env_id, dict(context))

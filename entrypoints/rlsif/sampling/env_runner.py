@@ -21,10 +21,10 @@ from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, SampleBatch
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
-from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
 
 from rlsif.cluster.failures import reporting
 from rlsif.sampling import environments
+from rlsif.sampling.actions import to_env
 from rlsif.sampling.distributions import Categorical, DiagonalGaussian, EpsilonGreedy
 from rlsif.sampling.filters import Filtered
 from rlsif.sampling.sampler import DQNSampler, Features, PPOSampler, Sampler, VTraceSampler
@@ -60,7 +60,7 @@ class Sampling:
             environments.make(config.env, dict(config.env_config), number, seed, lambda: env_creator(context)),
             features,
             Filtered(rllib_filter),
-            _to_env(config, env.action_space),
+            to_env(config.normalize_actions, config.clip_actions, env.action_space),
             config.to_dict(),
             config.get_rollout_fragment_length(worker_index),
             np.random.default_rng(seed),
@@ -84,19 +84,6 @@ def _sampler_and_distribution(config: AlgorithmConfig, space: gymnasium.spaces.S
         return DQNSampler, EpsilonGreedy(**settings)
     distribution = DiagonalGaussian() if isinstance(space, gymnasium.spaces.Box) else Categorical()
     return PPOSampler if algo == "PPO" else VTraceSampler, distribution
-
-
-def _to_env(config: AlgorithmConfig, space: gymnasium.spaces.Space[Any]) -> Callable[[Any], Any]:
-    """From the policy's actions to the environment's, as RLlib's settings say."""
-    if isinstance(space, gymnasium.spaces.Discrete):
-        # RLlib forgets where they start.
-        start = int(space.start)
-        return lambda actions: actions + start
-    if config.normalize_actions:
-        return lambda actions: unsquash_action(actions, space)
-    if config.clip_actions:
-        return lambda actions: clip_action(actions, space)
-    return lambda actions: actions
 
 
 class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]

@@ -22,7 +22,7 @@ class AlgorithmActor:
         if layout.local_mode and spec.seed is not None:
             # Which of several threads adds first changes the last bits of a sum.
             os.environ["OMP_NUM_THREADS"] = "1"
-        register(spec.env, layout.code_folder)
+        register(spec.env, spec.code_folder)
         self._algorithm = build(spec, layout)
         # RLlib sends weights only after the first update.
         self._algorithm.env_runner_group.sync_weights()

@@ -57,6 +57,8 @@ class RunSpec:
     framework: str
     env: str
     env_config: Mapping[str, Any] = field(default_factory=dict)
+    # Where every process finds the user's own modules.
+    code_folder: str = "."
     seed: int | None = None
     # Hyperparameters that differ from RLlib's defaults, nested.
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
@@ -66,8 +68,6 @@ class RunSpec:
 class Layout:
     """How many processes take part, and what each gets; may change when a run is resumed."""
 
-    # Where every process finds the user's own modules.
-    code_folder: str
     num_env_runners: int
     num_envs_per_env_runner: int
     num_gpus: float

@@ -78,7 +78,6 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
         )
     return (
         Layout(
-            code_folder=str(options.code_folder),
             num_env_runners=runners,
             num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
             num_gpus=num_gpus,
@@ -107,7 +106,6 @@ def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) ->
             " ask Slurm for more, as in --gres=gpu:2 in the learner's group"
         )
     return Layout(
-        code_folder=str(options.code_folder),
         num_env_runners=runners,
         num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
         num_gpus=num_gpus,

@@ -12,7 +12,7 @@ from rlsif.envs.find import FoundEnv, absolute, add_code_folder
 from rlsif.envs.find import find as find_env
 from rlsif.errors import InputError
 from rlsif.sampling.coverage import reason_against
-from rlsif.training import algorithms, checkpoints, hyperparameters, results
+from rlsif.training import algorithms, checkpoints, hyperparameters, results, saved
 from rlsif.training.algorithms import Layout, RunSpec
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
@@ -50,7 +50,8 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
         algorithms.check_hyperparameters(algorithm.name, given)
     merged = hyperparameters.merge(hyperparameters.preset(algorithm.name, options.env), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    spec = RunSpec(algorithm.name, options.framework or "tf", env_id, env_config, options.seed, merged)
+    framework, code = options.framework or "tf", str(options.code_folder)
+    spec = RunSpec(algorithm.name, framework, env_id, env_config, code, options.seed, merged)
     processes, resources = _placed(options, cluster, envs, spec, env)
     return Plan(spec, processes, resources, options.stop.or_default(env.reward_threshold), None, None, None)
 
@@ -78,7 +79,7 @@ def _given_hyperparameters(options: TrainOptions) -> dict[str, Any]:
 def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
     """The plan of a run that goes on. Raises InputError where options contradict the run."""
     assert options.resume is not None
-    checkpoint = _checkpoint_of(options.resume)
+    checkpoint = saved.checkpoint_of(options.resume, "--resume")
     progress = checkpoints.check(checkpoint)
     folder = checkpoint.parent.parent
     later = [p for p in checkpoints.complete(checkpoint.parent) if p.name > checkpoint.name]
@@ -87,7 +88,8 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
             f"checkpoint {checkpoint.name} is not the last of its run, {later[-1].name} is;"
             f" resume {folder}, or move the later ones away first"
         )
-    spec = _spec_of(folder)
+    spec = saved.spec_of(folder)
+    add_code_folder(spec.code_folder)
     asked_env = absolute(options.env) if options.env else None
     asked_config = _env_config(options) or None
     for name, asked, is_ in (
@@ -119,28 +121,3 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
     envs = json.loads((folder / results.PARAMS).read_text()).get("num_envs_per_env_runner", 1)
     processes, resources = _placed(options, cluster, envs, spec, env)
     return Plan(spec, processes, resources, stop, folder, checkpoint, progress)
-
-
-def _checkpoint_of(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or the last of a run's. Raises InputError."""
-    path = path.expanduser().absolute()
-    if (path / checkpoints.MANIFEST).is_file():
-        return path
-    found = checkpoints.complete(path / results.CHECKPOINTS)
-    if found:
-        return found[-1]
-    what = (
-        "has no checkpoint yet" if (path / results.PARAMS).is_file() else "is neither a run's folder nor a checkpoint"
-    )
-    raise InputError(f"--resume {path} {what}; runs lie under ~/ray_results/<env>/ unless --results-dir said otherwise")
-
-
-def _spec_of(folder: Path) -> RunSpec:
-    try:
-        saved = json.loads((folder / results.PARAMS).read_text())["run"]
-        saved.pop("versions")
-        return RunSpec(**saved)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise InputError(
-            f"{folder / results.PARAMS} is missing or was not written by `train`; the run cannot be resumed"
-        ) from problem

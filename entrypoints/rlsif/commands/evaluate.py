@@ -1,0 +1,68 @@
+"""`evaluate`: how good a trained agent is, in numbers and on film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from rlsif.commands import cli
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN|CHECKPOINT", help="Folder of a run, or of one checkpoint.")],
+    episodes: Annotated[int, typer.Option(help="Episodes to play.")] = 20,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic/--stochastic", help="Take the likeliest action, or draw as in training.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the first episode; the next ones count up.")] = 0,
+    best: Annotated[
+        bool, typer.Option("--best", help="The checkpoint of the highest mean return: the default.")
+    ] = False,
+    last: Annotated[bool, typer.Option("--last", help="The last checkpoint.")] = False,
+    checkpoint: Annotated[Optional[int], typer.Option(metavar="N", help="The checkpoint of iteration N.")] = None,
+    video: Annotated[
+        Optional[Path], typer.Option(help="Film the first episode: a new .mp4 or .gif. Needs no display.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with every return and length.")] = False,
+) -> int:
+    """Let a trained agent play, and print the returns of its episodes.
+
+    [bold]evaluate ~/ray_results/CartPole-v1/PPO_... --video cartpole.mp4[/bold]
+    """
+    from json import dumps
+
+    from rlsif.errors import InputError
+    from rlsif.evaluation.evaluate import Evaluation
+    from rlsif.evaluation.evaluate import evaluate as evaluate_agent
+    from rlsif.training import saved
+
+    if best + last + (checkpoint is not None) > 1:
+        raise InputError("--best, --last and --checkpoint each name a checkpoint; give one of them")
+    which = saved.LAST if last else saved.BEST if checkpoint is None else checkpoint
+    found = evaluate_agent(Evaluation(run, which, episodes, seed, deterministic, video))
+    print(dumps(found) if json else _in_words(found))
+    return 0
+
+
+def _in_words(found: dict[str, Any]) -> str:
+    from rlsif.envs.find import short
+
+    actions = "likeliest actions" if found["deterministic"] else "actions drawn as in training"
+    seeds = f"{found['seed']} to {found['seed'] + found['episodes'] - 1}"
+    lines = [
+        f"{found['algo']} on {short(found['env'])}, checkpoint {found['checkpoint']}",
+        f"trained for {found['num_env_steps_sampled_lifetime']:,} env steps; {actions}",
+        f"return  mean {found['return_mean']:.1f}  std {found['return_std']:.1f}"
+        f"  min {found['return_min']:.1f}  max {found['return_max']:.1f}",
+        f"length  mean {found['length_mean']:.1f}  over {found['episodes']} episodes, seeds {seeds}",
+    ]
+    if found["video"]:
+        lines.append(f"video   {found['video']}, the episode of seed {found['seed']}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the command."""
+    cli.run(evaluate, "evaluate")

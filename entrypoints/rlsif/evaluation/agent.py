@@ -1,0 +1,61 @@
+"""An agent out of a checkpoint, without the rest of the algorithm: it acts and no longer learns."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlsif.cluster.ray_node import want_tensorflow
+from rlsif.envs.find import FoundEnv
+
+# RLlib looks when it is imported.
+want_tensorflow()
+
+# ruff: noqa: E402
+from ray.rllib.models.catalog import ModelCatalog
+from ray.rllib.policy.policy import Policy
+from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
+
+from rlsif.sampling.actions import to_env
+
+# Where RLlib's checkpoint of an algorithm has what is needed.
+POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
+
+
+class Agent:
+    """Acts in several environments at once, as RLlib's own sampler would with the same checkpoint."""
+
+    def __init__(self, checkpoint: Path, env: FoundEnv, environments: int, seed: int) -> None:
+        """Load the policy of a checkpoint; `seed` is that of actions that are drawn."""
+        state = pickle.loads((checkpoint / POLICY).read_bytes())
+        state["policy_spec"]["config"]["seed"] = seed
+        # Such a checkpoint may be from a machine with GPUs.
+        state["policy_spec"]["config"]["num_gpus"] = 0
+        self._policy: Any = Policy.from_state(state)
+        settings = self._policy.config
+        self._preprocessor = ModelCatalog.get_preprocessor_for_space(env.observation_space, settings["model"])
+        filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
+        self._filter = filters.get(DEFAULT_POLICY_ID, lambda observation, **_: observation)
+        self._to_env = to_env(settings["normalize_actions"], settings["clip_actions"], env.action_space)
+        # A recurrent policy's memory, [environments, ...] each; empty for others.
+        begun = self._policy.get_initial_state()
+        self._memory = [np.repeat(np.asarray(part)[None], environments, axis=0) for part in begun]
+        self._begun = [np.asarray(part) for part in begun]
+
+    def act(self, observations: list[Any], environments: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these environments, as they take it."""
+        seen = [self._filter(self._preprocessor.transform(each), update=False) for each in observations]
+        actions, memory, _ = self._policy.compute_actions(
+            np.array(seen), [part[environments] for part in self._memory], explore=not deterministic
+        )
+        for part, after in zip(self._memory, memory, strict=True):
+            part[environments] = after
+        return list(self._to_env(actions))
+
+    def forget(self, environment: int) -> None:
+        """Begin a new episode there."""
+        for part, begun in zip(self._memory, self._begun, strict=True):
+            part[environment] = begun

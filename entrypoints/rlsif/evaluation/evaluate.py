@@ -1,0 +1,131 @@
+"""How good the agent of a checkpoint is."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlsif.envs.find import FoundEnv, add_code_folder, find, make
+from rlsif.errors import InputError, RlsifError
+from rlsif.evaluation import film
+from rlsif.evaluation.episodes import AT_ONCE, Episode, play
+from rlsif.evaluation.film import Film
+from rlsif.training import checkpoints, saved
+from rlsif.training.algorithms import RunSpec
+from rlsif.training.process import noise_into
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is asked for: whose agent, how many episodes, and how it acts."""
+
+    run: Path
+    # A checkpoint of the run: saved.BEST, saved.LAST, or its iteration.
+    which: str | int = saved.BEST
+    episodes: int = 20
+    seed: int = 0
+    # The likeliest action; else actions are drawn as in training.
+    deterministic: bool = True
+    video: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without the run. Raises InputError."""
+        for name, value, least in (("--episodes", self.episodes, 1), ("--seed", self.seed, 0)):
+            if value < least:
+                raise InputError(f"{name} is {value}; it must be at least {least}")
+        if self.video:
+            film.check(self.video)
+
+
+def evaluate(asked: Evaluation) -> dict[str, Any]:
+    """Play the episodes; give their statistics. Raises InputError, and RlsifError where the environment fails."""
+    checkpoint = saved.checkpoint_of(asked.run, "RUN", asked.which)
+    progress = checkpoints.check(checkpoint)
+    spec = saved.spec_of(checkpoint.parent.parent)
+    for folder in (str(Path.cwd()), spec.code_folder):
+        add_code_folder(folder)
+    film.without_display()
+    env = find(spec.env, spec.env_config)
+    with (
+        tempfile.TemporaryDirectory() as private,
+        noise_into(Path(private) / "noise"),
+        _environments(asked, spec) as environments,
+        _filming(asked, environments[0]) as watch,
+    ):
+        agent = _agent(checkpoint, env, len(environments), asked.seed)
+        episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch)
+    return {
+        "algo": spec.algo,
+        "env": spec.env,
+        "checkpoint": str(checkpoint),
+        "training_iteration": progress.training_iteration,
+        "num_env_steps_sampled_lifetime": progress.num_env_steps_sampled_lifetime,
+        "deterministic": asked.deterministic,
+        "seed": asked.seed,
+        **_statistics(episodes),
+        "video": str(asked.video.absolute()) if asked.video else None,
+    }
+
+
+def _agent(checkpoint: Path, env: FoundEnv, environments: int, seed: int) -> Any:
+    # Takes seconds to import, with TensorFlow.
+    from rlsif.evaluation.agent import Agent
+
+    return Agent(checkpoint, env, environments, seed)
+
+
+@contextlib.contextmanager
+def _environments(asked: Evaluation, spec: RunSpec) -> Iterator[list[Any]]:
+    """As many as play at once; the first one draws where a film is asked for."""
+    config = spec.env_config
+    made = [make(spec.env, config)]
+    if asked.video:
+        film.check_drawing(spec.env, made[0])
+        made[0].close()
+        made = [make(spec.env, config, render_mode="rgb_array")]
+    made += [make(spec.env, config) for _ in range(min(asked.episodes, AT_ONCE) - 1)]
+    try:
+        yield made
+    finally:
+        for env in made:
+            env.close()
+
+
+@contextlib.contextmanager
+def _filming(asked: Evaluation, env: Any) -> Iterator[Callable[[Episode], None]]:
+    """Give what films the first episode, when it is called after every reset and step of any."""
+    if asked.video is None:
+        yield lambda _: None
+        return
+    mine = Film(asked.video.absolute(), env)
+
+    def watch(episode: Episode) -> None:
+        if episode.seed == asked.seed:
+            mine.shoot()
+
+    try:
+        yield watch
+        mine.finish()
+    except OSError as problem:
+        raise RlsifError(f"--video {asked.video} was not written: {problem.strerror or problem}") from problem
+    finally:
+        mine.drop()
+
+
+def _statistics(episodes: list[Episode]) -> dict[str, Any]:
+    returns, lengths = [e.total_reward for e in episodes], [e.length for e in episodes]
+    return {
+        "episodes": len(episodes),
+        "return_mean": statistics.fmean(returns),
+        "return_std": statistics.pstdev(returns),
+        "return_min": min(returns),
+        "return_max": max(returns),
+        "length_mean": statistics.fmean(lengths),
+        "returns": returns,
+        "lengths": lengths,
+    }

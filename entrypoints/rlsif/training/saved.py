@@ -1,0 +1,53 @@
+"""What an earlier run left: its settings, and the checkpoint that is meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rlsif.errors import InputError
+from rlsif.training import checkpoints, results
+from rlsif.training.algorithms import RunSpec
+
+LAST, BEST = "last", "best"
+
+
+def checkpoint_of(path: Path, option: str, which: str | int = LAST) -> Path:
+    """The checkpoint that a path means: itself, or of a run's the last, the best, or that of an iteration.
+
+    `option` is what the path was given by, for messages. Raises InputError.
+    """
+    path = path.expanduser().absolute()
+    if (path / checkpoints.MANIFEST).is_file():
+        return path
+    there = path / results.CHECKPOINTS
+    found = checkpoints.complete(there)
+    if not found:
+        what = "has no checkpoint yet" if is_run(path) else "is neither a run's folder nor a checkpoint"
+        raise InputError(
+            f"{option} {path} {what}; runs lie under ~/ray_results/<env>/ unless --results-dir said otherwise"
+        )
+    if which == LAST:
+        return found[-1]
+    if which == BEST:
+        return checkpoints.best(there) or found[-1]
+    for checkpoint in found:
+        if checkpoints.read(checkpoint).training_iteration == which:
+            return checkpoint
+    kept = ", ".join(str(checkpoints.read(checkpoint).training_iteration) for checkpoint in found)
+    raise InputError(f"{path} has no checkpoint of iteration {which}; it has those of {kept}")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `train` has begun a run in this folder."""
+    return (folder / results.PARAMS).is_file()
+
+
+def spec_of(folder: Path) -> RunSpec:
+    """What a run trained. Raises InputError where that cannot be read."""
+    try:
+        saved = json.loads((folder / results.PARAMS).read_text())["run"]
+        saved.pop("versions")
+        return RunSpec(**saved)
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise InputError(f"{folder / results.PARAMS} is missing or was not written by `train`") from problem
