@@ -1,0 +1,236 @@
+"""What is right and wrong with an environment, before an agent is trained in it. Each finding is a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import pickle
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlsif.envs.find import FoundEnv, find, make
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+# Random steps that are looked at, one by one.
+STEPS = 2_000
+# For the speed, in seconds.
+MEASURED = 0.5
+# Of the trajectories that are compared.
+SEED, COMPARED = 1, 200
+# Slower environments are what a run waits for, in steps a second.
+SLOW = 1_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence, and how bad it is."""
+
+    level: str
+    text: str
+
+
+def check(env_id: str, config: Mapping[str, Any] | None = None) -> list[Finding]:
+    """Look at an environment from every side. Raises InputError for one that cannot be made, or is of old Gym."""
+    found = find(env_id, config)
+
+    def create() -> Any:
+        return make(env_id, config)
+
+    findings = []
+    for look in (_gymnasiums_own, _spaces, _steps, _seeds, _pickles, _speed):
+        try:
+            findings += list(look(create, found))
+        except Exception as problem:
+            findings.append(Finding(ERROR, f"it raised {type(problem).__name__}: {problem}."))
+    return list(dict.fromkeys(findings))
+
+
+def _gymnasiums_own(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
+    from gymnasium.utils.env_checker import check_env
+
+    env = create()
+    said = []
+    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("always")
+        try:
+            check_env(env.unwrapped, skip_render_check=True)
+        except Exception as problem:
+            said.append(Finding(ERROR, f"Gymnasium's checker: {_one_line(problem)}"))
+    # It asks for what Gymnasium's registration already has, and for names of files.
+    for warning in caught:
+        said.append(Finding(WARNING, f"Gymnasium's checker: {_one_line(warning.message)}"))
+    env.close()
+    yield from said or [Finding(OK, "Gymnasium's checker finds nothing.")]
+
+
+def _one_line(said: object) -> str:
+    text = " ".join(str(said).replace("\033[33m", "").replace("\033[0m", "").replace("WARN: ", "").split())
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _spaces(_: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
+    from rlsif.sampling.coverage import reason_against
+    from rlsif.training.algorithms import ALGORITHMS
+
+    kind = type(found.action_space).__name__
+    able = [a.name for a in ALGORITHMS.values() if kind in a.action_spaces]
+    if not able:
+        yield Finding(ERROR, f"no algorithm here can act in it: its actions are {kind}; Discrete or Box would do.")
+        return
+    yield Finding(OK, f"actions are {_in_words(found.action_space)}; {', '.join(able)} can choose them.")
+    against = reason_against("PPO", found.observation_space, found.action_space, {})
+    fast = "sampled in NumPy, the fast way" if against is None else f"sampled by RLlib, which is slower, for {against}"
+    yield Finding(OK, f"observations are {_in_words(found.observation_space)}; {fast}.")
+    if kind == "Box":
+        low, high = found.action_space.low, found.action_space.high
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            yield Finding(
+                WARNING, "its actions have no bounds, so that none are scaled to; Box(-1, 1, ...) learns best."
+            )
+    if type(found.observation_space).__name__ == "Box" and found.observation_space.dtype == np.float64:
+        yield Finding(WARNING, "observations are float64; networks take float32, so that half of each is thrown away.")
+
+
+def _in_words(space: Any) -> str:
+    """A space in a few words; Gymnasium prints every bound."""
+    return f"Box{list(space.shape)} of {space.dtype}" if type(space).__name__ == "Box" else str(space)
+
+
+def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
+    """Random steps: every value is what the spaces say, and episodes end."""
+    env = create()
+    env.action_space.seed(SEED)
+    wrong: dict[str, str] = {}
+    observation, _ = env.reset(seed=SEED)
+    _look_at_observation(observation, found.observation_space, "reset", wrong)
+    ended = steps = 0
+    rewards = []
+    while steps < STEPS and not wrong:
+        before = observation
+        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        steps += 1
+        where = f"step {steps} after reset(seed={SEED})"
+        _look_at_observation(observation, found.observation_space, where, wrong)
+        _look_at_reward(reward, where, wrong)
+        if isinstance(observation, np.ndarray) and observation is before:
+            wrong["same"] = (
+                "every step returns the same array, changed; return a copy, or what was stored changes, too."
+            )
+        for name, value in (("terminated", terminated), ("truncated", truncated)):
+            if not isinstance(value, (bool, np.bool_)):
+                wrong[name] = f"{name} is {value!r} at {where}; it must be True or False."
+        rewards.append(reward)
+        if terminated or truncated:
+            ended += 1
+            observation, _ = env.reset()
+    env.close()
+    yield from (Finding(ERROR, text) for text in wrong.values())
+    if wrong:
+        return
+    yield Finding(OK, f"{steps:,} random steps and {ended:,} episodes: every value is what the spaces say.")
+    if not ended and found.max_episode_steps is None:
+        yield Finding(
+            WARNING,
+            f"no episode ended in {steps:,} random steps, and there is no time limit; set max_episode_steps in the"
+            " class or in gymnasium.register.",
+        )
+    if not any(rewards):
+        yield Finding(WARNING, f"the reward was 0 in all of {steps:,} random steps; it takes chance to find another.")
+
+
+def _look_at_observation(observation: Any, space: Any, where: str, wrong: dict[str, str]) -> None:
+    if isinstance(observation, np.ndarray) and observation.dtype.kind == "f" and not np.isfinite(observation).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(observation))[0])
+        wrong["finite"] = f"the observation at {where} has {observation[place]} at {list(place)}."
+    elif not space.contains(observation):
+        wrong["space"] = (
+            f"the observation at {where} is not in the observation space: {_why_not_in(observation, space)}."
+        )
+
+
+def _why_not_in(observation: Any, space: Any) -> str:
+    if not isinstance(observation, np.ndarray) or not hasattr(space, "low"):
+        return f"it is {_described(observation)}, the space is {space}"
+    if observation.shape != space.shape:
+        return f"its shape is {list(observation.shape)}, the space's is {list(space.shape)}"
+    if not np.can_cast(observation.dtype, space.dtype):
+        return f"its numbers are {observation.dtype}, the space's are {space.dtype}"
+    outside = np.argwhere((observation < space.low) | (observation > space.high))
+    place = tuple(int(i) for i in outside[0])
+    return f"{observation[place]:g} at {list(place)} is not from {space.low[place]:g} to {space.high[place]:g}"
+
+
+def _described(value: Any) -> str:
+    return f"{value!r}, a {type(value).__name__}" if np.ndim(value) == 0 else f"a {type(value).__name__}"
+
+
+def _look_at_reward(reward: Any, where: str, wrong: dict[str, str]) -> None:
+    if np.ndim(reward) or isinstance(reward, str) or reward is None:
+        wrong["reward"] = f"the reward at {where} is {_described(reward)}; it must be one number."
+    elif not math.isfinite(reward):
+        wrong["reward"] = f"the reward at {where} is {float(reward)}; one of them spoils every weight."
+
+
+def _seeds(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
+    """Two environments, one seed: the same trajectory."""
+    first, second = (_trajectory(create()) for _ in range(2))
+    for number, (one, other) in enumerate(zip(first, second)):
+        if one != other:
+            yield Finding(
+                ERROR,
+                f"reset(seed={SEED}) does not decide what happens: two environments differ after {number} steps;"
+                " take random numbers from self.np_random alone, after super().reset(seed=seed).",
+            )
+            return
+    yield Finding(OK, "the seed decides what happens.")
+
+
+def _trajectory(env: Any) -> list[bytes]:
+    env.action_space.seed(SEED)
+    observation, _ = env.reset(seed=SEED)
+    seen = [pickle.dumps(observation)]
+    for _ in range(COMPARED):
+        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        seen.append(pickle.dumps((observation, float(reward), bool(terminated), bool(truncated))))
+        if terminated or truncated:
+            observation, _ = env.reset()
+    env.close()
+    return seen
+
+
+def _pickles(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
+    import cloudpickle
+
+    env = create()
+    try:
+        cloudpickle.dumps(env.unwrapped)
+    except Exception as problem:
+        why = _one_line(problem).rstrip(".")
+        yield Finding(WARNING, f"it cannot be pickled ({why}), which `train` does not need and other tools may.")
+    else:
+        yield Finding(OK, "it can be pickled.")
+    env.close()
+
+
+def _speed(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
+    env = create()
+    env.reset(seed=SEED)
+    actions = [env.action_space.sample() for _ in range(100)]
+    steps, started = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - started) < MEASURED:
+        _, _, terminated, truncated, _ = env.step(actions[steps % len(actions)])
+        steps += 1
+        if terminated or truncated:
+            env.reset()
+    env.close()
+    rate = steps / seconds
+    if rate < SLOW:
+        yield Finding(WARNING, f"it makes {rate:,.0f} steps a second on one core; more env runners will be needed.")
+    else:
+        yield Finding(OK, f"it makes {rate:,.0f} steps a second on one core.")

@@ -1,0 +1,83 @@
+"""`check`: each fault of an environment is found, and told in a sentence."""
+
+import textwrap
+
+import pytest
+
+from rlsif.envs.check import ERROR, OK, WARNING, check
+
+ENV = """
+import time
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+
+class Walk(gymnasium.Env):
+    max_episode_steps = 50
+
+    def __init__(self):
+        self.observation_space = Box(-100, 100, (2,), np.float32)
+        self.action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return self.at.copy(), {}
+
+    def step(self, action):
+        self.at += np.float32(action - 0.5)
+        seen = self.at.copy()
+        return seen, float(self.at[0]), False, False, {}
+"""
+
+
+def findings(tmp_path, before="", after=""):
+    assert before in ENV
+    path = tmp_path / "walk.py"
+    path.write_text(textwrap.dedent(ENV.replace(before, after, 1)))
+    return check(f"{path}:Walk")
+
+
+def test_a_good_one_has_no_fault(tmp_path):
+    found = findings(tmp_path)
+    assert {f.level for f in found} == {OK}
+    told = " ".join(f.text for f in found)
+    for part in (
+        "Gymnasium's checker finds nothing",
+        "actions are Discrete(2); PPO, APPO, IMPALA, DQN, SAC can choose them",
+        "observations are Box[2] of float32; sampled in NumPy",
+        "the seed decides what happens",
+        "it can be pickled",
+        "steps a second on one core",
+    ):
+        assert part in told
+
+
+SEEN = "seen = self.at.copy()"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "level", "said"),
+    [
+        (SEEN, "seen = self.at * np.nan", ERROR, "the observation at step 1 after reset(seed=1) has nan at [0]"),
+        (SEEN, "seen = self.at.astype(np.float64)", ERROR, "its numbers are float64, the space's are float32"),
+        (SEEN, "seen = np.append(self.at, self.at)", ERROR, "its shape is [4], the space's is [2]"),
+        (SEEN, "seen = self.at + 200", ERROR, "is not from -100 to 100"),
+        (SEEN, "seen = self.at", ERROR, "every step returns the same array"),
+        ("float(self.at[0])", "float('inf')", ERROR, "the reward at step 1 after reset(seed=1) is inf"),
+        ("float(self.at[0])", "self.at", ERROR, "is a ndarray; it must be one number"),
+        ("self.np_random.uniform", "np.random.default_rng().uniform", ERROR, "does not decide what happens"),
+        ("False, False, {}", "False, 0.5, {}", ERROR, "truncated is 0.5 at step 1"),
+        ("    max_episode_steps = 50\n", "", WARNING, "there is no time limit; set max_episode_steps"),
+        ("float(self.at[0])", "0.0", WARNING, "the reward was 0 in all of 2,000 random steps"),
+        (SEEN, f"{SEEN}; time.sleep(0.002)", WARNING, "steps a second on one core; more env runners"),
+        ("Discrete(2)", "Discrete(2); self.held = open(__file__)", WARNING, "it cannot be pickled"),
+        ("Discrete(2)", "gymnasium.spaces.MultiBinary(1)", ERROR, "no algorithm here can act in it"),
+        (SEEN, f"{SEEN}; {{}}['lost']", ERROR, "it raised KeyError: 'lost'"),
+    ],
+)
+def test_every_fault_is_found(tmp_path, before, after, level, said):
+    told = [f for f in findings(tmp_path, before, after) if said in f.text]
+    assert [f.level for f in told] == [level]
