@@ -73,7 +73,7 @@ SEEN = "seen = self.at.copy()"
         ("    max_episode_steps = 50\n", "", WARNING, "there is no time limit; set max_episode_steps"),
         ("float(self.at[0])", "0.0", WARNING, "the reward was 0 in all of 2,000 random steps"),
         (SEEN, f"{SEEN}; time.sleep(0.002)", WARNING, "steps a second on one core; more env runners"),
-        ("Discrete(2)", "Discrete(2); self.held = open(__file__)", WARNING, "it cannot be pickled"),
+        ("Discrete(2)", "Discrete(2); import threading; self.held = threading.Lock()", WARNING, "it cannot be pickled"),
         ("Discrete(2)", "gymnasium.spaces.MultiBinary(1)", ERROR, "no algorithm here can act in it"),
         (SEEN, f"{SEEN}; {{}}['lost']", ERROR, "it raised KeyError: 'lost'"),
     ],
