@@ -3,7 +3,6 @@
 Each node is an overlay of one Debian root file system; all hang on one bridge. Needs root.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -11,11 +10,8 @@ import textwrap
 import time
 from pathlib import Path
 
-from rlsif.images import site
-from rlsif.images.build import cache_folder
-from rlsif.images.debian import root_file_system
+from tests.debian import cached_root
 
-RELEASE = "trixie"
 PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2", "procps", "hostname", "util-linux"]
 USERS = {"alice": 2001, "bob": 2002}
 NODES = ["head", "cpu1", "cpu2", "gpu1"]
@@ -60,23 +56,14 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe
 
 def rootfs():
     """The root file system of all nodes, made once."""
-    digest = hashlib.sha256(repr((RELEASE, PACKAGES, USERS)).encode()).hexdigest()[:16]
-    done = cache_folder("slurm") / f"rootfs-{digest}"
-    if done.exists():
-        return done
-    partial = done.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    work = done.with_suffix(".work")
-    work.mkdir(exist_ok=True)
-    root_file_system(site.this_machine(), RELEASE, partial, work, PACKAGES)
-    shutil.rmtree(work)
-    for name, uid in USERS.items():
-        with (partial / "etc/passwd").open("a") as passwd, (partial / "etc/group").open("a") as group:
-            passwd.write(f"{name}:x:{uid}:{uid}::/home/{name}:/bin/bash\n")
-            group.write(f"{name}:x:{uid}:\n")
-    partial.chmod(0o755)
-    partial.rename(done)
-    return done
+
+    def with_users(folder):
+        for name, uid in USERS.items():
+            with (folder / "etc/passwd").open("a") as passwd, (folder / "etc/group").open("a") as group:
+                passwd.write(f"{name}:x:{uid}:{uid}::/home/{name}:/bin/bash\n")
+                group.write(f"{name}:x:{uid}:\n")
+
+    return cached_root("slurm", PACKAGES, with_users, [USERS])
 
 
 INIT = r"""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import secrets
+import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
@@ -68,6 +69,7 @@ class Row:
             "env_steps_per_s": steps / seconds,
             "time_this_iter_s": seconds,
             "time_total_s": self.time_total_s,
+            "timestamp": round(time.time(), 3),
             "num_healthy_workers": iteration["num_healthy_workers"],
             **iteration["statistics"],
         }

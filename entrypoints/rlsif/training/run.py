@@ -117,7 +117,7 @@ class Run:
         plan = self._plan
         settings = algorithm.build(plan.spec, plan.layout)
         run = {**asdict(plan.spec), "versions": _versions()}
-        self._files.write_params({"run": run, **settings})
+        self._files.write_params({"run": run, "resources": _resources(plan), **settings})
         if plan.checkpoint:
             algorithm.restore(plan.checkpoint)
             self._display.note(f"resumed from {plan.checkpoint}")
@@ -209,12 +209,7 @@ class Run:
             "stop_reason": reason,
             "time_total_s": seconds,
             "env_steps_per_s": progress.num_env_steps_sampled_lifetime / seconds if seconds else None,
-            "resources": {
-                "num_cpus": _cpus(self._plan),
-                "num_gpus": self._plan.layout.num_gpus,
-                "num_env_runners": self._plan.layout.num_env_runners,
-                "num_envs_per_env_runner": self._plan.layout.num_envs_per_env_runner,
-            },
+            "resources": _resources(self._plan),
             "run_dir": str(self._files.folder),
             "checkpoint": str(self._last_checkpoint) if self._last_checkpoint else None,
             "best_checkpoint": str(checkpoints.best(self._checkpoints) or "") or None,
@@ -242,9 +237,15 @@ def _heading(plan: Plan) -> str:
     return f"{plan.spec.algo} ({plan.spec.framework}) on {short(plan.spec.env)}"
 
 
-def _cpus(plan: Plan) -> int:
-    """The cores that a run takes: one for the learner, one for each env runner."""
-    return plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
+def _resources(plan: Plan) -> dict[str, Any]:
+    """What a run takes: a core for the learner, one for each env runner."""
+    layout = plan.layout
+    return {
+        "num_cpus": plan.resources.cpus if plan.resources else layout.num_env_runners + 1,
+        "num_gpus": layout.num_gpus,
+        "num_env_runners": layout.num_env_runners,
+        "num_envs_per_env_runner": layout.num_envs_per_env_runner,
+    }
 
 
 def _resources_in_words(plan: Plan) -> str:

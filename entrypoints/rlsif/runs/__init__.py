@@ -1,0 +1,1 @@
+"""Looking at runs: listed, compared, reported."""
