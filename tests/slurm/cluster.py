@@ -4,7 +4,6 @@ Each node is an overlay of one Debian root file system; all hang on one bridge. 
 """
 
 import os
-import shutil
 import subprocess
 import textwrap
 import time

@@ -129,7 +129,7 @@ def figure(groups: Sequence[Group], column: str = RETURN, x: Sequence[str] = (ST
             panel.plot(mean.x, mean.mean, color=color, label=f"{group.label}{several}")
             panel.fill_between(mean.x, mean.low, mean.high, color=color, alpha=0.2, linewidth=0)
         panel.set_xlabel(IN_WORDS.get(name, name))
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}")
+        panel.xaxis.set_major_formatter(thousands)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(IN_WORDS.get(column, column))
@@ -137,6 +137,11 @@ def figure(groups: Sequence[Group], column: str = RETURN, x: Sequence[str] = (ST
         *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(groups)), frameon=False
     )
     return drawn
+
+
+def thousands(value: float, _: int) -> str:
+    """A number on an axis."""
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}"
 
 
 def draw(groups: Sequence[Group], column: str, out: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from rlsif.runs.table import number
 from rlsif.training import checkpoints, results
 
 LOW, HIGH = "env_runners/episode_return_min", "env_runners/episode_return_max"
-RATE, ITERATION_MS, WALL, RUNNERS = "env_steps_per_s", "time_this_iter_s", "timestamp", "num_healthy_workers"
+RATE, SECONDS_EACH, WALL, RUNNERS = "env_steps_per_s", "time_this_iter_s", "timestamp", "num_healthy_workers"
 # Of an iteration: what RLlib times, in milliseconds.
 SHARES = {
     "sampling": "timers/sample_time_ms",
@@ -106,7 +106,7 @@ def _learning(run: Run) -> Any:
         panel.plot(*run.series(x, RETURN), color="C0", label="mean of the last 100 episodes")
         panel.set_xlabel(curves.IN_WORDS[x])
     panels[0].set_ylabel("return")
-    panels[0].legend(frameon=False)
+    panels[0].legend(frameon=False, loc="upper left")
     return figure
 
 
@@ -126,14 +126,13 @@ def _time(run: Run) -> Any:
     panels[0].set_title("env steps/s", loc="left")
     rows = [row for row in run.rows if all(row.get(column) is not None for column in SHARES.values())]
     steps = [row[STEPS] for row in rows]
-    shares = {
-        name: [100 * min(1.0, row[column] / 1000 / row[ITERATION_MS]) for row in rows]
-        for name, column in SHARES.items()
-    }
-    panels[1].stackplot(steps, *shares.values(), labels=list(shares), alpha=0.8)
+    # RLlib gives running means, which may be more than the one iteration took.
+    whole = [max(1000 * row[SECONDS_EACH], sum(row[column] for column in SHARES.values())) for row in rows]
+    shares = [[100 * row[column] / all_ for row, all_ in zip(rows, whole)] for column in SHARES.values()]
+    panels[1].stackplot(steps, *shares, labels=list(SHARES), alpha=0.8)
     panels[1].set_ylim(0, 100)
     panels[1].set_title("share of an iteration, %", loc="left")
-    panels[1].legend(frameon=False, loc="upper right")
+    panels[1].legend(loc="upper right", framealpha=0.9)
     for panel in panels:
         panel.set_xlabel(curves.IN_WORDS[STEPS])
     return figure
@@ -159,7 +158,8 @@ def _timeline(run: Run) -> Any:
         label="checkpoint",
     )  # fmt: skip
     panel.xaxis.set_major_formatter(dates.ConciseDateFormatter(panel.xaxis.get_major_locator()))
-    panel.set_ylim(0, None)
+    panel.set_ylim(0, 1.15 * max(1, *(row[RUNNERS] for row in rows)))
+    panel.yaxis.get_major_locator().set_params(integer=True)
     panel.set_ylabel("env runners alive")
     panel.legend(frameon=False, loc="lower right")
     return figure
@@ -167,7 +167,7 @@ def _timeline(run: Run) -> Any:
 
 def running(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The stretches of rows without a pause between them, as a job has that was queued again."""
-    seconds = sorted(row[ITERATION_MS] for row in rows)
+    seconds = sorted(row[SECONDS_EACH] for row in rows)
     pause = max(PAUSE, 10 * seconds[len(seconds) // 2])
     parts = [[rows[0]]]
     for before, row in zip(rows, rows[1:]):
@@ -201,6 +201,8 @@ def _panels(number_: int, columns: int = 2, height: float = 3.4, share_y: bool =
     for panel in panels[number_:]:
         panel.set_axis_off()
     for panel in panels:
+        panel.xaxis.get_major_locator().set_params(nbins=5)
+        panel.xaxis.set_major_formatter(curves.thousands)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     return figure, panels[:number_]
