@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,13 @@ from rlsif.envs.find import short
 from rlsif.errors import InputError, RlsifError
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results
-from rlsif.training.checkpoints import CheckpointError, Progress
+from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
 from rlsif.training.host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
+from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 
 # After a signal an iteration may take this long to end before the run gives it up.
 SECONDS_TO_FINISH = 20
@@ -33,8 +32,6 @@ SECONDS_TO_FINISH = 20
 SECONDS_TO_FINISH_IN_A_JOB = 1
 # Without an env runner RLlib goes on for ever and samples nothing; for so long one may come back, in seconds.
 SECONDS_WITHOUT_ENV_RUNNER = 60
-# How a run ended, in summary.json.
-FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 # Exit code of a run that was asked to make way and can go on; EX_TEMPFAIL of sysexits.h.
 GO_ON_LATER = 75
 
@@ -80,15 +77,15 @@ class Run:
         self._plan, self._options, self._display = plan, options, display
         self._stop_file = stop_file
         self._seconds_to_finish = SECONDS_TO_FINISH if stop_file is None else SECONDS_TO_FINISH_IN_A_JOB
-        self._checkpoints = folder / results.CHECKPOINTS
-        self._files = results.RunFiles(folder, plan.progress.training_iteration if plan.progress else 0)
-        self._rows = results.Row(plan.progress)
-        self._last_checkpoint: Path | None = plan.checkpoint
+        cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
+        resources = resources_in_numbers(plan.layout, cpus)
+        self._record = Record(folder, plan.spec, resources, plan.progress, options.keep_checkpoints)
+        self._record.last_checkpoint = plan.checkpoint
 
     def execute(self) -> int:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
         plan = self._plan
-        self._display.start(_heading(plan), _resources_in_words(plan), str(self._files.folder), plan.stop)
+        self._display.start(_heading(plan), _resources_in_words(plan), str(self._record.folder), plan.stop)
         reason, failure, code, state = "failed", None, 0, FAILED
         try:
             with host(plan.resources, plan.layout) as algorithm, Signals() as signals:
@@ -103,7 +100,7 @@ class Run:
             reason = f"failed: {str(problem).splitlines()[0]}"
         finally:
             self._display.close()
-        self._files.write_summary(self._summary(reason, state))
+        self._record.end(reason, state)
         if failure is not None:
             raise failure
         self._display.note(self._last_line(reason))
@@ -116,8 +113,7 @@ class Run:
     def _begin(self, algorithm: Host) -> None:
         plan = self._plan
         settings = algorithm.build(plan.spec, plan.layout)
-        run = {**asdict(plan.spec), "versions": _versions()}
-        self._files.write_params({"run": run, "resources": _resources(plan), **settings})
+        self._record.begin(settings)
         if plan.checkpoint:
             algorithm.restore(plan.checkpoint)
             self._display.note(f"resumed from {plan.checkpoint}")
@@ -133,14 +129,14 @@ class Run:
             if iteration["num_healthy_workers"] != alive:
                 alive, before = iteration["num_healthy_workers"], alive
                 self._display.note(f"{alive} env runners are alive, {before} were")
-            if iteration["num_env_steps_sampled_lifetime"] == self._rows.env_steps:
+            if iteration["num_env_steps_sampled_lifetime"] == self._record.env_steps:
                 empty_since = empty_since or started
                 self._wait_for_env_runners(alive, empty_since)
                 if not signals.caught:
                     continue
                 return f"interrupted by {signals.name}; no env runner was alive"
             empty_since = None
-            row = self._rows.add(iteration, time.monotonic() - started)
+            row = self._record.add(iteration, time.monotonic() - started)
             self._display.row(row)
             self._write(row)
             reason = self._plan.stop.reached(row)
@@ -163,7 +159,7 @@ class Run:
     def _write(self, row: Mapping[str, Any]) -> None:
         """Write the row; where the disk refuses, say so and go on: the next one brings it along."""
         try:
-            self._files.write_row(row)
+            self._record.write(row)
         except OSError as problem:
             self._display.note(
                 f"warning: iteration {row['training_iteration']} is not in the files yet: {problem.strerror}"
@@ -171,57 +167,22 @@ class Run:
 
     @property
     def _log(self) -> Path:
-        return self._files.folder / results.LOG
+        return self._record.folder / results.LOG
 
     def _checkpoint(self, algorithm: Host) -> None:
         """Write a checkpoint; where the disk refuses, say so and go on with the ones there are."""
         try:
-            self._last_checkpoint = checkpoints.write(self._checkpoints, self._progress(), algorithm.save)
-            checkpoints.keep(self._checkpoints, self._options.keep_checkpoints)
+            self._record.checkpoint(algorithm.save)
         except CheckpointError as problem:
-            self._display.note(f"warning: {problem}; the last good one is {self._last_checkpoint or 'none'}")
-
-    def _progress(self) -> Progress:
-        spec, rows = self._plan.spec, self._rows
-        return Progress(
-            algo=spec.algo,
-            env=spec.env,
-            framework=spec.framework,
-            training_iteration=rows.iteration,
-            num_env_steps_sampled_lifetime=rows.env_steps,
-            time_total_s=rows.time_total_s,
-            returns=list(rows.returns),
-            lengths=list(rows.lengths),
-        )
-
-    def _summary(self, reason: str, state: str) -> dict[str, Any]:
-        spec, progress = self._plan.spec, self._progress()
-        seconds = progress.time_total_s
-        return {
-            "algo": spec.algo,
-            "env": spec.env,
-            "framework": spec.framework,
-            "seed": spec.seed,
-            "iterations": progress.training_iteration,
-            "env_steps": progress.num_env_steps_sampled_lifetime,
-            "episode_return_mean": progress.episode_return_mean,
-            "state": state,
-            "stop_reason": reason,
-            "time_total_s": seconds,
-            "env_steps_per_s": progress.num_env_steps_sampled_lifetime / seconds if seconds else None,
-            "resources": _resources(self._plan),
-            "run_dir": str(self._files.folder),
-            "checkpoint": str(self._last_checkpoint) if self._last_checkpoint else None,
-            "best_checkpoint": str(checkpoints.best(self._checkpoints) or "") or None,
-        }
+            self._display.note(f"warning: {problem}; the last good one is {self._record.last_checkpoint or 'none'}")
 
     def _last_line(self, reason: str) -> str:
-        progress = self._progress()
+        progress = self._record.progress
         mean, steps = progress.episode_return_mean, progress.num_env_steps_sampled_lifetime
         reached = "no episode ended" if mean is None else f"mean return {mean:.1f}"
         return (
             f"done: {reached} after {steps:,} env steps in {progress.time_total_s:.1f} s ({reason});"
-            f" checkpoint {self._last_checkpoint or 'none'}"
+            f" checkpoint {self._record.last_checkpoint or 'none'}"
         )
 
 
@@ -235,17 +196,6 @@ def _remove_unless_trained(folder: Path) -> None:
 
 def _heading(plan: Plan) -> str:
     return f"{plan.spec.algo} ({plan.spec.framework}) on {short(plan.spec.env)}"
-
-
-def _resources(plan: Plan) -> dict[str, Any]:
-    """What a run takes: a core for the learner, one for each env runner."""
-    layout = plan.layout
-    return {
-        "num_cpus": plan.resources.cpus if plan.resources else layout.num_env_runners + 1,
-        "num_gpus": layout.num_gpus,
-        "num_env_runners": layout.num_env_runners,
-        "num_envs_per_env_runner": layout.num_envs_per_env_runner,
-    }
 
 
 def _resources_in_words(plan: Plan) -> str:
@@ -264,10 +214,3 @@ def _resources_in_words(plan: Plan) -> str:
         else f"1 learner, {runners} env runner{'s' * (runners != 1)}"
     )
     return f"{used.cpus}/{there.cpus} CPUs, {plan.layout.num_gpus:g}/{there.gpus} GPUs ({parts}, {sampler})"
-
-
-def _versions() -> Mapping[str, str]:
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("rlsif", "ray", "gymnasium", "tf-keras")},
-    }

@@ -1,0 +1,110 @@
+"""What a run leaves in its folder, while it goes on and at its end."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rlsif.training import checkpoints, results
+from rlsif.training.algorithms import Layout, RunSpec
+from rlsif.training.checkpoints import Progress
+
+# How a run ended, in summary.json.
+FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
+
+
+class Record:
+    """Rows, checkpoints and summary of one run."""
+
+    def __init__(
+        self, folder: Path, spec: RunSpec, resources: Mapping[str, Any], progress: Progress | None, keep: int
+    ) -> None:
+        """Open the files of a new run, or of one that goes on from `progress`; `keep` is checkpoints to keep."""
+        self.folder, self._spec, self._resources, self._keep = folder, spec, resources, keep
+        self._checkpoints = folder / results.CHECKPOINTS
+        self._files = results.RunFiles(folder, progress.training_iteration if progress else 0)
+        self._rows = results.Row(progress)
+        self.last_checkpoint: Path | None = None
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps of all rows."""
+        return self._rows.env_steps
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Write params.json; `settings` are all of RLlib's."""
+        run = {**asdict(self._spec), "versions": _versions()}
+        self._files.write_params({"run": run, "resources": self._resources, **settings})
+
+    def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Count an iteration that took so many seconds; give its row, which is not written yet."""
+        return self._rows.add(iteration, seconds)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row to every file. Raises OSError where the disk refuses; the next row brings it along."""
+        self._files.write_row(row)
+
+    def checkpoint(self, save: Callable[[str], None]) -> None:
+        """Have `save` write a checkpoint, and delete those that are too many. Raises CheckpointError."""
+        self.last_checkpoint = checkpoints.write(self._checkpoints, self.progress, save)
+        checkpoints.keep(self._checkpoints, self._keep)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        spec, rows = self._spec, self._rows
+        return Progress(
+            algo=spec.algo,
+            env=spec.env,
+            framework=spec.framework,
+            training_iteration=rows.iteration,
+            num_env_steps_sampled_lifetime=rows.env_steps,
+            time_total_s=rows.time_total_s,
+            returns=list(rows.returns),
+            lengths=list(rows.lengths),
+        )
+
+    def end(self, reason: str, state: str) -> None:
+        """Write summary.json."""
+        spec, progress = self._spec, self.progress
+        seconds = progress.time_total_s
+        self._files.write_summary(
+            {
+                "algo": spec.algo,
+                "env": spec.env,
+                "framework": spec.framework,
+                "seed": spec.seed,
+                "iterations": progress.training_iteration,
+                "env_steps": progress.num_env_steps_sampled_lifetime,
+                "episode_return_mean": progress.episode_return_mean,
+                "state": state,
+                "stop_reason": reason,
+                "time_total_s": seconds,
+                "env_steps_per_s": progress.num_env_steps_sampled_lifetime / seconds if seconds else None,
+                "resources": self._resources,
+                "run_dir": str(self.folder),
+                "checkpoint": str(self.last_checkpoint) if self.last_checkpoint else None,
+                "best_checkpoint": str(checkpoints.best(self._checkpoints) or "") or None,
+            }
+        )
+
+
+def resources_in_numbers(layout: Layout, cpus: int) -> dict[str, Any]:
+    """What a run takes, by the names of `train`'s options."""
+    return {
+        "num_cpus": cpus,
+        "num_gpus": layout.num_gpus,
+        "num_env_runners": layout.num_env_runners,
+        "num_envs_per_env_runner": layout.num_envs_per_env_runner,
+    }
+
+
+def _versions() -> Mapping[str, str]:
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("rlsif", "ray", "gymnasium", "tf-keras")},
+    }
