@@ -35,7 +35,12 @@ class FoundEnv:
 def absolute(env_id: str) -> str:
     """The name, with the path of `path/to/file.py:Class` made absolute: every process of a run is to find it."""
     place, _, name = env_id.rpartition(":")
-    return f"{Path(place).expanduser().absolute()}:{name}" if place.endswith(".py") else env_id
+    return f"{Path(place).expanduser().absolute()}:{name}" if of_file(env_id) else env_id
+
+
+def of_file(env_id: str) -> bool:
+    """Whether the name is `path/to/file.py:Class`."""
+    return env_id.rpartition(":")[0].endswith(".py")
 
 
 def short(env_id: str) -> str:
@@ -105,7 +110,7 @@ def _registered(env_id: str) -> str:
     place, colon, name = env_id.rpartition(":")
     if not colon:
         return env_id
-    module = _module_of_file(env_id, Path(place)) if place.endswith(".py") else _module(env_id, place)
+    module = _module_of_file(env_id, Path(place)) if of_file(env_id) else _module(env_id, place)
     found = getattr(module, name, None)
     if found is None:
         if name in gymnasium.registry:

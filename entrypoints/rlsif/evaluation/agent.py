@@ -18,6 +18,7 @@ want_tensorflow()
 from ray.rllib.models.catalog import ModelCatalog
 from ray.rllib.policy.policy import Policy
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
+from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.sampling.actions import to_env
 
@@ -28,10 +29,13 @@ POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_sta
 class Agent:
     """Acts in several environments at once, as RLlib's own sampler would with the same checkpoint."""
 
-    def __init__(self, checkpoint: Path, env: FoundEnv, environments: int, seed: int) -> None:
-        """Load the policy of a checkpoint; `seed` is that of actions that are drawn."""
+    def __init__(self, checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> None:
+        """Load the policy of a checkpoint, once in a process; `seed` is that of actions that are drawn."""
+        tf1, _, _ = try_import_tf()
+        if framework == "tf2":
+            tf1.enable_eager_execution()
+        tf1.set_random_seed(seed)
         state = pickle.loads((checkpoint / POLICY).read_bytes())
-        state["policy_spec"]["config"]["seed"] = seed
         # Such a checkpoint may be from a machine with GPUs.
         state["policy_spec"]["config"]["num_gpus"] = 0
         self._policy: Any = Policy.from_state(state)

@@ -57,7 +57,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         _environments(asked, spec) as environments,
         _filming(asked, environments[0]) as watch,
     ):
-        agent = _agent(checkpoint, env, len(environments), asked.seed)
+        agent = _agent(checkpoint, spec.framework, env, len(environments), asked.seed)
         episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch)
     return {
         "algo": spec.algo,
@@ -72,11 +72,11 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     }
 
 
-def _agent(checkpoint: Path, env: FoundEnv, environments: int, seed: int) -> Any:
+def _agent(checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> Any:
     # Takes seconds to import, with TensorFlow.
     from rlsif.evaluation.agent import Agent
 
-    return Agent(checkpoint, env, environments, seed)
+    return Agent(checkpoint, framework, env, environments, seed)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rlsif.runs.record import RETURN, SECONDS, STEPS, Run
 
@@ -12,6 +13,11 @@ NONE = "-"
 def number(value: float | None, decimals: int = 0) -> str:
     """A number as a table has it."""
     return NONE if value is None else f"{value:,.{decimals}f}"
+
+
+def rounded(value: Any) -> str:
+    """A setting as a table has it."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -45,7 +45,7 @@ def make(env_id: str, config: dict[str, Any], number: int, seed: int | None, cre
     """Use the environment's own vector entry point where it has one; else `create` every copy."""
     spec = gymnasium.registry.get(env_id.rpartition(":")[2])
     if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
-        env = gymnasium.make_vec(env_id, number, vectorization_mode="vector_entry_point", **config)
+        env = gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **config)
         if env.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
             return Vectorised(env, seed)
         env.close()

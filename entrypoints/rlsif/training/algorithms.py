@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from rlsif.envs.find import find as find_env
+from rlsif.envs.find import of_file
 from rlsif.errors import InputError, RlsifError, near
 from rlsif.training.hyperparameters import check, merge
 
@@ -160,6 +161,8 @@ def configure(spec: RunSpec, layout: Layout) -> Any:
         observation_space=env.observation_space,
         action_space=env.action_space,
         disable_env_checking=True,
+        # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
+        **({"is_atari": False} if of_file(spec.env) else {}),
     )
     config.env_runners(
         num_env_runners=layout.num_env_runners,

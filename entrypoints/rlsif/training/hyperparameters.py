@@ -60,25 +60,29 @@ def from_settings(settings: Iterable[str], option: str = "--set", example: str =
         name, equals, text = setting.partition("=")
         if not equals or not name.strip():
             raise InputError(f"{option} {setting!r} has no value; write it as {option} {example}")
-        value = _typed(option, setting, text)
+        value = _value(option, setting, text)
         for part in reversed(name.strip().split(".")):
             value = {part: value}
         merged = merge(merged, value)
     return merged
 
 
-def _typed(option: str, setting: str, text: str) -> Any:
+def _value(option: str, setting: str, text: str) -> Any:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as problem:
         raise InputError(f"{option} {setting!r} has a value that is neither a number, a word nor a list") from problem
-    if isinstance(value, str):
-        # YAML 1.1 takes 1e-3 for a word.
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    return typed(value)
+
+
+def typed(value: Any) -> Any:
+    """What YAML 1.1 took for a word, as 1e-3, as the number that it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

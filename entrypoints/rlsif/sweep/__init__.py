@@ -1,0 +1,1 @@
+"""Searching for hyperparameters: many runs, the best of them kept as a preset."""

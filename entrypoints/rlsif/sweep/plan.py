@@ -1,0 +1,130 @@
+"""From what the user asked for to a sweep that can start; everything wrong is refused here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rlsif.cluster.resources import Cluster, Resources
+from rlsif.envs.find import add_code_folder
+from rlsif.errors import InputError
+from rlsif.files import replace as replace_file
+from rlsif.sweep.space import Dimension, dimensions, examples
+from rlsif.training import algorithms, results
+from rlsif.training.algorithms import Layout, RunSpec
+from rlsif.training.options import TrainOptions
+from rlsif.training.plan import make_plan
+from rlsif.training.stopping import Stop
+
+SWEEP = "sweep.json"
+SCHEDULERS = ("asha", "pbt")
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """The options of `sweep`, as given."""
+
+    # What every trial trains, and until when.
+    base: TrainOptions
+    grid: tuple[str, ...] = ()
+    sample: tuple[str, ...] = ()
+    num_samples: int = 1
+    scheduler: str | None = None
+    cpus_per_trial: int = 1
+    gpus_per_trial: float = 0.0
+    resume: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without the machine. Raises InputError."""
+        for name, value, least in (
+            ("--num-samples", self.num_samples, 1),
+            ("--cpus-per-trial", self.cpus_per_trial, 1),
+            ("--gpus-per-trial", self.gpus_per_trial, 0),
+        ):
+            if value < least:
+                raise InputError(f"{name} is {value}; it must be at least {least}")
+        if self.scheduler not in (None, *SCHEDULERS):
+            raise InputError(
+                f"--scheduler is {self.scheduler!r}; it must be asha (ends bad trials early) or pbt (the worse take"
+                " over from the better)"
+            )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that can start, or go on."""
+
+    folder: Path
+    spec: RunSpec
+    layout: Layout
+    stop: Stop
+    searched: list[Dimension]
+    num_samples: int
+    scheduler: str | None
+    resumed: bool = False
+
+    @property
+    def trials(self) -> int:
+        """How many there will be: every point of the grid, so many times."""
+        points = self.num_samples
+        for dimension in self.searched:
+            points *= len(dimension.arguments) if dimension.kind == "grid" else 1
+        return points
+
+
+def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
+    """A new sweep, with a folder. Raises InputError."""
+    searched = dimensions(options.grid, options.sample)
+    algo = algorithms.find(options.base.algo or "PPO", options.base.framework or "tf").name
+    for example in examples(searched):
+        algorithms.check_hyperparameters(algo, example)
+    cpus = there.cpus if isinstance(there, Resources) else there.rollout_cpus
+    gpus = there.gpus if isinstance(there, Resources) else there.learner_gpus
+    for name, asked, has in (("cpus", options.cpus_per_trial, cpus), ("gpus", options.gpus_per_trial, gpus)):
+        if asked > has:
+            raise InputError(f"--{name}-per-trial is {asked:g}, but there are {has}; a trial must fit")
+    _check_scheduler(options)
+    one = replace(options.base, num_cpus=None, num_env_runners=0, num_gpus=0)
+    plan = make_plan(one)
+    layout = replace(
+        plan.layout,
+        num_env_runners=options.cpus_per_trial - 1,
+        num_gpus=options.gpus_per_trial,
+        learner_threads=options.cpus_per_trial,
+    )
+    folder = results.new_folder(options.base.results_dir, f"sweep_{algo}", plan.spec.env)
+    planned = Sweep(folder, plan.spec, layout, plan.stop, searched, options.num_samples, options.scheduler)
+    replace_file(folder / SWEEP, json.dumps({**asdict(planned), "folder": str(folder)}, indent=2))
+    return planned
+
+
+def _check_scheduler(options: SweepOptions) -> None:
+    stop = options.base.stop
+    if options.scheduler and stop.timesteps is None and stop.iters is None:
+        raise InputError(
+            f"--scheduler {options.scheduler} compares trials of one length;"
+            " give that of the longest, as --stop-timesteps 200000"
+        )
+    if options.scheduler == "pbt" and options.num_samples < 2:
+        raise InputError("--scheduler pbt needs a population; give --num-samples 4 or more")
+
+
+def resumed(options: SweepOptions) -> Sweep:
+    """A sweep that goes on. Raises InputError where there is none."""
+    assert options.resume is not None
+    folder = options.resume.expanduser().absolute()
+    try:
+        saved = json.loads((folder / SWEEP).read_text())
+    except (OSError, ValueError) as problem:
+        raise InputError(
+            f"--resume {folder} is not the folder of a sweep; they lie under ~/ray_results/<env>/"
+        ) from problem
+    saved["spec"], saved["layout"], saved["stop"] = (
+        RunSpec(**saved["spec"]),
+        Layout(**saved["layout"]),
+        Stop(**saved["stop"]),
+    )
+    saved["searched"] = [Dimension(d["name"], d["kind"], tuple(d["arguments"])) for d in saved["searched"]]
+    add_code_folder(saved["spec"].code_folder)
+    return Sweep(**{**saved, "folder": folder, "resumed": True})

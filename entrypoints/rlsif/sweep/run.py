@@ -1,0 +1,83 @@
+"""A sweep from its start to its best preset."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import yaml
+
+from rlsif.cluster import local_ray
+from rlsif.cluster.ray_node import require_token
+from rlsif.cluster.resources import Cluster, available
+from rlsif.files import replace as replace_file
+from rlsif.runs.record import RETURN, STEPS, Run, flat, runs_below
+from rlsif.runs.table import aligned, number, rounded
+from rlsif.sweep import plan
+from rlsif.sweep.plan import Sweep, SweepOptions
+from rlsif.sweep.trials import LOG, Told, run_trials
+from rlsif.training.process import noise_into
+from rlsif.training.record import FINISHED
+
+BEST = "best.yaml"
+
+
+def sweep(options: SweepOptions, cluster: Cluster | None = None) -> int:
+    """Run a sweep, here or on the nodes of a job; give the exit code. Raises InputError and RlsifError."""
+    require_token()
+    planned = plan.resumed(options) if options.resume else plan.new(options, cluster or available())
+    with noise_into(planned.folder / LOG) as terminal:
+        Told.terminal = terminal
+        Told.number, Told.of = len(_finished(planned)), planned.trials
+        print(f"{planned.spec.algo} on {planned.spec.env}, {planned.trials} trials", file=terminal)
+        print(f"sweep folder: {planned.folder}", file=terminal, flush=True)
+        with contextlib.nullcontext() if cluster else local_ray.started(available()), _sigterm_like_ctrl_c():
+            complete = run_trials(planned)
+    ranked = _ranked(planned)
+    print(_table(planned, ranked))
+    if not complete:
+        print(f"interrupted; go on with: sweep --resume {planned.folder}")
+        return 128 + signal.SIGINT
+    _keep_best(planned, ranked[0])
+    print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env} --config {BEST}")
+    return 0
+
+
+@contextlib.contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """Tune ends well on SIGINT alone: it keeps its state, so that the sweep can go on."""
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _finished(planned: Sweep) -> list[Run]:
+    return [run for run in runs_below(planned.folder) if run.state == FINISHED]
+
+
+def _ranked(planned: Sweep) -> list[Run]:
+    """The trials' runs, best first."""
+    runs = runs_below(planned.folder)
+    return sorted(runs, key=lambda run: (run.last(RETURN) is not None, run.last(RETURN), run.folder.name), reverse=True)
+
+
+def _table(planned: Sweep, runs: list[Run]) -> str:
+    names = [dimension.name for dimension in planned.searched]
+    lines = []
+    for run in runs:
+        settings = flat(run.spec.hyperparameters)
+        values = [rounded(settings.get(name)) for name in names]
+        lines.append((number(run.last(RETURN), 1), number(run.last(STEPS)), *values, run.folder.name))
+    return aligned([("return", "env steps", *names, "run"), *lines])
+
+
+def _keep_best(planned: Sweep, best: Run) -> None:
+    """Write the best run's hyperparameters as a file for `train --config`."""
+    text = yaml.safe_dump(json.loads(json.dumps(dict(best.spec.hyperparameters))), sort_keys=False)
+    reached = f"mean return {number(best.last(RETURN), 1)} after {number(best.last(STEPS))} env steps"
+    replace_file(planned.folder / BEST, f"# {best.spec.algo} on {best.env}: {reached}, run {best.folder.name}\n{text}")

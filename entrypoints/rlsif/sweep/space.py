@@ -1,0 +1,109 @@
+"""What a sweep tries: values of a grid, and values drawn from distributions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from rlsif.errors import InputError, near
+from rlsif.training.hyperparameters import merge, typed
+
+# Distributions of Tune by their names, and how many arguments each has; None: any number, one or more.
+DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "lograndint": 2, "choice": None}
+GRID_EXAMPLE, SAMPLE_EXAMPLE = "lr=1e-3,3e-4", "gamma=uniform(0.9,0.999)"
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One hyperparameter, by its dotted name, with the values or the bounds of what is tried."""
+
+    name: str
+    # "grid", or the name of a distribution.
+    kind: str
+    arguments: tuple[Any, ...]
+
+    @property
+    def values(self) -> bool:
+        """Whether it is values that are tried, and not all between bounds."""
+        return self.kind in ("grid", "choice")
+
+    def for_tune(self) -> Any:
+        """What Ray Tune takes."""
+        from ray import tune
+
+        if self.kind == "grid":
+            return tune.grid_search(list(self.arguments))
+        if self.kind == "choice":
+            return tune.choice(list(self.arguments))
+        return getattr(tune, self.kind)(*self.arguments)
+
+
+def dimensions(grid: Iterable[str], sample: Iterable[str]) -> list[Dimension]:
+    """Read `lr=1e-3,3e-4` and `gamma=uniform(0.9,0.999)`. Raises InputError."""
+    found = [_grid(text) for text in grid] + [_sample(text) for text in sample]
+    names = [dimension.name for dimension in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name!r} is searched twice; give it to --grid or to --sample once")
+    if not found:
+        raise InputError(f"nothing is searched; give --grid {GRID_EXAMPLE}, or --sample '{SAMPLE_EXAMPLE}', or both")
+    return found
+
+
+def _grid(text: str) -> Dimension:
+    name, equals, values = text.partition("=")
+    if not equals or not name.strip() or not values.strip():
+        raise InputError(f"--grid {text!r} has no values; write it as --grid {GRID_EXAMPLE}")
+    return Dimension(name.strip(), "grid", _values("--grid", text, values))
+
+
+def _sample(text: str) -> Dimension:
+    parts = re.fullmatch(r"\s*([\w./-]+)\s*=\s*(\w+)\((.*)\)\s*", text)
+    if not parts:
+        raise InputError(f"--sample {text!r} is no distribution; write it as --sample '{SAMPLE_EXAMPLE}'")
+    name, kind, inside = parts.groups()
+    if kind not in DISTRIBUTIONS:
+        hint = near(kind, DISTRIBUTIONS) or f"; there are {', '.join(DISTRIBUTIONS)}"
+        raise InputError(f"--sample {text!r}: there is no distribution {kind!r}{hint}")
+    arguments = _values("--sample", text, inside) if inside.strip() else ()
+    count = DISTRIBUTIONS[kind]
+    if count is None:
+        if not arguments:
+            raise InputError(f"--sample {text!r}: choice needs values, as in {name}=choice(1,2)")
+        return Dimension(name, kind, arguments)
+    numbers = [a for a in arguments if isinstance(a, (int, float)) and not isinstance(a, bool)]
+    if len(numbers) != count or len(arguments) != count or not numbers[0] < numbers[1]:
+        raise InputError(f"--sample {text!r}: {kind} needs a lower and a higher number, as in {SAMPLE_EXAMPLE}")
+    if kind.startswith("log") and numbers[0] <= 0:
+        raise InputError(f"--sample {text!r}: {kind} has no values at or below 0")
+    return Dimension(name, kind, arguments)
+
+
+def _values(option: str, text: str, values: str) -> tuple[Any, ...]:
+    """The values of a list with commas; lists and mappings may be among them."""
+    try:
+        read = yaml.safe_load(f"[{values}]")
+    except yaml.YAMLError as problem:
+        raise InputError(f"{option} {text!r} has values that are neither numbers, words nor lists") from problem
+    return tuple(typed(value) for value in read)
+
+
+def examples(searched: Iterable[Dimension]) -> Iterable[dict[str, Any]]:
+    """Hyperparameters, nested, in which every value that is named stands once; to be checked."""
+    for dimension in searched:
+        for value in dimension.arguments:
+            yield nested({dimension.name: value})
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as RLlib has them, from dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        found = merge(found, value)
+    return found

@@ -1,0 +1,95 @@
+"""One run of a sweep, as Ray Tune steps it: the same training, and the same files, as `train` makes."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Trainable
+
+from rlsif.envs.find import short
+from rlsif.sweep.space import nested
+from rlsif.training.algorithm_actor import AlgorithmActor
+from rlsif.training.algorithms import Layout, RunSpec
+from rlsif.training.checkpoints import CheckpointError, Progress
+from rlsif.training.hyperparameters import merge
+from rlsif.training.record import FINISHED, INTERRUPTED, Record, resources_in_numbers
+from rlsif.training.stopping import Stop
+
+# What trials are compared by; the mean return, and less than any before the first episode has ended.
+SCORE = "score"
+PROGRESS = "progress.json"
+KEEP_CHECKPOINTS = 1
+
+
+class Trial(Trainable):  # type: ignore[misc]
+    """A run with the hyperparameters that Tune has chosen."""
+
+    def setup(self, config: dict[str, Any], spec: RunSpec, layout: Layout, stop: Stop, folder: Path) -> None:
+        """Build the algorithm; `folder` is the sweep's, and gets the run's."""
+        self._common, self._layout, self._stop, self._sweep_folder = spec, layout, stop, folder
+        self._begin(config)
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        common = self._common
+        self._spec = replace(common, hyperparameters=merge(common.hyperparameters, nested(config)))
+        self._folder = self._sweep_folder / f"{common.algo}_{short(common.env).replace('/', '_')}_{self.trial_id}"
+        self._folder.mkdir(exist_ok=True)
+        self._ended = False
+        self._algorithm = AlgorithmActor()
+        self._settings = self._algorithm.build(self._spec, self._layout)
+        self._open(None)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become the next trial, in the process that has TensorFlow imported."""
+        self.cleanup()
+        self._begin(new_config)
+        return True
+
+    def _open(self, progress: Progress | None) -> None:
+        """Open the run's files, anew or to go on from a checkpoint."""
+        resources = resources_in_numbers(self._layout, self._layout.num_env_runners + 1)
+        self._record = Record(self._folder, self._spec, resources, progress, KEEP_CHECKPOINTS)
+        self._record.begin(self._settings)
+
+    def step(self) -> dict[str, Any]:
+        """Train one iteration; give its row."""
+        started = time.monotonic()
+        row = self._record.add(self._algorithm.step(), time.monotonic() - started)
+        self._record.write(row)
+        reason = self._stop.reached(row)
+        if reason:
+            self._end(reason, FINISHED)
+        mean = row["env_runners/episode_return_mean"]
+        return {**row, SCORE: -math.inf if mean is None else mean, "done": reason is not None}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write a checkpoint for Tune, and one for whoever evaluates the run."""
+        self._algorithm.save(checkpoint_dir)
+        (Path(checkpoint_dir) / PROGRESS).write_text(json.dumps(asdict(self._record.progress)))
+        if self._record.progress.training_iteration:
+            self._record.checkpoint(self._algorithm.save)
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Go on from a checkpoint: this run's own, or one that it takes over from a better one."""
+        self._algorithm.restore(checkpoint_dir)
+        self._open(Progress(**json.loads((Path(checkpoint_dir) / PROGRESS).read_text())))
+
+    def cleanup(self) -> None:
+        """End, before the end of the run where the sweep ends it."""
+        if not self._ended:
+            self._end("ended by the sweep", INTERRUPTED)
+        self._algorithm.stop()
+
+    def _end(self, reason: str, state: str) -> None:
+        """Write the last checkpoint and the summary."""
+        self._ended = True
+        try:
+            self._record.checkpoint(self._algorithm.save)
+        except CheckpointError as problem:
+            print(f"warning: {problem}")
+        self._record.end(reason, state)

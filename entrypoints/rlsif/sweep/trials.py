@@ -1,0 +1,142 @@
+"""The trials of a sweep, run by Ray Tune."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Any
+
+from rlsif.errors import RlsifError
+from rlsif.runs.record import RETURN, STEPS
+from rlsif.runs.table import number, rounded
+from rlsif.sweep.plan import Sweep
+from rlsif.sweep.space import Dimension
+
+# In the sweep's folder: what Tune needs to go on, and what it has to say.
+TUNE, LOG = "tune", "sweep.log"
+# A trial that goes on after an interruption repeats so many iterations at most.
+CHECKPOINT_EVERY = 10
+# Of the longest trial: when the first are ended, and how often the worse take over from the better.
+FIRST_SHARE = 0.1
+# And not before so many iterations: the first episodes to end are the short ones.
+FIRST_ITERATIONS = 5
+# Of the trials that come so far, one in so many goes on.
+GOES_ON = 3
+
+
+def run_trials(planned: Sweep) -> bool:
+    """Run the trials; give whether all came to their end. Raises RlsifError where all failed."""
+    # What Tune would write beside the runs' own files.
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    from ray import tune
+
+    from rlsif.sweep.trial import SCORE, Trial
+
+    layout = planned.layout
+    bundles: list[dict[str, float]] = [{"CPU": 1, "GPU": layout.num_gpus}]
+    bundles += [{"CPU": 1} for _ in range(layout.num_env_runners)]
+    given = {"spec": planned.spec, "layout": layout, "stop": planned.stop, "folder": planned.folder}
+    trainable = tune.with_resources(tune.with_parameters(Trial, **given), tune.PlacementGroupFactory(bundles))
+    kept = planned.folder / TUNE
+    if planned.resumed and tune.Tuner.can_restore(kept):
+        tuner = tune.Tuner.restore(str(kept), trainable, resume_errored=True)
+    else:
+        tuner = tune.Tuner(
+            trainable,
+            param_space={dimension.name: dimension.for_tune() for dimension in planned.searched},
+            tune_config=tune.TuneConfig(
+                metric=SCORE,
+                mode="max",
+                num_samples=planned.num_samples,
+                scheduler=_scheduler(planned),
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(planned.folder),
+                name=TUNE,
+                verbose=0,
+                callbacks=[_told()],
+                checkpoint_config=tune.CheckpointConfig(
+                    # The worse may be about to take over from any of the better.
+                    num_to_keep=None if planned.scheduler == "pbt" else 1,
+                    checkpoint_frequency=CHECKPOINT_EVERY,
+                    checkpoint_at_end=True,
+                ),
+            ),
+        )
+    grid = tuner.fit()
+    if grid.num_errors and not grid.num_terminated:
+        raise RlsifError(f"every trial failed: {_last_line(grid.errors[0])}; see {planned.folder / LOG}")
+    # An interrupted one is not done, though Tune calls it terminated.
+    ended = [result for result in grid if result.error or (result.metrics or {}).get("done")]
+    return len(ended) >= planned.trials
+
+
+def _scheduler(planned: Sweep) -> Any:
+    from ray.tune.schedulers import AsyncHyperBandScheduler, PopulationBasedTraining
+
+    stop = planned.stop
+    time_attr, longest = (STEPS, stop.timesteps) if stop.timesteps else ("training_iteration", stop.iters or 1)
+    an_iteration = planned.spec.hyperparameters.get("train_batch_size", 4000) if stop.timesteps else 1
+    first = max(int(longest * FIRST_SHARE), FIRST_ITERATIONS * an_iteration)
+    if planned.scheduler == "asha":
+        return AsyncHyperBandScheduler(time_attr=time_attr, max_t=longest, grace_period=first, reduction_factor=GOES_ON)
+    if planned.scheduler == "pbt":
+        mutations = {d.name: list(d.arguments) if d.values else d.for_tune() for d in planned.searched}
+        return PopulationBasedTraining(
+            time_attr=time_attr,
+            perturbation_interval=first,
+            hyperparam_mutations=mutations,
+            # Numbers outside their bounds may be none that the algorithm takes.
+            resample_probability=0.25,
+            custom_explore_fn=_WithinBounds(planned.searched),
+        )
+    return None
+
+
+class _WithinBounds:
+    """Keeps what population-based training makes of a number within the bounds that were given."""
+
+    def __init__(self, searched: list[Dimension]) -> None:
+        self._searched = [d for d in searched if not d.values]
+
+    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
+        for dimension in self._searched:
+            low, high = dimension.arguments
+            config[dimension.name] = min(high, max(low, config[dimension.name]))
+        return config
+
+
+def _last_line(error: object) -> str:
+    return (str(error).strip().splitlines() or ["unknown"])[-1]
+
+
+class Told:
+    """Where lines about trials go; Tune keeps its callbacks in a file, so that they cannot hold a stream."""
+
+    terminal: IO[str] | None = None
+    number = 0
+    of = 0
+
+
+def _told() -> Any:
+    """A callback of Tune that prints a line when a trial ends."""
+    from ray.tune import Callback
+
+    class Line(Callback):  # type: ignore[misc]
+        """One line a trial."""
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            """Print it."""
+            row = trial.last_result
+            self._say(f"return {number(row.get(RETURN), 1):>8}  env steps {number(row.get(STEPS)):>10}", trial.config)
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            """Print that it failed."""
+            self._say(f"failed: {_last_line(trial.get_error())}", trial.config)
+
+        def _say(self, what: str, config: dict[str, Any]) -> None:
+            Told.number += 1
+            settings = ", ".join(f"{name}={rounded(value)}" for name, value in config.items())
+            print(f"trial {Told.number:>3} of {Told.of}  {what}  {settings}", file=Told.terminal, flush=True)
+
+    return Line()
