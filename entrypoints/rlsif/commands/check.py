@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from rlsif.commands import cli
+from rlsif.commands import cli, options
 
 
 def check(
-    env: Annotated[
-        str, typer.Argument(help="Environment: a Gymnasium id, module:Id, module:Class, or path/to/file.py:Class.")
-    ],
-    env_config: Annotated[
-        Optional[list[str]],
-        typer.Option(metavar="KEY=VALUE", help="One argument of the environment: is_slippery=false. Repeatable."),
-    ] = None,
+    env: Annotated[str, typer.Argument(help=options.ENV_HELP)],
+    env_config: options.ENV_CONFIG = None,
 ) -> int:
     """Look at an environment before training: Gymnasium's checker and ours, each finding in a sentence.
 

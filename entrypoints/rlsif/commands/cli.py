@@ -42,9 +42,7 @@ def call(
 
 
 def _app(command: Callable[..., Any] | Mapping[str, Callable[..., Any]]) -> typer.Typer:
-    app = typer.Typer(
-        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=True
-    )
+    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=True)
     for name, function in command.items() if isinstance(command, Mapping) else [(None, command)]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(p.split()) for p in paragraphs)

@@ -33,7 +33,7 @@ def head(
     temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
-    arguments: Annotated[list[str] | None, typer.Argument(help="Options of `train`, after --.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Options of `train`, or `sweep ...`, after --.")] = None,
     gpus: GPUS = 0,
     memory: MEMORY = 0,
     life: LIFE = 0,
@@ -51,8 +51,10 @@ def head(
     Without a learner node, this one learns and spends its other cores on env runners.
     """
     from rlsif.cluster.resources import Cluster
+    from rlsif.commands.sweep import sweep
     from rlsif.commands.train import train
     from rlsif.roles.head import Head, lead
+    from rlsif.roles.work import Sweeping, Training
 
     learns_here = not learner_node
     own_rollout = cpus - 1 if learns_here else 0
@@ -78,7 +80,12 @@ def head(
         started=started,
         seconds=wait,
     )
-    return cli.call(train, "train", arguments or [], obj=lambda options: lead(described, options))
+    if arguments and arguments[0] == "sweep":
+        sweeps = lambda options: lead(described, Sweeping(options, described.job))  # noqa: E731
+        return cli.call(sweep, "sweep", arguments[1:], obj=sweeps)
+    return cli.call(
+        train, "train", arguments or [], obj=lambda options: lead(described, Training(options, described.job))
+    )
 
 
 def rollout(

@@ -7,23 +7,26 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from rlsif.commands import cli
+from rlsif.commands import cli, options
 
 
 def rollout_demo(
-    env: Annotated[str, typer.Option(help="Environment: a Gymnasium id, or module:Id.")] = "CartPole-v1",
+    env: Annotated[str, typer.Option(help=options.ENV_HELP)] = "CartPole-v1",
+    env_config: options.ENV_CONFIG = None,
     steps: Annotated[int, typer.Option(help="Env steps to take.")] = 15,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the environment and of the actions.")] = None,
 ) -> int:
     """Let an untrained agent act at random, and print action, observation, reward and end of every step."""
     from rlsif.envs.find import add_code_folder, find, make
     from rlsif.errors import InputError
+    from rlsif.training.hyperparameters import from_settings
 
     if steps < 1:
         raise InputError(f"--steps is {steps}; it must be at least 1")
     add_code_folder(str(Path.cwd()))
-    find(env)
-    environment = make(env)
+    config = from_settings(env_config or [], "--env-config", "gravity=9.8")
+    find(env, config)
+    environment = make(env, config)
     environment.action_space.seed(seed)
     observation, _ = environment.reset(seed=seed)
     print(f"{env}: actions {environment.action_space}, observations {environment.observation_space}")

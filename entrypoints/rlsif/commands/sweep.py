@@ -8,49 +8,20 @@ from typing import Annotated, Optional
 
 import typer
 
-from rlsif.commands import cli
-from rlsif.commands.train import ENDS, FILES, TRAINING
+from rlsif.commands import cli, options
+from rlsif.commands.options import FILES
 
 SEARCH = "What to try"
 
 
 def sweep(
     ctx: typer.Context,
-    env: Annotated[
-        Optional[str],
-        typer.Option(
-            help="Environment: a Gymnasium id, module:Id, module:Class, or path/to/file.py:Class.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    env_config: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="One argument of the environment: is_slippery=false. Repeatable.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    algo: Annotated[
-        Optional[str],
-        typer.Option(
-            "--algo", "--run", help="Algorithm: PPO (default), APPO, IMPALA, DQN or SAC.", rich_help_panel=TRAINING
-        ),
-    ] = None,
-    config: Annotated[
-        Optional[Path],
-        typer.Option(help="YAML file of hyperparameters that every trial has.", rich_help_panel=TRAINING),
-    ] = None,
-    set_: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="One hyperparameter that every trial has. Repeatable.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Seed of every trial.", rich_help_panel=TRAINING)] = None,
+    env: options.ENV = None,
+    env_config: options.ENV_CONFIG = None,
+    algo: options.ALGO = None,
+    config: options.CONFIG = None,
+    set_: options.SET = None,
+    seed: options.SEED = None,
     grid: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -86,25 +57,14 @@ def sweep(
     gpus_per_trial: Annotated[
         float, typer.Option(help="GPUs of a trial's learner; 0.5 shares one.", rich_help_panel=SEARCH)
     ] = 0.0,
-    stop_reward: Annotated[
-        Optional[float],
-        typer.Option(help="End a trial at this mean return over its last 100 episodes.", rich_help_panel=ENDS),
-    ] = None,
-    stop_timesteps: Annotated[
-        Optional[int], typer.Option(help="End a trial after so many env steps.", rich_help_panel=ENDS)
-    ] = None,
-    stop_iters: Annotated[
-        Optional[int], typer.Option(help="End a trial after so many iterations.", rich_help_panel=ENDS)
-    ] = None,
-    stop_time: Annotated[
-        Optional[float], typer.Option(help="End a trial after so many seconds of training.", rich_help_panel=ENDS)
-    ] = None,
+    stop_reward: options.STOP_REWARD = None,
+    stop_timesteps: options.STOP_TIMESTEPS = None,
+    stop_iters: options.STOP_ITERS = None,
+    stop_time: options.STOP_TIME = None,
     resume: Annotated[
         Optional[Path], typer.Option(help="Go on with a sweep: its folder.", rich_help_panel=FILES)
     ] = None,
-    results_dir: Annotated[
-        Path, typer.Option(help="Folder that gets the sweep's folder.", rich_help_panel=FILES)
-    ] = Path("~/ray_results"),
+    results_dir: options.RESULTS_DIR = Path("~/ray_results"),
 ) -> int:
     """Search for hyperparameters with Ray Tune: many trainings, the best settings kept as a file.
 
@@ -129,7 +89,7 @@ def sweep(
         settings=tuple(set_ or ()),
         results_dir=results_dir,
     )
-    options = SweepOptions(
+    asked = SweepOptions(
         base=base,
         grid=tuple(grid or ()),
         sample=tuple(sample or ()),
@@ -141,7 +101,7 @@ def sweep(
     )
     # The head of a job takes the options and runs the trials on its nodes.
     start: Callable[[SweepOptions], int] = ctx.obj or run_sweep
-    return start(options)
+    return start(asked)
 
 
 def main() -> None:

@@ -8,60 +8,24 @@ from typing import Annotated, Optional
 
 import typer
 
-from rlsif.commands import cli
-
-TRAINING, PROCESSES, ENDS, FILES = "What to train", "Processes", "When to stop", "Files"
+from rlsif.commands import cli, options
+from rlsif.commands.options import FILES, PROCESSES, TRAINING
 
 
 def train(
     ctx: typer.Context,
-    env: Annotated[
-        Optional[str],
-        typer.Option(
-            help="Environment: a Gymnasium id, module:Id, module:Class, or path/to/file.py:Class.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    env_config: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="One argument of the environment: is_slippery=false. Repeatable.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    algo: Annotated[
-        Optional[str],
-        typer.Option(
-            "--algo", "--run", help="Algorithm: PPO (default), APPO, IMPALA, DQN or SAC.", rich_help_panel=TRAINING
-        ),
-    ] = None,
+    env: options.ENV = None,
+    env_config: options.ENV_CONFIG = None,
+    algo: options.ALGO = None,
     framework: Annotated[
         Optional[str],
         typer.Option(
             help="tf (graph, the default and faster) or tf2 (eager, easier to debug).", rich_help_panel=TRAINING
         ),
     ] = None,
-    config: Annotated[
-        Optional[Path],
-        typer.Option(help="YAML file of hyperparameters by RLlib's names, over the preset.", rich_help_panel=TRAINING),
-    ] = None,
-    set_: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="One hyperparameter, over preset and file: lr=0.0003, model.fcnet_hiddens=[64,64]. Repeatable.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    seed: Annotated[
-        Optional[int],
-        typer.Option(
-            help="Seed of everything random. With --local-mode two runs of one seed are alike.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
+    config: options.CONFIG = None,
+    set_: options.SET = None,
+    seed: options.SEED = None,
     list_algos: Annotated[
         bool,
         typer.Option("--list-algos", help="Print which algorithm works with what, and exit.", rich_help_panel=TRAINING),
@@ -98,19 +62,10 @@ def train(
             rich_help_panel=PROCESSES,
         ),
     ] = False,
-    stop_reward: Annotated[
-        Optional[float],
-        typer.Option(help="Stop at this mean return over the last 100 episodes.", rich_help_panel=ENDS),
-    ] = None,
-    stop_timesteps: Annotated[
-        Optional[int], typer.Option(help="Stop after so many env steps.", rich_help_panel=ENDS)
-    ] = None,
-    stop_iters: Annotated[
-        Optional[int], typer.Option(help="Stop after so many training iterations.", rich_help_panel=ENDS)
-    ] = None,
-    stop_time: Annotated[
-        Optional[float], typer.Option(help="Stop after so many seconds of training.", rich_help_panel=ENDS)
-    ] = None,
+    stop_reward: options.STOP_REWARD = None,
+    stop_timesteps: options.STOP_TIMESTEPS = None,
+    stop_iters: options.STOP_ITERS = None,
+    stop_time: options.STOP_TIME = None,
     resume: Annotated[
         Optional[Path],
         typer.Option(
@@ -124,9 +79,7 @@ def train(
     keep_checkpoints: Annotated[
         int, typer.Option(help="Newest checkpoints to keep, beside the best.", rich_help_panel=FILES)
     ] = 3,
-    results_dir: Annotated[Path, typer.Option(help="Folder that gets the run's folder.", rich_help_panel=FILES)] = Path(
-        "~/ray_results"
-    ),
+    results_dir: options.RESULTS_DIR = Path("~/ray_results"),
 ) -> int:
     """Train an agent with RLlib and TensorFlow.
 
@@ -144,7 +97,7 @@ def train(
     from rlsif.training.run import train as run_training
     from rlsif.training.stopping import Stop
 
-    options = TrainOptions(
+    asked = TrainOptions(
         env=env,
         env_settings=tuple(env_config or ()),
         algo=algo,
@@ -165,7 +118,7 @@ def train(
     )
     # The head of a job takes the options and trains on its nodes.
     start: Callable[[TrainOptions], int] = ctx.obj or run_training
-    return start(options)
+    return start(asked)
 
 
 def main() -> None:

@@ -15,9 +15,7 @@ from rlsif.cluster.ray_node import NodeShare, RayNode, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import RlsifError
 from rlsif.roles.member import keep_logs
-from rlsif.training.options import TrainOptions
-from rlsif.training.plan import make_plan
-from rlsif.training.run import continued, train
+from rlsif.roles.work import Work
 
 # Of a node's log, in the message that says it did not come.
 LAST_LINES = 3
@@ -43,34 +41,35 @@ class Head:
     seconds: float
 
 
-def lead(head: Head, options: TrainOptions) -> int:
-    """Bring up the cluster, train, and tell every node when it is over; give the exit code of the run."""
-    going_on = continued(options, head.job)
-    if going_on is None:
-        print(f"the run of this job is finished; see {head.job.run.read_text()}")
+def lead(head: Head, work: Work) -> int:
+    """Bring up the cluster, do the work, and tell every node when it is over; give the work's exit code."""
+    finished = work.finished()
+    if finished:
+        print(f"the run of this job is finished; see {finished}")
         return 0
     write_token(head.job.token)
     peers = [node for nodes in head.expected.values() for node in nodes]
     own = address.own(head.interface, peers)
     ray_node = RayNode(head.temporary, head.share, own)
-    phases = Phases(head, Rendezvous(head.life, FORMING, ray_node.address, _gpus(head, going_on)))
+    phases = Phases(head, Rendezvous(head.life, FORMING, ray_node.address, _gpus(head, work)))
     try:
         phases.reached(f"head {head.node} is up at {ray_node.address}", FORMING)
         with _connected(ray_node.address, own):
             # While the others come up: refuse what cannot be right.
-            plan = make_plan(going_on, head.cluster)
+            work.prepare(head.cluster)
             wait_for_nodes(head)
             phases.reached(_all_are_here(head), TRAINING)
-            return train(going_on, plan, head.job)
+            return work.run(head.cluster)
     finally:
         phases.end()
         ray_node.stop()
         keep_logs(ray_node.logs, head.job.logs(head.node))
 
 
-def _gpus(head: Head, options: TrainOptions) -> float:
+def _gpus(head: Head, work: Work) -> float:
     """The GPUs that the learner is to use: those asked for, else all that its node has for the job."""
-    return head.cluster.learner_gpus if options.num_gpus is None else options.num_gpus
+    asked = work.num_gpus()
+    return head.cluster.learner_gpus if asked is None else asked
 
 
 class Phases:

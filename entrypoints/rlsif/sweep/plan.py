@@ -63,6 +63,8 @@ class Sweep:
     num_samples: int
     scheduler: str | None
     resumed: bool = False
+    # On the nodes of a job: trials sit on those with the role "rollout".
+    by_role: bool = False
 
     @property
     def trials(self) -> int:

@@ -7,10 +7,13 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import yaml
 
 from rlsif.cluster import local_ray
+from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import Cluster, available
 from rlsif.files import replace as replace_file
@@ -21,29 +24,42 @@ from rlsif.sweep.plan import Sweep, SweepOptions
 from rlsif.sweep.trials import LOG, Told, run_trials
 from rlsif.training.process import noise_into
 from rlsif.training.record import FINISHED
+from rlsif.training.run import GO_ON_LATER
 
 BEST = "best.yaml"
 
 
-def sweep(options: SweepOptions, cluster: Cluster | None = None) -> int:
-    """Run a sweep, here or on the nodes of a job; give the exit code. Raises InputError and RlsifError."""
+def sweep(options: SweepOptions, cluster: Cluster | None = None, job: JobFolder | None = None) -> int:
+    """Run a sweep, here or on the nodes of a job; give the exit code as `train` does.
+
+    Raises InputError for what cannot be right, and RlsifError where every trial failed.
+    """
     require_token()
     planned = plan.resumed(options) if options.resume else plan.new(options, cluster or available())
+    if job:
+        replace_file(job.run, str(planned.folder))
+        Told.stop_file = job.stop
     with noise_into(planned.folder / LOG) as terminal:
         Told.terminal = terminal
         Told.number, Told.of = len(_finished(planned)), planned.trials
         print(f"{planned.spec.algo} on {planned.spec.env}, {planned.trials} trials", file=terminal)
         print(f"sweep folder: {planned.folder}", file=terminal, flush=True)
+        planned = replace(planned, by_role=cluster is not None)
         with contextlib.nullcontext() if cluster else local_ray.started(available()), _sigterm_like_ctrl_c():
             complete = run_trials(planned)
     ranked = _ranked(planned)
     print(_table(planned, ranked))
     if not complete:
         print(f"interrupted; go on with: sweep --resume {planned.folder}")
-        return 128 + signal.SIGINT
+        return GO_ON_LATER if job and job.stop.exists() else 128 + signal.SIGINT
     _keep_best(planned, ranked[0])
     print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env} --config {BEST}")
     return 0
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the sweep in this folder has come to its end."""
+    return (folder / BEST).is_file()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from pathlib import Path
 from typing import IO, Any
 
 from rlsif.errors import RlsifError
@@ -32,8 +34,9 @@ def run_trials(planned: Sweep) -> bool:
     from rlsif.sweep.trial import SCORE, Trial
 
     layout = planned.layout
-    bundles: list[dict[str, float]] = [{"CPU": 1, "GPU": layout.num_gpus}]
-    bundles += [{"CPU": 1} for _ in range(layout.num_env_runners)]
+    on_rollout_node = {"CPU": 1.0, **({"rollout": 1.0} if planned.by_role else {})}
+    learner = {"CPU": 1.0, "GPU": layout.num_gpus} if layout.num_gpus else on_rollout_node
+    bundles = [learner, *(on_rollout_node for _ in range(layout.num_env_runners))]
     given = {"spec": planned.spec, "layout": layout, "stop": planned.stop, "folder": planned.folder}
     trainable = tune.with_resources(tune.with_parameters(Trial, **given), tune.PlacementGroupFactory(bundles))
     kept = planned.folder / TUNE
@@ -114,6 +117,8 @@ class Told:
     """Where lines about trials go; Tune keeps its callbacks in a file, so that they cannot hold a stream."""
 
     terminal: IO[str] | None = None
+    # Of a job, whose batch script asks for an end before Slurm ends it.
+    stop_file: Path | None = None
     number = 0
     of = 0
 
@@ -124,6 +129,11 @@ def _told() -> Any:
 
     class Line(Callback):  # type: ignore[misc]
         """One line a trial."""
+
+        def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+            """End, and keep the state, where the batch script asks for that; Tune does so on a signal."""
+            if Told.stop_file and Told.stop_file.exists():
+                signal.raise_signal(signal.SIGINT)
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             """Print it."""
