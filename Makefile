@@ -29,6 +29,10 @@ images: host  ## build both images
 test: image-cpu dev  ## set the tests up and run them all
 	@$(DEV) -m pytest
 
+.PHONY: doctor
+doctor:  ## say what is right and wrong on this machine, and what mends it
+	@slurm/rl doctor
+
 .PHONY: lint
 lint: dev  ## run ruff, mypy and shellcheck alone
 	@$(DEV) -m pytest -q tests/unit/test_style.py

@@ -223,3 +223,13 @@ def test_another_user_can_use_it(container):
     done = subprocess.run([*own_fuse, *user, *train], cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((home / "results").glob("CartPole-v1/*/summary.json"))
+
+
+def test_the_shell_completes_options_and_commands(container):
+    script = """
+    eval "$(train --show-completion)"
+    COMP_WORDS=(train --stop-t) COMP_CWORD=1
+    _train_completion
+    echo "${COMPREPLY[*]}"
+    """
+    assert container("bash", "-c", script).stdout == "--stop-timesteps --stop-time\n"

@@ -75,6 +75,23 @@ def test_evaluate_of_dqn_in_words(trained):
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        ("Pendulum-v1", "--framework", "tf2", "--set", "num_epochs=1"),
+        ("Pendulum-v1", "--algo", "SAC"),
+        ("FrozenLake-v1", "--set", "observation_filter=MeanStdFilter", "--set", "model.use_lstm=true"),
+    ],
+    ids=" ".join,
+)
+def test_evaluate_of_every_kind_of_policy(container, options):
+    done = container.train("--env", *options, "--stop-iters", "1", "--local-mode")
+    assert done.returncode == 0, done.stderr
+    done = container("evaluate", container.runs[0], "--episodes", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["returns"]) == 2
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("evaluate", "RUN", "--video", "a.avi"), "--video is 'a.avi'; its name must end with .mp4 or .gif"),

@@ -1,0 +1,106 @@
+"""`sweep` in the image: every trial a run, the best kept, interrupted and resumed."""
+
+import json
+import re
+import signal
+import time
+
+import pytest
+
+SMALL = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
+CARTPOLE = ("--env", "CartPole-v1", *SMALL)
+
+
+def sweeps(container):
+    return sorted((container.folder / "results").glob("*/sweep_*"))
+
+
+def sweep(container, *arguments):
+    return container("sweep", *arguments, "--results-dir", container.folder / "results")
+
+
+def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(container):
+    searched = ("--grid", "lr=1e-3,3e-4", "--sample", "gamma=uniform(0.9,0.999)")
+    done = sweep(container, *CARTPOLE, *searched, "--stop-iters", "2")
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^trial +[12] of 2  return +[\d.]+  env steps +\d+  lr=", done.stdout, re.M)) == 2
+    [folder] = sweeps(container)
+    runs = [json.loads(p.read_text()) for p in folder.glob("PPO_*/summary.json")]
+    assert [run["state"] for run in runs] == ["finished"] * 2
+    params = [json.loads(p.read_text()) for p in folder.glob("PPO_*/params.json")]
+    assert {p["lr"] for p in params} == {1e-3, 3e-4} and all(0.9 <= p["gamma"] <= 0.999 for p in params)
+    listed = container("runs", folder).stdout.splitlines()
+    best = max(runs, key=lambda run: run["episode_return_mean"])
+    assert len(listed) == 3
+    assert (folder / "best.yaml").read_text().splitlines()[0].endswith(best["run_dir"].split("/")[-1])
+    done = container.train(
+        "--env", "CartPole-v1", "--config", folder / "best.yaml", "--stop-iters", "1", "--local-mode"
+    )
+    assert done.returncode == 0, done.stderr
+    again = json.loads(next((container.folder / "results").glob("*/PPO_*/params.json")).read_text())
+    chosen = json.loads((folder / best["run_dir"].split("/")[-1] / "params.json").read_text())
+    assert (again["lr"], again["gamma"]) == (chosen["lr"], chosen["gamma"])
+
+
+def test_an_interrupted_sweep_goes_on(container):
+    arguments = (*CARTPOLE, "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "60")
+    process = container.start("sweep", *arguments, "--results-dir", container.folder / "results")
+    deadline = time.monotonic() + 120
+    while not list((container.folder / "results").glob("*/sweep_*/PPO_*/result.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 130
+    [folder] = sweeps(container)
+    said = (container.folder / "output").read_text()
+    assert f"interrupted; go on with: sweep --resume {folder}" in said
+    assert not (folder / "best.yaml").exists()
+    done = container("sweep", "--resume", folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "best.yaml").exists() and sweeps(container) == [folder]
+    for run in folder.glob("PPO_*"):
+        rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+        assert [row["training_iteration"] for row in rows] == list(range(1, 61))
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "pbt"])
+def test_a_scheduler_decides_who_goes_on(container, scheduler):
+    # With a rate of learning of 0 there is nothing to keep.
+    searched = ("--sample", "lr=loguniform(1e-7,3e-3)", "--num-samples", "4", "--seed", "1")
+    done = sweep(container, *CARTPOLE, *searched, "--scheduler", scheduler, "--stop-iters", "12")
+    assert done.returncode == 0, done.stderr
+    [folder] = sweeps(container)
+    runs = [json.loads(p.read_text()) for p in folder.glob("PPO_*/summary.json")]
+    assert len(runs) == 4 and "best settings" in done.stdout
+    if scheduler == "asha":
+        assert min(run["iterations"] for run in runs) == 5 and max(run["iterations"] for run in runs) == 12
+    else:
+        assert {run["iterations"] for run in runs} == {12}
+        assert "Cloning trial" in (folder / "sweep.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nothing is searched; give --grid lr=1e-3,3e-4"),
+        (("--grid", "lr"), "--grid 'lr' has no values"),
+        (("--grid", "lrx=1,2"), "PPO has no hyperparameter 'lrx'; did you mean lr?"),
+        (("--sample", "lr=unifrm(1,2)"), "there is no distribution 'unifrm'; did you mean uniform"),
+        (("--sample", "lr=uniform(2,1)"), "uniform needs a lower and a higher number"),
+        (("--sample", "lr=loguniform(0,1)"), "loguniform has no values at or below 0"),
+        (("--grid", "lr=1", "--sample", "lr=uniform(1,2)"), "'lr' is searched twice"),
+        (("--grid", "lr=1", "--scheduler", "asha"), "give that of the longest, as --stop-timesteps 200000"),
+        (("--grid", "lr=1", "--scheduler", "best"), "it must be asha (ends bad trials early) or pbt"),
+        (("--grid", "lr=1", "--cpus-per-trial", "999"), "--cpus-per-trial is 999, but there are"),
+        (("--grid", "lr=1", "--gpus-per-trial", "8"), "--gpus-per-trial is 8, but there are 0"),
+    ],
+)
+def test_bad_input(container, arguments, said):
+    done = sweep(container, "--env", "CartPole-v1", *arguments)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (container.folder / "results").exists()
+
+
+def test_no_such_sweep(container):
+    done = container("sweep", "--resume", container.folder)
+    assert done.returncode == 2 and "is not the folder of a sweep" in done.stderr

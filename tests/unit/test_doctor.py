@@ -1,0 +1,73 @@
+"""`make doctor`: what is wrong on a machine is found, with the line that mends it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def doctor(tmp_path):
+    """Run the doctor on a PATH of programs that the test writes."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "dirname", "readlink", "unshare"):
+        (programs / name).symlink_to(shutil.which(name))
+    (programs / "python3").write_text(f'#!/bin/bash\nexec "{sys.executable}" "$@"\n')
+    (programs / "python3").chmod(0o755)
+
+    def run(checkout=CHECKOUT, **texts):
+        for name, text in texts.items():
+            path = programs / name
+            path.unlink(missing_ok=True)
+            path.write_text(f"#!/bin/bash\n{text}\n")
+            path.chmod(0o755)
+        return subprocess.run(
+            [checkout / "slurm/rl", "doctor"],
+            env={"PATH": str(programs), "HOME": os.environ["HOME"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_machine_without_apptainer(doctor):
+    done = doctor()
+    assert done.returncode == 1
+    assert "wrong    Apptainer is not on the PATH.\n         mend: module load apptainer" in done.stdout
+    assert "no Slurm here" in done.stdout and "/dev/shm has" in done.stdout
+
+
+def test_an_old_apptainer(doctor):
+    done = doctor(apptainer="echo apptainer version 1.0.3")
+    assert done.returncode == 1 and "is too old; 1.1 is needed" in done.stdout
+
+
+def test_slurm_with_its_partitions_and_gpus(doctor):
+    sinfo = 'if [[ $1 == --version ]]; then echo slurm 23.11.4; else echo "main*|4|36|gpu:a100:2|up"; fi'
+    done = doctor(sbatch="true", sinfo=sinfo)
+    assert "ok       slurm 23.11.4." in done.stdout
+    assert "partition main*: 4 nodes of 36 CPUs, gpu:a100:2, up." in done.stdout
+    done = doctor(sbatch="true", sinfo="exit 1")
+    assert done.returncode == 1 and "Slurm's controller does not answer" in done.stdout
+
+
+def test_an_image_that_is_not_built(doctor, tmp_path):
+    copy = tmp_path / "a checkout"
+    for name in ("entrypoints", "slurm", "containers"):
+        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    done = doctor(copy)
+    assert "wrong    rl.sif is not built.\n         mend: make image-cpu" in done.stdout
+
+
+def test_an_old_python(doctor):
+    done = doctor(python3="[[ $1 == --version ]] && echo Python 3.6.8; [[ $1 == --version ]]")
+    assert done.returncode == 2
+    assert done.stderr == "error: Python 3.6.8 is on the PATH; Python 3.9 or later is needed, load its module\n"
