@@ -192,10 +192,9 @@ def _images(checkout: Path) -> Iterator[Finding]:
             level = WRONG if variant == "cpu" else WARNING
             yield Finding(level, f"{target} is not built.", f"make image-{variant}")
             continue
-        said = _run(program, "inspect", "--json", "--labels", str(image)) if program else None
-        if said is None:
+        labels = _labels(program, image) if program else {}
+        if not labels:
             continue
-        labels = json.loads(said[said.index("{") :])["data"]["attributes"]["labels"]
         extras = tuple(e for e in labels.get("rlsif.extras", "none").split(",") if e != "none")
         versions = ", ".join(
             f"{name} {labels.get(f'rlsif.version.{name}')}" for name in ("python", "ray", "tensorflow")
@@ -206,6 +205,15 @@ def _images(checkout: Path) -> Iterator[Finding]:
             yield Finding(
                 WARNING, f"{target} is of another state of this checkout: {versions}.", f"make image-{variant}"
             )
+
+
+def _labels(program: str, image: Path) -> dict[str, str]:
+    """The labels of an image; none where it cannot be read, which the start of it has told."""
+    try:
+        said = json.loads(_run(program, "inspect", "--json", "--labels", str(image)) or "")
+        return dict(said["data"]["attributes"]["labels"])
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def _gpus(checkout: Path) -> Iterator[Finding]:
