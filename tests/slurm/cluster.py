@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.debian import cached_root
 
-PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2", "procps", "hostname", "util-linux"]
+PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2", "procps", "hostname", "util-linux", "python3"]
 USERS = {"alice": 2001, "bob": 2002}
 NODES = ["head", "cpu1", "cpu2", "gpu1"]
 CONTROLLER = "ctl"

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 # Small steps, so that an iteration takes a fraction of a second.
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2")
 FOLDERS = itertools.count()
+# Ports of slurmctld and slurmd.
+SLURMS_OWN = {"6817", "6818"}
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)
 
 
@@ -145,6 +147,9 @@ def leftovers(slurm):
             found += [f"{name}: {p}" for p in slurm.nodes[name].processes() if "<defunct>" not in p]
             listing = slurm("sh", "-c", "ls /tmp /dev/shm | grep -v ':$' | grep . || true", node=name).stdout.split()
             found += [f"{name}: {file}" for file in listing]
+            listening = slurm("ss", "-Hltn", node=name).stdout.splitlines()
+            ports = {line.split()[3].rpartition(":")[2] for line in listening}
+            found += [f"{name}: port {port} is listened on" for port in ports - SLURMS_OWN]
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.5)

@@ -120,3 +120,22 @@ def test_rl_submits_by_the_line_that_it_prints(slurm):
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: script 'hetjobs' is not one of hetjob,")
     unknown = slurm(rl, "status", "99999", user="alice", check=False)
     assert unknown.returncode == 2 and "error: Slurm does not know job 99999" in unknown.stderr
+
+
+def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(submit):
+    search = ("sweep", "--env", "CartPole-v1", "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "2")
+    job = submit("multinode", *search, *TRAIN[-6:], sbatch=("--nodes=2", "--cpus-per-task=2"))
+    job.wait("COMPLETED", "FAILED")
+    assert job.state == "COMPLETED", job.told()
+    assert "trial   3 of 3" in job.output and "best settings: " in job.output
+    assert (job.run / "best.yaml").read_text().startswith("# PPO on CartPole-v1: mean return ")
+    assert len(list(job.run.glob("PPO_*/summary.json"))) == 3
+
+
+def test_the_doctor_knows_the_cluster(slurm):
+    done = slurm(f"{CHECKOUT}/slurm/rl", "doctor", user="alice", check=False)
+    print(done.stdout, done.stderr)
+    assert re.search(r"^ok       slurm[- ][\w.-]+\.$", done.stdout, flags=re.M)
+    assert re.search(r"^ok       partition main\*: 3 nodes of 8 CPUs, no GPUs, up\.$", done.stdout, flags=re.M)
+    assert re.search(r"^ok       partition main\*: 1 nodes of 8 CPUs, gpu:1, up\.$", done.stdout, flags=re.M)
+    assert "it mounts rl.sif" in done.stdout and "rl.sif is of this checkout" in done.stdout
