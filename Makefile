@@ -38,7 +38,8 @@ lint: dev  ## run ruff, mypy and shellcheck alone
 	@$(DEV) -m pytest -q tests/unit/test_style.py
 
 .PHONY: bench
-bench: image-cpu dev  ## measure image, start-up and training; writes bench/results
+bench: image-cpu dev  ## measure image, start-up and training beside others; writes bench/results
+	@containers/host-venv.sh bench/.venv-peers bench/peers/peers.lock 3.11
 	@$(DEV) -m bench
 
 .PHONY: lock

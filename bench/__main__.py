@@ -28,6 +28,13 @@ IMAGE = CHECKOUT / "rl.sif"
 START_UPS = 5
 SEEDS = (0, 1, 2)
 LONGEST_TRAINING_S = 100
+ENV_RUNNERS = (1, 2, 4, 8)
+PEERS = HERE / ".venv-peers/bin/python"
+# A figure of parts.py, and what it was measured with: rows pass the learner once in APPO, six times there.
+UPDATE = "update of 2x64, batch 8192, minibatch 512, 6 epochs: samples/s"
+APPO_EPOCHS = 6
+# Into the learner's node, bytes a second.
+NETWORK = 1e9
 IMPORT = "import tensorflow, ray.rllib; from ray.rllib.algorithms.ppo import PPO"
 
 
@@ -55,25 +62,59 @@ def start_up(apptainer: Path, sandbox: Path) -> dict[str, dict[str, list[float]]
     return figures
 
 
-def trained(apptainer: Path, seed: int) -> dict[str, float | None]:
-    """Our `train` on CartPole-v1 to a mean return of 475, on all cores."""
+def trained(apptainer: Path, seed: int, *options: str) -> dict[str, float | None]:
+    """Our `train` on CartPole-v1 to a mean return of 475, on all cores or as the options say."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["train", "--env", "CartPole-v1", "--stop-reward", "475", "--stop-time", str(LONGEST_TRAINING_S)]
-        whole = seconds(
-            [apptainer, "exec", "--bind", folder, IMAGE, *command, "--seed", str(seed), "--results-dir", folder]
-        )
+        command += [*options, "--seed", str(seed), "--results-dir", folder]
+        whole = seconds([apptainer, "exec", "--bind", folder, IMAGE, *command])
         summary = json.loads(next(Path(folder).glob("*/*/summary.json")).read_text())
     return reached(summary["episode_return_mean"], summary["time_total_s"], whole, summary["env_steps"])
 
 
-def peer_trained(apptainer: Path, seed: int) -> dict[str, float | None]:
-    """The same with RLlib's own PPO settings and env runners, on the same cores, in the same image."""
-    script = HERE / "rllib_defaults.py"
-    command = [apptainer, "exec", "--bind", CHECKOUT, IMAGE, "python", script, str(seed), str(LONGEST_TRAINING_S)]
+def peer_trained(python: list[str | Path], script: str, seed: int) -> dict[str, float | None]:
+    """The same by one of the peers, on the same cores."""
     started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [*python, HERE / "peers" / script, str(seed), str(LONGEST_TRAINING_S)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"error: {script} failed: {done.stderr[-500:]}")
     told = json.loads(done.stdout.splitlines()[-1])
     return reached(told["mean"], told["seconds"], time.monotonic() - started, told["env_steps"])
+
+
+def cartpole(apptainer: Path) -> dict[str, list[dict[str, float | None]]]:
+    """Every way to train CartPole-v1, in turn, seed by seed."""
+    in_image = [apptainer, "exec", "--bind", CHECKOUT, IMAGE, "python"]
+    ways = {
+        "train": lambda seed: trained(apptainer, seed),
+        "train --num-cpus 1": lambda seed: trained(apptainer, seed, "--num-cpus", "1"),
+        "Stable-Baselines3, rl-zoo's preset": lambda seed: peer_trained([PEERS], "stable_baselines3_ppo.py", seed),
+        "RLlib, PyTorch, its tuned example": lambda seed: peer_trained([PEERS], "rllib_torch_ppo.py", seed),
+        "RLlib, TensorFlow, its defaults": lambda seed: peer_trained(in_image, "rllib_tf_defaults.py", seed),
+    }
+    rounds: dict[str, list[dict[str, float | None]]] = {name: [] for name in ways}
+    for seed in SEEDS:
+        for name, way in ways.items():
+            rounds[name].append(way(seed))
+            print(f"seed {seed}, {name}: {rounds[name][-1]}", file=sys.stderr, flush=True)
+    return rounds
+
+
+def growth(apptainer: Path) -> dict[str, dict[str, list[float]]]:
+    """Training with more and more env runners: way -> figure -> values of all rounds."""
+    ways = {**{f"{n} env runners": (n, "ours") for n in ENV_RUNNERS}, f"{4} of RLlib's own": (4, "rllib")}
+    figures: dict[str, dict[str, list[float]]] = {}
+    for name, (number, whose) in ways.items():
+        for _ in SEEDS:
+            command = [apptainer, "exec", "--bind", CHECKOUT, IMAGE, "python", HERE / "growth.py", str(number), whose]
+            done = subprocess.run([*command, str(time.time())], capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise SystemExit(f"error: growth.py {number} {whose} failed: {done.stderr[-500:]}")
+            for figure, value in json.loads(done.stdout.splitlines()[-1]).items():
+                figures.setdefault(name, {}).setdefault(figure, []).append(value)
+        print(f"{name}: {figures[name]}", file=sys.stderr, flush=True)
+    return figures
 
 
 def reached(mean: float | None, training: float, whole: float, env_steps: int) -> dict[str, float | None]:
@@ -98,6 +139,8 @@ def parts(apptainer: Path) -> dict[str, dict[str, list[float]]]:
 def measure() -> dict[str, object]:
     """Take every figure."""
     found = find()
+    if not PEERS.exists():
+        raise SystemExit("error: the peers' environment is missing; `make bench` makes it")
     if found is None or not IMAGE.exists():
         raise SystemExit("error: rl.sif or Apptainer is missing; run `make image-cpu` first")
     apptainer = found.program
@@ -115,11 +158,8 @@ def measure() -> dict[str, object]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     record["parts"] = parts(apptainer)
-    rounds = []
-    for seed in SEEDS:
-        rounds.append({"ours": trained(apptainer, seed), "rllib_defaults": peer_trained(apptainer, seed)})
-        print(f"seed {seed}: {rounds[-1]}", file=sys.stderr, flush=True)
-    record["cartpole"] = rounds
+    record["growth"] = growth(apptainer)
+    record["cartpole"] = cartpole(apptainer)
     return record
 
 
@@ -166,19 +206,51 @@ def table(record: dict) -> str:
     for name, places in start.items():
         row = f"{spread(places['image'])} | {spread(places['unpacked'])} | {ratio(places['image'], places['unpacked'])}"
         lines.append(f"| {name} | {row} |")
-    lines += ["", "| CartPole-v1, all cores | `train` | RLlib's defaults | ratio |", "|---|---|---|---|"]
-    for name, key, unit in (
-        ("env-steps/s, sampling and learning", "env_steps_per_s", ""),
-        ("mean return 475: training", "training_s", "s"),
-        ("mean return 475: whole command", "whole_s", "s"),
-    ):
-        ours, peers = ([r[who][key] for r in cartpole] for who in ("ours", "rllib_defaults"))
-        lines.append(f"| {name} | {spread(ours, unit)} | {spread(peers, unit)} | {ratio(ours, peers)} |")
+    lines += [
+        "",
+        "| CartPole-v1 to a mean return of 475 | training | whole command | against `train` | env-steps/s |",
+        "|---|---|---|---|---|",
+    ]
+    first = [r["whole_s"] for r in cartpole["train"]]
+    for name, rounds in cartpole.items():
+        training, whole, rate = ([r[key] for r in rounds] for key in ("training_s", "whole_s", "env_steps_per_s"))
+        lines.append(f"| {name} | {spread(training)} | {spread(whole)} | {ratio(whole, first)} | {spread(rate, '')} |")
     lines += ["", "| the parts apart, one env runner, 64x64 | ours | RLlib's own | ratio |", "|---|---|---|---|"]
     for name, places in record["parts"].items():
         ours, peers = places["ours"], places["rllib"]
         lines.append(f"| {name} | {spread(ours, '')} | {spread(peers, '')} | {ratio(ours, peers)} |")
+    names = list(next(iter(record["growth"].values())))
+    lines += ["", f"| PPO on CartPole-v1 | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for way, figures in record["growth"].items():
+        lines.append(f"| {way} | {' | '.join(spread(figures[name], '').strip() for name in names)} |")
+    lines += ["", *curve(record)]
     return "\n".join(lines) + "\n"
+
+
+def curve(record: dict) -> list[str]:
+    """Steps a second that the measured parts add up to for many env runners, and where the learner is the limit.
+
+    A PPO iteration samples, ships and learns one after the other, so that the times of an env step add up; APPO does it
+    at once, so that the slowest part decides. Assumed: a network of 1 GB/s into the learner, and its one thread.
+    """
+    parts = record["parts"]
+    learner = statistics.median(parts[UPDATE]["ours"])
+    kinds = {
+        "CartPole-v1": statistics.median(parts["CartPole-v1 (own vector entry point): env-steps/s"]["ours"]),
+        "Acrobot-v1": statistics.median(parts["Acrobot-v1 (one after the other): env-steps/s"]["ours"]),
+        "1 ms a step": 1000.0,
+    }
+    size = statistics.median(parts["CartPole-v1 (own vector entry point): bytes a step"]["ours"])
+    counts = (1, 10, 36, 100, 360, 1000)
+    head = ["computed, env-steps/s", "learner's limit", *(f"{n} env runners" for n in counts)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for kind, rate in kinds.items():
+        ppo = [1 / (1 / (n * rate) + size / NETWORK + 1 / learner) for n in counts]
+        appo = [min(n * rate, NETWORK / size, APPO_EPOCHS * learner) for n in counts]
+        for name, values, limit in (("PPO", ppo, learner), ("APPO", appo, APPO_EPOCHS * learner)):
+            row = [f"{name}, {kind}", f"{limit:,.0f}", *(f"{value:,.0f}" for value in values)]
+            lines.append(f"| {' | '.join(row)} |")
+    return lines
 
 
 def main() -> None:
