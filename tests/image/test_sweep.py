@@ -16,12 +16,15 @@ def sweeps(container):
 
 
 def sweep(container, *arguments):
-    return container("sweep", *arguments, "--results-dir", container.folder / "results")
+    done = container("sweep", *arguments, "--results-dir", container.folder / "results")
+    for log in (container.folder / "results").glob("*/*/sweep.log"):
+        print(f"== {log}\n{log.read_text()[-4000:]}")
+    return done
 
 
 def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(container):
     searched = ("--grid", "lr=1e-3,3e-4", "--sample", "gamma=uniform(0.9,0.999)")
-    done = sweep(container, *CARTPOLE, *searched, "--stop-iters", "2")
+    done = sweep(container, *CARTPOLE, *searched, "--stop-iters", "6")
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^trial +[12] of 2  return +[\d.]+  env steps +\d+  lr=", done.stdout, re.M)) == 2
     [folder] = sweeps(container)

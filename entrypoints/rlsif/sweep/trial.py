@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,11 +39,11 @@ class Trial(Trainable):  # type: ignore[misc]
         common = self._common
         self._spec = replace(common, hyperparameters=merge(common.hyperparameters, nested(config)))
         self._folder = self._sweep_folder / f"{common.algo}_{short(common.env).replace('/', '_')}_{self.trial_id}"
-        self._folder.mkdir(exist_ok=True)
-        self._ended = False
         self._algorithm = AlgorithmActor()
         self._settings = self._algorithm.build(self._spec, self._layout)
-        self._open(None)
+        # Opened by the first step, or by the checkpoint that comes before it.
+        self._record: Record | None = None
+        self._ended = False
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become the next trial, in the process that has TensorFlow imported."""
@@ -50,25 +51,31 @@ class Trial(Trainable):  # type: ignore[misc]
         self._begin(new_config)
         return True
 
-    def _open(self, progress: Progress | None) -> None:
-        """Open the run's files, anew or to go on from a checkpoint."""
+    def _open(self, progress: Progress | None) -> Record:
+        """Open the run's files, to go on from a checkpoint, or without one anew."""
+        if progress is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(exist_ok=True)
         resources = resources_in_numbers(self._layout, self._layout.num_env_runners + 1)
-        self._record = Record(self._folder, self._spec, resources, progress, KEEP_CHECKPOINTS)
-        self._record.begin(self._settings)
+        record = Record(self._folder, self._spec, resources, progress, KEEP_CHECKPOINTS)
+        record.begin(self._settings)
+        return record
 
     def step(self) -> dict[str, Any]:
         """Train one iteration; give its row."""
+        self._record = self._record or self._open(None)
         started = time.monotonic()
         row = self._record.add(self._algorithm.step(), time.monotonic() - started)
         self._record.write(row)
         reason = self._stop.reached(row)
         if reason:
-            self._end(reason, FINISHED)
+            self._end(self._record, reason, FINISHED)
         mean = row["env_runners/episode_return_mean"]
         return {**row, SCORE: -math.inf if mean is None else mean, "done": reason is not None}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint for Tune, and one for whoever evaluates the run."""
+        self._record = self._record or self._open(None)
         self._algorithm.save(checkpoint_dir)
         (Path(checkpoint_dir) / PROGRESS).write_text(json.dumps(asdict(self._record.progress)))
         if self._record.progress.training_iteration:
@@ -77,19 +84,19 @@ class Trial(Trainable):  # type: ignore[misc]
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Go on from a checkpoint: this run's own, or one that it takes over from a better one."""
         self._algorithm.restore(checkpoint_dir)
-        self._open(Progress(**json.loads((Path(checkpoint_dir) / PROGRESS).read_text())))
+        self._record = self._open(Progress(**json.loads((Path(checkpoint_dir) / PROGRESS).read_text())))
 
     def cleanup(self) -> None:
         """End, before the end of the run where the sweep ends it."""
-        if not self._ended:
-            self._end("ended by the sweep", INTERRUPTED)
+        if self._record and not self._ended:
+            self._end(self._record, "ended by the sweep", INTERRUPTED)
         self._algorithm.stop()
 
-    def _end(self, reason: str, state: str) -> None:
+    def _end(self, record: Record, reason: str, state: str) -> None:
         """Write the last checkpoint and the summary."""
         self._ended = True
         try:
-            self._record.checkpoint(self._algorithm.save)
+            record.checkpoint(self._algorithm.save)
         except CheckpointError as problem:
             print(f"warning: {problem}")
-        self._record.end(reason, state)
+        record.end(reason, state)
