@@ -142,7 +142,8 @@ def _told() -> Any:
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             """Print that it failed."""
-            self._say(f"failed: {_last_line(trial.get_error() or f"see {LOG}")}", trial.config)
+            why = trial.get_error() or f"see {LOG}"
+            self._say(f"failed: {_last_line(why)}", trial.config)
 
         def _say(self, what: str, config: dict[str, Any]) -> None:
             Told.number += 1
