@@ -79,6 +79,14 @@ def train(
     keep_checkpoints: Annotated[
         int, typer.Option(help="Newest checkpoints to keep, beside the best.", rich_help_panel=FILES)
     ] = 3,
+    log_to: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="wandb|mlflow",
+            help="Tell the run to Weights & Biases or MLflow, too. Needs an image with EXTRAS. Repeatable.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
     results_dir: options.RESULTS_DIR = Path("~/ray_results"),
 ) -> int:
     """Train an agent with RLlib and TensorFlow.
@@ -114,6 +122,7 @@ def train(
         checkpoint_every=checkpoint_every,
         keep_checkpoints=keep_checkpoints,
         resume=resume,
+        log_to=tuple(log_to or ()),
         results_dir=results_dir,
     )
     # The head of a job takes the options and trains on its nodes.

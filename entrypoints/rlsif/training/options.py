@@ -32,6 +32,8 @@ class TrainOptions:
     checkpoint_every: int = 10
     keep_checkpoints: int = 3
     resume: Path | None = None
+    # Services that are told of the run, as tracking.SERVICES has them.
+    log_to: tuple[str, ...] = ()
     results_dir: Path = Path("~/ray_results")
     code_folder: Path = field(default_factory=Path.cwd)
 

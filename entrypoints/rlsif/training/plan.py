@@ -12,7 +12,7 @@ from rlsif.envs.find import FoundEnv, absolute, add_code_folder
 from rlsif.envs.find import find as find_env
 from rlsif.errors import InputError
 from rlsif.sampling.coverage import reason_against
-from rlsif.training import algorithms, checkpoints, hyperparameters, results, saved
+from rlsif.training import algorithms, checkpoints, hyperparameters, results, saved, tracking
 from rlsif.training.algorithms import Layout, RunSpec
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
@@ -36,6 +36,7 @@ class Plan:
 def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     """The plan of a new run, or of one that goes on, here or on the nodes of a job. Raises InputError."""
     add_code_folder(str(options.code_folder))
+    tracking.check(options.log_to)
     if options.resume is not None:
         return _resumed(options, cluster)
     if options.env is None:

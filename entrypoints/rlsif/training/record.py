@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs.find import short
 from rlsif.training import checkpoints, results
 from rlsif.training.algorithms import Layout, RunSpec
 from rlsif.training.checkpoints import Progress
+from rlsif.training.tracking import Tracking
 
 # How a run ended, in summary.json.
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
@@ -21,13 +23,24 @@ class Record:
     """Rows, checkpoints and summary of one run."""
 
     def __init__(
-        self, folder: Path, spec: RunSpec, resources: Mapping[str, Any], progress: Progress | None, keep: int
+        self,
+        folder: Path,
+        spec: RunSpec,
+        resources: Mapping[str, Any],
+        progress: Progress | None,
+        keep: int,
+        log_to: Sequence[str] = (),
     ) -> None:
-        """Open the files of a new run, or of one that goes on from `progress`; `keep` is checkpoints to keep."""
+        """Open the files of a new run, or of one that goes on from `progress`.
+
+        `keep` is how many checkpoints are kept, `log_to` names services that are told, too.
+        """
+        self._log_to = log_to
         self.folder, self._spec, self._resources, self._keep = folder, spec, resources, keep
         self._checkpoints = folder / results.CHECKPOINTS
         self._files = results.RunFiles(folder, progress.training_iteration if progress else 0)
         self._rows = results.Row(progress)
+        self._tracking = Tracking((), {}, "", folder)
         self.last_checkpoint: Path | None = None
 
     @property
@@ -36,7 +49,10 @@ class Record:
         return self._rows.env_steps
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Write params.json; `settings` are all of RLlib's."""
+        """Write params.json; `settings` are all of RLlib's. Raises InputError where a service cannot be reached."""
+        spec = self._spec
+        told = {"algo": spec.algo, "env": spec.env, "seed": spec.seed, **spec.hyperparameters, **self._resources}
+        self._tracking = Tracking(self._log_to, told, short(spec.env), self.folder)
         run = {**asdict(self._spec), "versions": _versions()}
         self._files.write_params({"run": run, "resources": self._resources, **settings})
 
@@ -46,6 +62,7 @@ class Record:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write a row to every file. Raises OSError where the disk refuses; the next row brings it along."""
+        self._tracking.log(row)
         self._files.write_row(row)
 
     def checkpoint(self, save: Callable[[str], None]) -> None:
@@ -70,6 +87,7 @@ class Record:
 
     def end(self, reason: str, state: str) -> None:
         """Write summary.json."""
+        self._tracking.end()
         spec, progress = self._spec, self.progress
         seconds = progress.time_total_s
         self._files.write_summary(

@@ -79,7 +79,7 @@ class Run:
         self._seconds_to_finish = SECONDS_TO_FINISH if stop_file is None else SECONDS_TO_FINISH_IN_A_JOB
         cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
         resources = resources_in_numbers(plan.layout, cpus)
-        self._record = Record(folder, plan.spec, resources, plan.progress, options.keep_checkpoints)
+        self._record = Record(folder, plan.spec, resources, plan.progress, options.keep_checkpoints, options.log_to)
         self._record.last_checkpoint = plan.checkpoint
 
     def execute(self) -> int:

@@ -1,0 +1,56 @@
+"""Runs told to Weights & Biases and MLflow, with the packages that an image with these extras has."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXTRAS = Path(__file__).parents[2] / "containers/requirements/extras"
+SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
+TRAIN = ("--env", "CartPole-v1", "--stop-iters", "2", *SMALL)
+
+
+def install(extra, folder):
+    """Put an extra's packages beside the user's own code, where the image finds them, too."""
+    uv = [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--python-version", "3.11"]
+    where = ["--python-platform", "x86_64-manylinux_2_28", "--target", folder, "--require-hashes"]
+    subprocess.run([*uv, *where, "-r", EXTRAS / f"{extra}.lock"], check=True)
+
+
+def test_weights_and_biases_offline(container):
+    install("wandb", container.folder)
+    done = container("train", *TRAIN, "--log-to", "wandb", "--results-dir", "results", env={"WANDB_MODE": "offline"})
+    assert done.returncode == 0, done.stderr
+    [run] = container.runs
+    [told] = run.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"episode_return_mean" in told.read_bytes() and run.name in told.name
+    assert "is left out" not in (run / "train.log").read_text()
+
+
+def test_mlflow_in_a_file(container):
+    install("mlflow", container.folder)
+    store = container.folder / "mlruns"
+    uri = {"MLFLOW_TRACKING_URI": store.as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true"}
+    done = container("train", *TRAIN, "--log-to", "mlflow", "--results-dir", "results", env=uri)
+    assert done.returncode == 0, done.stderr
+    [run] = container.runs
+    [name] = store.glob("*/*/tags/mlflow.runName")
+    assert name.read_text() == run.name
+    [mean] = name.parents[1].glob("metrics/env_runners/episode_return_mean")
+    assert len(mean.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "wandb",
+            "needs the package wandb, which this image does not have; build one that has it: make image-cpu EXTRAS=",
+        ),
+        ("wandbb", "--log-to is 'wandbb'; it must be wandb or mlflow; did you mean wandb?"),
+    ],
+)
+def test_what_is_not_there_is_told(container, name, said):
+    done = container("train", *TRAIN, "--log-to", name)
+    assert done.returncode == 2 and said in done.stderr
