@@ -37,8 +37,8 @@ def test_mlflow_in_a_file(container):
     [run] = container.runs
     [name] = store.glob("*/*/tags/mlflow.runName")
     assert name.read_text() == run.name
-    [mean] = name.parents[1].glob("metrics/env_runners/episode_return_mean")
-    assert len(mean.read_text().splitlines()) == 2
+    [steps] = name.parents[1].glob("metrics/num_env_steps_sampled_lifetime")
+    assert len(steps.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
