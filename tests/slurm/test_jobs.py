@@ -139,3 +139,28 @@ def test_the_doctor_knows_the_cluster(slurm):
     assert re.search(r"^ok       partition main\*: 3 nodes of 8 CPUs, no GPUs, up\.$", done.stdout, flags=re.M)
     assert re.search(r"^ok       partition main\*: 1 nodes of 8 CPUs, gpu:1, up\.$", done.stdout, flags=re.M)
     assert "it mounts rl.sif" in done.stdout and "rl.sif is of this checkout" in done.stdout
+
+
+OWN = """
+import gymnasium
+
+
+class Mine(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+    max_episode_steps = 5
+
+    def reset(self, *, seed=None, options=None):
+        return 0, {}
+
+    def step(self, action):
+        return 0, 1.0, False, False, {}
+"""
+
+
+def test_an_environment_of_ones_own_is_found_on_every_node(submit, slurm):
+    (slurm.folder / "home/alice/mine.py").write_text(OWN)
+    own = ("--env", "../mine.py:Mine", *TRAIN[2:], "--stop-iters", "2")
+    job = submit("multinode", *own, sbatch=("--nodes=2", "--cpus-per-task=2"))
+    job.wait("COMPLETED", "FAILED")
+    assert job.state == "COMPLETED", job.told()
+    assert job.summary["episode_return_mean"] == 5 and job.summary["resources"]["num_env_runners"] == 3
