@@ -19,9 +19,9 @@ def check(
     """
     from pathlib import Path
 
-    from rlsif.envs.check import ERROR
-    from rlsif.envs.check import check as check_env
     from rlsif.envs.find import add_code_folder
+    from rlsif.training.check_env import ERROR
+    from rlsif.training.check_env import check as check_env
     from rlsif.training.hyperparameters import from_settings
 
     add_code_folder(str(Path.cwd()))

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from rlsif.envs.find import FoundEnv, find, make
+from rlsif.sampling.coverage import reason_against
+from rlsif.training.algorithms import ALGORITHMS
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 # Random steps that are looked at, one by one.
@@ -75,9 +77,6 @@ def _one_line(said: object) -> str:
 
 
 def _spaces(_: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
-    from rlsif.sampling.coverage import reason_against
-    from rlsif.training.algorithms import ALGORITHMS
-
     kind = type(found.action_space).__name__
     able = [a.name for a in ALGORITHMS.values() if kind in a.action_spaces]
     if not able:
