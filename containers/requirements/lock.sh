@@ -16,7 +16,7 @@ readonly image=(--python-version 3.11 --python-platform x86_64-manylinux_2_28 --
 compile cpu "${image[@]}" --override cpu.overrides
 # The same versions in both images, wherever both have a package.
 compile gpu "${image[@]}" --constraint cpu.lock
-for extra in notebook wandb mlflow; do
+for extra in box2d notebook wandb mlflow; do
     compile "extras/$extra" "${image[@]}" --constraint cpu.lock
 done
 compile build "${image[@]}"

@@ -71,6 +71,18 @@ def test_a_node_that_is_powered_off_has_the_job_go_on_from_its_checkpoint(submit
     assert len(job.rows) == int(LONG) and without_gap(job.rows)
 
 
+def test_a_job_that_is_preempted_goes_on_from_its_checkpoint(submit, slurm):
+    sizes = ("--nodes=2", "--cpus-per-task=2")
+    job = submit("multinode", *TRAIN, "--stop-iters", LONG, "--checkpoint-every", "20", sbatch=sizes)
+    job.until(lambda: job.iterations() > 40, 90, "it trains")
+    slurm("scontrol", "requeue", job.id)
+    job.until(lambda: job.state in ("PENDING", "REQUEUED", "COMPLETING"), 60, "it is queued again")
+    job.wait("COMPLETED", "FAILED", seconds=180)
+    assert job.state == "COMPLETED", job.told()
+    assert "resumed from" in job.output
+    assert len(job.rows) == int(LONG) and without_gap(job.rows)
+
+
 def test_an_env_runner_that_dies_comes_back_and_training_goes_on(submit, slurm):
     job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
     job.until(lambda: job.iterations() > 3, 90, "it trains")

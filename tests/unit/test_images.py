@@ -93,7 +93,7 @@ def test_the_definition_is_given_every_argument_that_it_uses(variant):
 
 
 def test_an_unknown_extra_is_refused():
-    with pytest.raises(InputError, match="EXTRAS has 'jupiter'; known are mlflow, notebook, wandb"):
+    with pytest.raises(InputError, match="EXTRAS has 'jupiter'; known are box2d, mlflow, notebook, wandb"):
         Request(CHECKOUT, "cpu", extras=("jupiter",))
 
 

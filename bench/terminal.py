@@ -1,6 +1,7 @@
-"""Draw the README's pictures from a run: the terminal as it looked at the end, and the learning curve.
+"""Draw the README's picture of a terminal from a run, as it looked at the end.
 
-Usage: apptainer exec rl.sif python bench/pictures.py RUN_FOLDER DOCS_FOLDER
+Usage: apptainer exec rl.sif python bench/terminal.py RUN_FOLDER docs/terminal.svg
+Learning curves are drawn by `compare`.
 """
 
 import io
@@ -9,8 +10,6 @@ import re
 import sys
 from pathlib import Path
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 from rich.console import Console
 
 from rlsif.training.display import LiveTable
@@ -48,28 +47,5 @@ def terminal(run: Path, picture: Path) -> None:
     picture.write_text(re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="train"), flags=re.S))
 
 
-def learning_curve(run: Path, picture: Path) -> None:
-    """Mean return over 100 episodes against env steps, as SVG."""
-    rows = read_rows(run)
-    steps = [row["num_env_steps_sampled_lifetime"] for row in rows]
-    mpl.rcParams["svg.hashsalt"] = "rlsif"
-    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-    axes.plot(steps, [row["env_runners/episode_return_mean"] for row in rows], label="mean of the last 100 episodes")
-    axes.axhline(THRESHOLD, color="0.6", linestyle="--", linewidth=1, label=f"solved: {THRESHOLD}")
-    axes.set(
-        xlabel="env steps", ylabel="return", title=f"PPO on CartPole-v1, {rows[-1]['time_total_s']:.0f} s on 2 cores"
-    )
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
-    figure.savefig(picture, metadata={"Date": None})
-
-
-def main(run: Path, docs: Path) -> None:
-    """Draw both."""
-    terminal(run, docs / "terminal.svg")
-    learning_curve(run, docs / "cartpole.svg")
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    terminal(Path(sys.argv[1]), Path(sys.argv[2]))
