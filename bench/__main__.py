@@ -30,9 +30,8 @@ SEEDS = (0, 1, 2)
 LONGEST_TRAINING_S = 100
 ENV_RUNNERS = (1, 2, 4, 8)
 PEERS = HERE / ".venv-peers/bin/python"
-# A figure of parts.py, and what it was measured with: rows pass the learner once in APPO, six times there.
+# A figure of parts.py.
 UPDATE = "update of 2x64, batch 8192, minibatch 512, 6 epochs: samples/s"
-APPO_EPOCHS = 6
 # Into the learner's node, bytes a second.
 NETWORK = 1e9
 IMPORT = "import tensorflow, ray.rllib; from ray.rllib.algorithms.ppo import PPO"
@@ -173,8 +172,8 @@ def spread(values: list[float | None], unit: str = "s") -> str:
     )
     if not there:
         return f"none of {len(values)} within {LONGEST_TRAINING_S} s"
-    digits = 0 if unit == "" else 1
     low, mid, high = min(there), statistics.median(there), max(there)
+    digits = 0 if mid >= 100 else 1
     return f"{mid:,.{digits}f} {unit} ({low:,.{digits}f} to {high:,.{digits}f}){missing}".replace("  ", " ")
 
 
@@ -228,28 +227,25 @@ def table(record: dict) -> str:
 
 
 def curve(record: dict) -> list[str]:
-    """Steps a second that the measured parts add up to for many env runners, and where the learner is the limit.
+    """Steps a second that the measured parts of PPO add up to for many env runners, and where its learner is the limit.
 
-    A PPO iteration samples, ships and learns one after the other, so that the times of an env step add up; APPO does it
-    at once, so that the slowest part decides. Assumed: a network of 1 GB/s into the learner, and its one thread.
+    An iteration samples, ships and learns one after the other, so that the times of an env step add up. Assumed: a
+    network of 1 GB/s into the learner, a learner as measured, env runners that do not wait for each other.
     """
     parts = record["parts"]
     learner = statistics.median(parts[UPDATE]["ours"])
     kinds = {
         "CartPole-v1": statistics.median(parts["CartPole-v1 (own vector entry point): env-steps/s"]["ours"]),
         "Acrobot-v1": statistics.median(parts["Acrobot-v1 (one after the other): env-steps/s"]["ours"]),
-        "1 ms a step": 1000.0,
+        "an environment of 1 ms a step": 1000.0,
     }
     size = statistics.median(parts["CartPole-v1 (own vector entry point): bytes a step"]["ours"])
     counts = (1, 10, 36, 100, 360, 1000)
-    head = ["computed, env-steps/s", "learner's limit", *(f"{n} env runners" for n in counts)]
+    head = ["computed for PPO, env-steps/s", "learner's limit", *(f"{n} env runners" for n in counts)]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for kind, rate in kinds.items():
-        ppo = [1 / (1 / (n * rate) + size / NETWORK + 1 / learner) for n in counts]
-        appo = [min(n * rate, NETWORK / size, APPO_EPOCHS * learner) for n in counts]
-        for name, values, limit in (("PPO", ppo, learner), ("APPO", appo, APPO_EPOCHS * learner)):
-            row = [f"{name}, {kind}", f"{limit:,.0f}", *(f"{value:,.0f}" for value in values)]
-            lines.append(f"| {' | '.join(row)} |")
+        values = [1 / (1 / (n * rate) + size / NETWORK + 1 / learner) for n in counts]
+        lines.append(f"| {kind} | {learner:,.0f} | {' | '.join(f'{value:,.0f}' for value in values)} |")
     return lines
 
 
