@@ -68,7 +68,9 @@ def find(env_id: str, config: Mapping[str, Any] | None = None) -> FoundEnv:
         try:
             env = make(env_id, config)
         except error.DependencyNotInstalled as problem:
-            raise InputError(f"environment {env_id!r} needs a package that is not installed: {problem}") from problem
+            raise InputError(
+                f"environment {env_id!r} needs a package that is not installed: {_lacking(problem)}"
+            ) from problem
         except error.Error as problem:
             raise InputError(_unknown(env_id, problem)) from problem
         except TypeError as problem:
@@ -194,6 +196,13 @@ def _check_interface(env_id: str, env: Any) -> None:
         raise InputError(f"environment {env_id!r}: its reset returned {_kind(begun)}; {RESET}")
     if stepped is not None and not (isinstance(stepped, tuple) and len(stepped) == 5):
         raise InputError(f"environment {env_id!r}: its step returned {_kind(stepped)}; {STEP}")
+
+
+def _lacking(problem: Exception) -> str:
+    """What is to be done about a package; Gymnasium's own advice cannot be followed inside an image."""
+    if "box2d" in str(problem).lower():
+        return "Box2D; build an image that has it: make image-cpu EXTRAS=box2d"
+    return str(problem)
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Runs told to Weights & Biases and MLflow, with the packages that an image with these extras has."""
+"""What an image with extras can do, with the packages that it has: Box2D, Weights & Biases, MLflow."""
 
 import subprocess
 import sys
@@ -16,6 +16,16 @@ def install(extra, folder):
     uv = [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--python-version", "3.11"]
     where = ["--python-platform", "x86_64-manylinux_2_28", "--target", folder, "--require-hashes"]
     subprocess.run([*uv, *where, "-r", EXTRAS / f"{extra}.lock"], check=True)
+
+
+def test_the_lander_needs_box2d_and_says_how_to_have_it(container):
+    lander = ("--env", "LunarLander-v3", "--stop-iters", "1", "--local-mode", "--set", "num_epochs=1")
+    done = container.train(*lander)
+    assert done.returncode == 2 and "make image-cpu EXTRAS=box2d" in done.stderr
+    install("box2d", container.folder)
+    done = container.train(*lander)
+    assert done.returncode == 0, done.stderr
+    assert "16 environments each, sampled in NumPy" in done.stdout
 
 
 def test_weights_and_biases_offline(container):
