@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import unittest.mock
 from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -221,7 +222,12 @@ def update():
         sampler.set_weights(mine.get_weights())
         batch = SampleBatch(sampler.sample())
         compiled = CompiledUpdate(mine)
-        statistics = compiled(batch, epochs=5, minibatch_size=len(batch))
+        session = mine.get_session()
+        with unittest.mock.patch.object(session, "run", wraps=session.run) as run:
+            statistics = compiled(batch, epochs=5, minibatch_size=len(batch))
+        found["calls of TensorFlow in an update"] = run.call_count
+        python = [op.type for op in session.graph.get_operations() if op.type in ("PyFunc", "EagerPyFunc")]
+        found["ways back to Python in the graph"] = len(python)
         full = SampleBatch(batch)
         for name, placeholder in theirs._loss_input_dict_no_rnn.items():
             if name not in full:

@@ -50,3 +50,8 @@ def test_env_runners_draw_their_own_numbers(found):
 )  # fmt: skip
 def test_an_update_in_one_call_is_rllibs(found, what):
     assert found[what] <= CLOSE
+
+
+def test_nothing_goes_back_to_the_host_between_minibatches(found):
+    assert found["calls of TensorFlow in an update"] == 1
+    assert found["ways back to Python in the graph"] == 0
