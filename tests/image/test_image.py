@@ -229,7 +229,7 @@ def test_the_shell_completes_options_and_commands(container):
     script = """
     eval "$(train --show-completion)"
     COMP_WORDS=(train --stop-t) COMP_CWORD=1
-    _train_completion
+    _train_completion train
     echo "${COMPREPLY[*]}"
     """
     assert container("bash", "-c", script).stdout == "--stop-timesteps --stop-time\n"
