@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 BAD_INPUT = 2
 FAILED_RUN = 1
@@ -22,6 +22,13 @@ class InputError(RlsifError):
     """Something the user gave cannot be right. Exit code 2."""
 
     exit_code = BAD_INPUT
+
+
+def check_at_least(limits: Mapping[str, tuple[float | None, float]]) -> None:
+    """Refuse options, as name -> (value, least), that are below their least; None was not given. Raises InputError."""
+    for name, (value, least) in limits.items():
+        if value is not None and not value >= least:
+            raise InputError(f"{name} is {value}; it must be at least {least}")
 
 
 @contextlib.contextmanager

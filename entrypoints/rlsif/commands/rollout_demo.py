@@ -18,11 +18,10 @@ def rollout_demo(
 ) -> int:
     """Let an untrained agent act at random, and print action, observation, reward and end of every step."""
     from rlsif.envs.find import add_code_folder, find, make
-    from rlsif.errors import InputError
+    from rlsif.errors import check_at_least
     from rlsif.training.hyperparameters import from_settings
 
-    if steps < 1:
-        raise InputError(f"--steps is {steps}; it must be at least 1")
+    check_at_least({"--steps": (steps, 1)})
     add_code_folder(str(Path.cwd()))
     config = from_settings(env_config or [], "--env-config", "gravity=9.8")
     find(env, config)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.envs.find import FoundEnv, add_code_folder, find, make
-from rlsif.errors import InputError, RlsifError
+from rlsif.errors import RlsifError, check_at_least
 from rlsif.evaluation import film
 from rlsif.evaluation.episodes import AT_ONCE, Episode, play
 from rlsif.evaluation.film import Film
@@ -35,9 +35,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the run. Raises InputError."""
-        for name, value, least in (("--episodes", self.episodes, 1), ("--seed", self.seed, 0)):
-            if value < least:
-                raise InputError(f"{name} is {value}; it must be at least {least}")
+        check_at_least({"--episodes": (self.episodes, 1), "--seed": (self.seed, 0)})
         if self.video:
             film.check(self.video)
 

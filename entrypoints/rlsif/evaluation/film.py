@@ -46,14 +46,12 @@ class Film:
         """Take an environment that was made with render_mode="rgb_array"."""
         import imageio
 
-        self.path, self._env, self.frames = path, env, 0
+        self._path, self._env = path, env
         self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")
         rate = int(env.metadata.get("render_fps") or FRAMES_PER_SECOND)
         if path.suffix == ".gif":
-            self.rate = min(rate, MOST_FRAMES_PER_SECOND_OF_GIF)
-            how: dict[str, Any] = {"duration": 1000 / self.rate, "loop": 0}
+            how: dict[str, Any] = {"duration": 1000 / min(rate, MOST_FRAMES_PER_SECOND_OF_GIF), "loop": 0}
         else:
-            self.rate = rate
             # Even numbers of pixels are all that H.264 asks for.
             how = {"fps": rate, "macro_block_size": 2, "ffmpeg_log_level": "error"}
         try:
@@ -68,12 +66,11 @@ class Film:
             what = f"an array of shape {picture.shape}" if hasattr(picture, "shape") else repr(picture)[:80]
             raise InputError(f"--video: render() returned {what}; it must return an array of [height, width, 3], uint8")
         self._writer.append_data(picture)
-        self.frames += 1
 
     def finish(self) -> None:
         """Put the film in place."""
         self._writer.close()
-        self._partial.replace(self.path)
+        self._partial.replace(self._path)
 
     def drop(self) -> None:
         """Leave nothing of a film that was not finished; of one that was, all."""

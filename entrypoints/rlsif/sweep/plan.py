@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
 from rlsif.envs.find import add_code_folder
-from rlsif.errors import InputError
+from rlsif.errors import InputError, check_at_least
 from rlsif.files import replace as replace_file
 from rlsif.sweep.space import Dimension, dimensions, examples
 from rlsif.training import algorithms, results
@@ -37,13 +37,13 @@ class SweepOptions:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the machine. Raises InputError."""
-        for name, value, least in (
-            ("--num-samples", self.num_samples, 1),
-            ("--cpus-per-trial", self.cpus_per_trial, 1),
-            ("--gpus-per-trial", self.gpus_per_trial, 0),
-        ):
-            if value < least:
-                raise InputError(f"{name} is {value}; it must be at least {least}")
+        check_at_least(
+            {
+                "--num-samples": (self.num_samples, 1),
+                "--cpus-per-trial": (self.cpus_per_trial, 1),
+                "--gpus-per-trial": (self.gpus_per_trial, 0),
+            }
+        )
         if self.scheduler not in (None, *SCHEDULERS):
             raise InputError(
                 f"--scheduler is {self.scheduler!r}; it must be asha (ends bad trials early) or pbt (the worse take"

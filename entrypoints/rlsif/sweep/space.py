@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from rlsif.errors import InputError, near
-from rlsif.training.hyperparameters import merge, typed
+from rlsif.training.hyperparameters import nested, typed
 
 # Distributions of Tune by their names, and how many arguments each has; None: any number, one or more.
 DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "lograndint": 2, "choice": None}
@@ -97,13 +97,3 @@ def examples(searched: Iterable[Dimension]) -> Iterable[dict[str, Any]]:
     for dimension in searched:
         for value in dimension.arguments:
             yield nested({dimension.name: value})
-
-
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters as RLlib has them, from dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        for part in reversed(name.split(".")):
-            value = {part: value}
-        found = merge(found, value)
-    return found

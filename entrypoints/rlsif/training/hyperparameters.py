@@ -60,11 +60,18 @@ def from_settings(settings: Iterable[str], option: str = "--set", example: str =
         name, equals, text = setting.partition("=")
         if not equals or not name.strip():
             raise InputError(f"{option} {setting!r} has no value; write it as {option} {example}")
-        value = _value(option, setting, text)
-        for part in reversed(name.strip().split(".")):
-            value = {part: value}
-        merged = merge(merged, value)
+        merged = merge(merged, nested({name.strip(): _value(option, setting, text)}))
     return merged
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as RLlib has them, from dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        found = merge(found, value)
+    return found
 
 
 def _value(option: str, setting: str, text: str) -> Any:

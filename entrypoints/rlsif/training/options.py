@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
-from rlsif.errors import InputError
+from rlsif.errors import InputError, check_at_least
 from rlsif.training.algorithms import Layout
 from rlsif.training.stopping import Stop
 
@@ -39,7 +39,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the machine. Raises InputError."""
-        at_least = {
+        limits = {
             "--num-cpus": (self.num_cpus, 1),
             "--num-gpus": (self.num_gpus, 0),
             "--num-env-runners": (self.num_env_runners, 0),
@@ -48,9 +48,7 @@ class TrainOptions:
             "--keep-checkpoints": (self.keep_checkpoints, 1),
             "--seed": (self.seed, 0),
         }
-        for name, (value, least) in at_least.items():
-            if value is not None and not value >= least:
-                raise InputError(f"{name} is {value}; it must be at least {least}")
+        check_at_least(limits)
         if self.local_mode and (self.num_env_runners or (self.num_cpus or 1) > 1):
             raise InputError("--local-mode runs everything in one process; leave out --num-env-runners and --num-cpus")
 
