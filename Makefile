@@ -42,6 +42,10 @@ bench: image-cpu dev  ## measure image, start-up and training beside others; wri
 	@containers/host-venv.sh bench/.venv-peers bench/peers/peers.lock 3.11
 	@$(DEV) -m bench
 
+.PHONY: bench-cluster
+bench-cluster: image-cpu dev  ## measure how long a cluster takes to come up, on a Slurm made for it; needs root
+	@$(DEV) -m bench.cluster
+
 .PHONY: lock
 lock: dev  ## compile the lock files anew
 	@PATH="$(CURDIR)/.venv-dev/bin:$$PATH" containers/requirements/lock.sh

@@ -9,10 +9,16 @@ RL_RUNS=${RL_RUNS:-$PWD/runs}                     # gets a folder a job; on a di
 RL_BIND=${RL_BIND:-}                               # more folders to see inside, as /scratch,/data:/mnt
 RL_INTERFACE=${RL_INTERFACE:-}                     # network between the nodes, as ib0 or hsn0
 RL_WAIT=${RL_WAIT:-300}                            # seconds for all nodes to come up
+RL_DASHBOARD=${RL_DASHBOARD:-}                     # 1: Ray's dashboard; the job's output says how to open it
 
 RL_JOB=$RL_RUNS/$SLURM_JOB_ID
 RL_LIFE=${SLURM_RESTART_COUNT:-0}
-export RL_IMAGE RL_IMAGE_GPU RL_RUNS RL_BIND RL_INTERFACE RL_WAIT RL_JOB RL_LIFE RL_STARTED RL_ROOT
+# srun would put its own node into SLURM_SUBMIT_HOST.
+RL_LOGIN=$USER@$SLURM_SUBMIT_HOST
+# In the names of logs: empty for the nodes of the job itself.
+RL_LENT_BY=
+export RL_IMAGE RL_IMAGE_GPU RL_RUNS RL_BIND RL_INTERFACE RL_WAIT RL_DASHBOARD
+export RL_JOB RL_LIFE RL_STARTED RL_ROOT RL_LOGIN RL_LENT_BY
 # The run that was asked to make way can go on: `train` says so by this exit code.
 readonly GO_ON_LATER=75
 # After the head has ended, the other nodes have so many seconds; they want one or two, and more while they start.
@@ -51,7 +57,7 @@ job::prepare() {
     job::compare "${given[@]}"
     umask 077
     mkdir -p "$RL_JOB/logs"
-    rm -f "$RL_JOB/cluster.json" "$RL_JOB/token" "$RL_JOB/stop" "$RL_JOB/over"
+    rm -f "$RL_JOB"/{cluster.json,token,stop,over} "$RL_JOB"/logs/*/*.ended
     printf '%s\n' "$1" >"$RL_JOB/image"
     echo "job $SLURM_JOB_ID, logs and rendezvous in $RL_JOB"
     trap job::warned USR1
@@ -70,6 +76,7 @@ job::help() {
     [[ -r $RL_IMAGE ]] || job::fail "image $RL_IMAGE is not there or cannot be read; RL_IMAGE names another"
     job::compare "$(<"$RL_JOB/image")" "$RL_IMAGE"
     umask 077
+    RL_LENT_BY=-$SLURM_JOB_ID
     echo "job $SLURM_JOB_ID lends its nodes to job $other; their logs are in $RL_JOB"
 }
 

@@ -8,7 +8,7 @@ shift 2
 node=${SLURMD_NODENAME:-$(hostname -s)}
 cpus=${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}
 memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * cpus))}
-log=$RL_JOB/logs/$node/$role.log
+log=$RL_JOB/logs/$node/$role$RL_LENT_BY.log
 
 # The GPUs of the allocation, which Slurm names in CUDA_VISIBLE_DEVICES.
 IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES:-}"
@@ -35,6 +35,7 @@ binds=(--bind "$RL_RUNS" --bind "$PWD" --bind "$parent")
 options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$cpus" --memory "$memory" --life "$RL_LIFE"
     --interface "$RL_INTERFACE" --wait "$RL_WAIT")
 [[ $role != head ]] || options+=(--started "$RL_STARTED")
+[[ $role != head || -z $RL_DASHBOARD ]] || options+=(--dashboard-by "$RL_LOGIN")
 [[ $role == rollout ]] || options+=(--gpus "${#gpus[@]}")
 
 run=(apptainer --silent exec --nv --pid "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
@@ -45,4 +46,6 @@ if [[ $role == head ]]; then
 else
     "${run[@]}" >>"$log" 2>&1 || status=$?
 fi
+# While the job forms, the head looks for this, and waits no longer.
+: >"${log%.log}.ended"
 exit "$status"

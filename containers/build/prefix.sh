@@ -40,6 +40,7 @@ build::python_packages() {
         "${install[@]}" --require-hashes -r "$requirements/extras/$extra.lock"
     done </build/extras
     "${install[@]}" --no-build-isolation /build/project
+    "${install[@]}" --require-hashes -r "$requirements/dashboard.lock" --target /opt/rl/dashboard
 }
 
 build::tools
@@ -47,4 +48,5 @@ python /build/containers/build/conda_prefix.py
 build::python_packages
 python "$here/build/trim.py" /opt/rl
 /opt/rl/bin/python "$here/build/bundle.py"
+/opt/rl/bin/python -m compileall -q /opt/rl/dashboard
 /opt/rl/bin/python "$here/build/labels.py" /build/labels.given >/build/labels

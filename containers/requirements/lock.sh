@@ -19,6 +19,9 @@ compile gpu "${image[@]}" --constraint cpu.lock
 for extra in box2d notebook wandb mlflow; do
     compile "extras/$extra" "${image[@]}" --constraint cpu.lock
 done
+# Only what is not in the images anyway.
+mapfile -t there < <(sed -n 's/^\([a-z][^ =]*\)==.*/--no-emit-package=\1/p' cpu.lock)
+compile dashboard "${image[@]}" --constraint cpu.lock "${there[@]}"
 compile build "${image[@]}"
 compile host --universal --python-version 3.9 --no-annotate
 compile dev --universal --python-version 3.11 --no-annotate --constraint cpu.lock

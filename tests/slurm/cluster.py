@@ -1,6 +1,7 @@
 """A Slurm cluster on this machine: every node its own network, mounts, processes and name.
 
-Each node is an overlay of one Debian root file system; all hang on one bridge. Needs root.
+Each node is an overlay of one Debian root file system; all hang on one bridge. Its ways are those of difficult sites:
+a second network, names that stand for IPv6 first, an own name that stands for 127.0.1.1. Needs root.
 """
 
 import os
@@ -12,17 +13,20 @@ from pathlib import Path
 from tests.debian import cached_root
 
 PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2", "procps", "hostname", "util-linux", "python3"]
+PACKAGES += ["openssh-server", "openssh-client", "curl"]
 USERS = {"alice": 2001, "bob": 2002}
-NODES = ["head", "cpu1", "cpu2", "gpu1"]
 CONTROLLER = "ctl"
-BRIDGE, NETWORK = "rlsif-br", "10.213.7"
+BRIDGE, NETWORK, IPV6 = "rlsif-br", "10.213.7", "fd13:213:7:"
+# A second network on the same wire.
+FAST, FAST_NETWORK = "ib0", "10.213.8"
 CORES = 8
+MEMORY = 60000
 # Where users see the checkout; with a space, as folders may have.
 CHECKOUT = "/opt/a checkout"
 
-SLURM_CONF = f"""
+SLURM_CONF = """
 ClusterName=test
-SlurmctldHost={CONTROLLER}
+SlurmctldHost=CONTROLLER
 AuthType=auth/munge
 AuthInfo=cred_expire=5
 ProctrackType=proctrack/linuxproc
@@ -47,10 +51,8 @@ MpiDefault=none
 JobRequeue=1
 MaxJobCount=1000
 GresTypes=gpu
-NodeName=head,cpu1,cpu2 CPUs={CORES} RealMemory=60000 State=UNKNOWN
-NodeName=gpu1 CPUs={CORES} RealMemory=60000 Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
-"""
+""".replace("CONTROLLER", CONTROLLER)
 
 
 def rootfs():
@@ -89,9 +91,10 @@ mount -t tmpfs -o mode=1777 tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs run
 pivot_root . old
 umount -l /old
-mkdir -p /run/munge /var/spool/slurmctld /var/spool/slurmd
+mkdir -p /run/munge /run/sshd /var/spool/slurmctld /var/spool/slurmd
 chown munge:munge /run/munge
 setpriv --reuid=munge --regid=munge --clear-groups munged
+/usr/sbin/sshd -o UsePAM=no
 if [ "$name" = CONTROLLER ]; then
     slurmctld -D &
 else
@@ -107,7 +110,9 @@ class Node:
 
     def __init__(self, cluster, name, number):
         """Prepare its root, its network and its name."""
-        self.cluster, self.name, self.address = cluster, name, f"{NETWORK}.{number}"
+        self.cluster, self.name, self._number = cluster, name, number
+        self.address, self.fast = f"{NETWORK}.{number}", f"{FAST_NETWORK}.{number}"
+        self.ipv6 = f"{IPV6}:{number}"
         self.netns, self._folder = f"rlsif-{name}", cluster.folder / name
         self.root = self._folder / "root"
         self._process = None
@@ -121,7 +126,7 @@ class Node:
         for source, target in self.cluster.shared:
             (self.root / str(target).lstrip("/")).mkdir(parents=True, exist_ok=True)
             run("mount", "--bind", source, self.root / str(target).lstrip("/"))
-        self.cluster.write_configuration(self.root)
+        self.cluster.write_configuration(self)
         self._network()
         unshare = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--propagation", "private"]
         init = ["bash", "-c", INIT, "init", self.name, self.address, self.root]
@@ -138,8 +143,11 @@ class Node:
         run("ip", "link", "add", f"v-{self.name}", "type", "veth", "peer", "name", "eth0", "netns", self.netns)
         run("ip", "link", "set", f"v-{self.name}", "master", BRIDGE, "up")
         inside = ["ip", "-n", self.netns]
+        run(*inside, "link", "add", FAST, "link", "eth0", "type", "macvlan", "mode", "bridge")
         run(*inside, "addr", "add", f"{self.address}/24", "dev", "eth0")
-        for link in ("eth0", "lo"):
+        run(*inside, "addr", "add", f"{self.ipv6}/64", "dev", "eth0", "nodad")
+        run(*inside, "addr", "add", f"{self.fast}/24", "dev", FAST)
+        for link in ("eth0", FAST, "lo"):
             run(*inside, "link", "set", link, "up")
 
     @property
@@ -180,7 +188,7 @@ class Node:
 class Cluster:
     """Boots the nodes and types commands on them."""
 
-    def __init__(self, folder, checkout, apptainer):
+    def __init__(self, folder, checkout, apptainer, cpu_nodes=2):
         """`folder` is for this cluster alone; users see the checkout as CHECKOUT, and /home."""
         self.folder = folder
         self.apptainer = Path(apptainer).resolve()
@@ -193,18 +201,25 @@ class Cluster:
             os.chown(home / name, uid, uid)
             (home / name).chmod(0o700)
         self.key = os.urandom(128)
-        names = [CONTROLLER, *NODES]
-        self.nodes = {name: Node(self, name, number) for number, name in enumerate(names, start=2)}
+        self.names = ["head", *(f"cpu{number}" for number in range(1, cpu_nodes + 1)), "gpu1"]
+        self.nodes = {name: Node(self, name, number) for number, name in enumerate([CONTROLLER, *self.names], start=2)}
 
-    def write_configuration(self, root):
-        """Write what every node has in /etc."""
-        etc = root / "etc"
+    def _slurm_conf(self):
+        """Slurm's nodes, by address: a name is none to rely on here."""
+        common = f"CPUs={CORES} RealMemory={MEMORY} State=UNKNOWN"
+        lines = [f"NodeName={name} NodeAddr={self.nodes[name].address} {common}" for name in self.names]
+        lines[-1] += " Gres=gpu:1"
+        return "\n".join([SLURM_CONF, *lines, ""])
+
+    def write_configuration(self, node):
+        """Write what a node has in /etc."""
+        etc = node.root / "etc"
         (etc / "slurm").mkdir(exist_ok=True)
-        (etc / "slurm/slurm.conf").write_text(SLURM_CONF)
+        (etc / "slurm/slurm.conf").write_text(self._slurm_conf())
         (etc / "slurm/cgroup.conf").write_text("CgroupPlugin=disabled\n")
         (etc / "slurm/gres.conf").write_text("NodeName=gpu1 Name=gpu File=/dev/nvidia-fake\n")
-        hosts = "".join(f"{node.address} {name}\n" for name, node in self.nodes.items())
-        (etc / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
+        hosts = "".join(f"{n.ipv6} {name}\n{n.address} {name}\n" for name, n in self.nodes.items())
+        (etc / "hosts").write_text(f"::1 localhost\n127.0.0.1 localhost\n127.0.1.1 {node.name}\n{hosts}")
         munge = etc / "munge/munge.key"
         munge.unlink(missing_ok=True)
         munge.write_bytes(self.key)
@@ -219,7 +234,7 @@ class Cluster:
         run("ip", "link", "set", BRIDGE, "up")
         for node in self.nodes.values():
             node.boot()
-        self.wait_until(lambda: self.idle() == set(NODES), 60, "all nodes are idle")
+        self.wait_until(lambda: self.idle() == set(self.names), 60, "all nodes are idle")
 
     def idle(self):
         """The names of the nodes that are idle."""

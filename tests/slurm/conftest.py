@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cluster import CHECKOUT, NODES, Cluster
+from cluster import CHECKOUT, Cluster
 
 from rlsif.images.apptainer import find
 
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 # Small steps, so that an iteration takes a fraction of a second.
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2")
 FOLDERS = itertools.count()
-# Ports of slurmctld and slurmd.
-SLURMS_OWN = {"6817", "6818"}
+# Ports of slurmctld, slurmd and sshd.
+OF_THE_SITE = {"6817", "6818", "22"}
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)
 
 
@@ -88,17 +88,30 @@ class Job:
             return 0
 
     def until(self, condition, seconds, what):
-        """Poll until a condition holds; the job's own words are shown when it does not."""
+        """Poll until a condition holds."""
         deadline = time.monotonic() + seconds
         while not condition():
             over = self.state in ("FAILED", "CANCELLED", "COMPLETED")
             late = time.monotonic() > deadline
-            assert condition() or not (over or late), f"not within {seconds} s: {what}\n{self.told()}"
+            assert condition() or not (over or late), f"not within {seconds} s: {what}; the job is {self.state}"
             time.sleep(0.2)
+
+    def trains(self):
+        """Wait until it does."""
+        self.until(lambda: self.iterations() > 3, 90, "it trains")
 
     def wait(self, *states, seconds=120):
         """Wait until the job is in one of these states."""
-        self.until(lambda: self.state in states, seconds, f"{' or '.join(states)}, it is {self.state}")
+        self.until(lambda: self.state in states, seconds, " or ".join(states))
+
+    def completes(self, seconds=180):
+        """Wait for its end, which must be a good one."""
+        self.wait("COMPLETED", "FAILED", seconds=seconds)
+        assert self.state == "COMPLETED"
+
+    def nodes(self, role):
+        """The names of the nodes with a role."""
+        return sorted(log.parent.name for log in self.files.glob(f"logs/*/{role}.log"))
 
     def told(self):
         """Everything that one reads when a job fails."""
@@ -106,14 +119,16 @@ class Job:
         return "\n".join([self.output, *logs, self.cluster.state()])
 
 
-@pytest.fixture
-def submit(slurm):
-    """Submit a script of slurm/ as a user: `submit("hetjob", *TRAIN, sbatch=[...])`."""
-    jobs = []
+class Submit:
+    """Submits a script of slurm/ as a user: `submit("hetjob", *TRAIN, sbatch=[...])`."""
 
-    def submit(script, *train, sbatch=(), user="alice", **variables):
+    def __init__(self, slurm):
+        """Submit nothing yet."""
+        self.slurm, self.jobs = slurm, []
+
+    def __call__(self, script, *train, sbatch=(), user="alice", before=(), **variables):
         name = f"a folder {next(FOLDERS)}"
-        home = slurm.folder / "home" / user
+        home = self.slurm.folder / "home" / user
         folder = home / name
         folder.mkdir()
         os.chown(folder, home.stat().st_uid, home.stat().st_gid)
@@ -121,21 +136,34 @@ def submit(slurm):
         variables.setdefault("RL_WAIT", "60")
         # Lets one test code that is not in the image yet, by binding it over the image's.
         variables.setdefault("RL_BIND", os.environ.get("RL_BIND", ""))
-        done = slurm(
-            "sbatch", f"--chdir=/home/{user}/{name}", "--parsable", *sbatch, f"{CHECKOUT}/slurm/{script}.sh", *train,
-            user=user, check=False, **variables,
-        )  # fmt: skip
+        command = [*before, "sbatch", f"--chdir=/home/{user}/{name}", "--parsable", *sbatch]
+        done = self.slurm(*command, f"{CHECKOUT}/slurm/{script}.sh", *train, user=user, check=False, **variables)
         assert done.returncode == 0, done.stderr
-        job = Job(slurm, user, done.stdout.split(";")[0].strip(), folder)
-        jobs.append(job)
+        job = Job(self.slurm, user, done.stdout.split(";")[0].strip(), folder)
+        self.jobs.append(job)
         return job
 
+
+@pytest.fixture
+def submit(slurm):
+    submit = Submit(slurm)
     yield submit
-    for job in jobs:
+    for job in submit.jobs:
         slurm("scancel", "--full", job.id, check=False)
-    slurm.wait_until(lambda: slurm.idle() >= set(NODES), 90, "all nodes are idle again")
+    slurm.wait_until(lambda: slurm.idle() >= set(slurm.names), 90, "all nodes are idle again")
     left = leftovers(slurm)
     assert left == [], left
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Add to the report of a failed test what Slurm and its jobs say."""
+    report = yield
+    if call.when == "call" and report.failed:
+        submit = item.funcargs.get("submit")
+        for job in submit.jobs if submit else filter(None, [item.funcargs.get("job")]):
+            report.sections.append((f"job {job.id}", job.told()))
+    return report
 
 
 def leftovers(slurm):
@@ -143,13 +171,13 @@ def leftovers(slurm):
     deadline = time.monotonic() + 10
     while True:
         found = []
-        for name in NODES:
+        for name in slurm.names:
             found += [f"{name}: {p}" for p in slurm.nodes[name].processes() if "<defunct>" not in p]
             listing = slurm("sh", "-c", "ls /tmp /dev/shm | grep -v ':$' | grep . || true", node=name).stdout.split()
             found += [f"{name}: {file}" for file in listing]
             listening = slurm("ss", "-Hltn", node=name).stdout.splitlines()
             ports = {line.split()[3].rpartition(":")[2] for line in listening}
-            found += [f"{name}: port {port} is listened on" for port in ports - SLURMS_OWN]
+            found += [f"{name}: port {port} is listened on" for port in ports - OF_THE_SITE]
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.5)

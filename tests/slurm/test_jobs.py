@@ -5,17 +5,20 @@ import re
 import subprocess
 
 import pytest
-from cluster import CHECKOUT
+from cluster import CHECKOUT, FAST_NETWORK
 from conftest import HETJOB, TRAIN
+
+# The learner's group as the script has it, with a GPU.
+WITH_GPU = (*HETJOB[:-1], "--gres=gpu:1")
 
 
 def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, slurm):
     job = submit("hetjob", *TRAIN, "--stop-iters", "3", sbatch=HETJOB)
-    job.wait("COMPLETED", "FAILED")
-    assert job.state == "COMPLETED", job.told()
+    job.completes()
     assert job.summary["iterations"] == 3 and job.summary["state"] == "finished"
     assert re.search(r"^\+\d+\.\ds head \w+ is up at 10\.213\.7\.\d+:\d+$", job.output, flags=re.M)
     assert re.search(r"^\+\d+\.\ds rollout \w+ \w+, learner \w+ joined$", job.output, flags=re.M)
+    assert re.search(r"^\+\d+\.\ds the first iteration is done$", job.output, flags=re.M)
     assert "done: mean return" in job.output
     roles = sorted(p.stem for p in job.files.glob("logs/*/*.log"))
     assert roles == ["head", "learner", "rollout", "rollout"]
@@ -23,13 +26,44 @@ def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, s
 
 
 def test_env_runners_sit_on_rollout_nodes_and_the_learner_on_its_own(submit, slurm):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "1000", sbatch=HETJOB)
-    job.until(lambda: job.iterations() > 1, 90, "it trains")
+    job = submit("hetjob", *TRAIN, "--stop-iters", "1000", sbatch=WITH_GPU)
+    job.trains()
     where = {}
     for log in job.files.glob("logs/*/*.log"):
         processes = " ".join(slurm.nodes[log.parent.name].processes())
         where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|AlgorithmActor)", processes))
     assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"AlgorithmActor"}}
+    assert job.nodes("learner") == ["gpu1"]
+
+
+def test_a_learner_whose_gpu_tensorflow_does_not_see_ends_the_job_at_once_and_says_why(submit):
+    without_option = [word for word in TRAIN if word not in ("--num-gpus", "0")]
+    job = submit("hetjob", *without_option, sbatch=WITH_GPU)
+    job.wait("FAILED")
+    assert re.search(
+        r"^error: while the job formed, learner gpu1 ended and said last: error: TensorFlow [\d.]+ sees no GPU:"
+        r" this image has the CPU build; use rl-gpu\.sif; or let the learner use its CPUs with --num-gpus 0;"
+        r" logs are in /home/alice/.*/logs$",
+        job.output,
+        flags=re.M,
+    )
+    assert "failed with exit code 1; logs are in" in job.output.splitlines()[-1]
+
+
+def test_what_a_site_brings_along_does_no_harm(submit, slurm):
+    """A long TMPDIR, a library that is preloaded, few open files, and nodes that are to use another network."""
+    long = "/tmp/" + "of-a-site-with-long-names-" * 3
+    for name in slurm.names:
+        slurm("install", "-d", "-m", "1777", long, node=name)
+    brought = {"TMPDIR": long, "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/libmunge.so.2", "RL_INTERFACE": "ib0"}
+    few_files = ("prlimit", "--nofile=64:65536")
+    job = submit("hetjob", *TRAIN, "--stop-iters", "2", sbatch=HETJOB, before=few_files, **brought)
+    job.completes()
+    for name in slurm.names:
+        slurm("rmdir", long, node=name)
+    assert re.search(rf"head \w+ is up at {re.escape(FAST_NETWORK)}\.", job.output)
+    for log in job.files.rglob("*.log"):
+        assert "cannot be preloaded" not in log.read_text(errors="replace"), log
 
 
 @pytest.mark.parametrize(
@@ -38,8 +72,7 @@ def test_env_runners_sit_on_rollout_nodes_and_the_learner_on_its_own(submit, slu
 )
 def test_cpu_jobs_use_every_core(submit, script, sbatch, runners):
     job = submit(script, *TRAIN, "--stop-iters", "2", sbatch=sbatch)
-    job.wait("COMPLETED", "FAILED")
-    assert job.state == "COMPLETED", job.told()
+    job.completes()
     assert job.summary["resources"]["num_env_runners"] == runners
 
 
@@ -67,20 +100,33 @@ def test_a_wrong_option_of_train_ends_the_job_with_one_sentence(submit):
     assert "failed with exit code 2" in job.output
 
 
-def test_a_node_that_never_joins_is_named(submit, slurm):
+def test_a_node_that_cannot_start_ends_the_job_at_once_and_is_named(submit, slurm):
     slurm("chmod", "600", "/dev/fuse", node="gpu1")
     try:
-        job = submit("multinode", *TRAIN, sbatch=("--nodelist=cpu1,gpu1", "--cpus-per-task=2"), RL_WAIT="15")
+        job = submit("multinode", *TRAIN, sbatch=("--nodelist=cpu1,gpu1", "--cpus-per-task=2"), RL_WAIT="600")
         job.wait("FAILED")
-        assert "error: after 15 s the job still lacks 1 rollout node; rollout gpu1 said last: " in job.output
+        assert "error: while the job formed, rollout gpu1 ended and said last: " in job.output
         assert "/dev/fuse" in job.output
     finally:
         slurm("chmod", "666", "/dev/fuse", node="gpu1")
 
 
+def test_a_node_that_never_joins_is_named(submit, slurm):
+    job = submit("multinode", *TRAIN, sbatch=("--nodelist=cpu1,gpu1", "--cpus-per-task=2"), RL_WAIT="15")
+    starting = ("pkill", "-STOP", "-f", "bin/rl rollout")
+    job.until(lambda: slurm(*starting, node="gpu1", check=False).returncode == 0, 60, "the node starts")
+    job.until(lambda: "error: " in job.output, 60, "the head gives up")
+    slurm("pkill", "-CONT", "-f", "bin/rl rollout", node="gpu1")
+    job.wait("FAILED")
+    said = (
+        "error: after 15 s the job still lacks 1 node; rollout gpu1 has not joined and said last: nothing; logs are in"
+    )
+    assert said in job.output
+
+
 def test_scancel_leaves_nothing(submit, slurm):
     job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
-    job.until(lambda: job.iterations() > 1, 90, "it trains")
+    job.trains()
     slurm("scancel", job.id, user="alice")
     job.wait("CANCELLED")
 
@@ -88,27 +134,54 @@ def test_scancel_leaves_nothing(submit, slurm):
 def test_two_users_share_nodes_without_noticing(submit):
     both = [submit("hetjob", *TRAIN, "--stop-iters", "3", sbatch=HETJOB, user=user) for user in ("alice", "bob")]
     for job in both:
-        job.wait("COMPLETED", "FAILED")
-        assert job.state == "COMPLETED", job.told()
+        job.completes()
     nodes = [{p.parent.name for p in job.files.glob("logs/*/*.log")} for job in both]
     assert nodes[0] & nodes[1]
 
 
+def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, slurm):
+    where = ("--nodelist=cpu1,cpu2", "--cpus-per-task=2")
+    stays, goes = (submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=where) for _ in range(2))
+    for job in (stays, goes):
+        job.trains()
+    slurm("scancel", goes.id, user="alice")
+    goes.wait("CANCELLED")
+    at = stays.iterations()
+    stays.until(lambda: stays.iterations() > at + 20, 60, "it goes on")
+    assert {row["num_healthy_workers"] for row in stays.rows} == {3}
+
+
 def test_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
     job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
-    job.until(lambda: job.iterations() > 1, 90, "it trains")
+    job.trains()
     said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
     assert re.search(rf"^job {job.id}: RUNNING, training, 23:5\d:\d\d left$", said, flags=re.M), said
     assert re.search(r"^  rollout  \S+  2 CPUs, 0 GPUs$", said, flags=re.M), said
     assert re.search(r"^  iteration \d+, [\d,]+ env steps, return .* 2 env runners alive$", said, flags=re.M), said
-    [learner] = [p.parent.name for p in job.files.glob("logs/*/learner.log")]
+    [learner] = job.nodes("learner")
     logs = slurm(f"{CHECKOUT}/slurm/rl", "logs", job.id, "--node", learner, user="alice").stdout
     assert f"learner {learner} joined" in logs
     assert "with a checkpoint" in slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout
-    job.wait("COMPLETED", "FAILED")
-    assert job.state == "COMPLETED", job.told()
+    job.completes()
     assert job.summary["state"] == "interrupted" and job.summary["iterations"] == len(job.rows)
     assert job.summary["checkpoint"].endswith(f"{len(job.rows):06d}")
+
+
+def test_rl_tells_of_a_job_that_slurm_has_forgotten(submit, slurm):
+    job = submit("node", *TRAIN, "--stop-iters", "2", sbatch=("--cpus-per-task=2",))
+    job.completes()
+    inside = "/home/" + str(job.files.parent.relative_to(slurm.folder / "home"))
+    slurm("cp", "-a", f"{inside}/{job.id}", f"{inside}/99999")
+    rl = f"{CHECKOUT}/slurm/rl"
+    said = slurm(rl, "status", "99999", user="alice", RL_RUNS=inside).stdout
+    assert re.search(r"^job 99999: over$", said, flags=re.M) and "iteration 2, " in said
+    assert ", finished: 2 iterations" in said
+    assert "joined" not in said
+    logs = slurm("sh", "-c", f"cd '{job.folder.name}' && '{rl}' logs 99999", user="alice").stdout
+    assert "done: mean return" in logs
+    unknown = slurm(rl, "logs", "99998", user="alice", check=False)
+    assert unknown.returncode == 2
+    assert "error: Slurm does not know job 99998, and there is no /home/alice/runs/99998" in unknown.stderr
 
 
 def test_rl_submits_by_the_line_that_it_prints(slurm):
@@ -125,8 +198,7 @@ def test_rl_submits_by_the_line_that_it_prints(slurm):
 def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(submit):
     search = ("sweep", "--env", "CartPole-v1", "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "2")
     job = submit("multinode", *search, *TRAIN[-6:], sbatch=("--nodes=2", "--cpus-per-task=2"))
-    job.wait("COMPLETED", "FAILED")
-    assert job.state == "COMPLETED", job.told()
+    job.completes()
     assert "trial   3 of 3" in job.output and "best settings: " in job.output
     assert (job.run / "best.yaml").read_text().startswith("# PPO on CartPole-v1: mean return ")
     assert len(list(job.run.glob("PPO_*/summary.json"))) == 3
@@ -161,6 +233,5 @@ def test_an_environment_of_ones_own_is_found_on_every_node(submit, slurm):
     (slurm.folder / "home/alice/mine.py").write_text(OWN)
     own = ("--env", "../mine.py:Mine", *TRAIN[2:], "--stop-iters", "2")
     job = submit("multinode", *own, sbatch=("--nodes=2", "--cpus-per-task=2"))
-    job.wait("COMPLETED", "FAILED")
-    assert job.state == "COMPLETED", job.told()
+    job.completes()
     assert job.summary["episode_return_mean"] == 5 and job.summary["resources"]["num_env_runners"] == 3

@@ -1,10 +1,13 @@
 """What other users reach of a job: nothing."""
 
+import json
 import re
+import shlex
+import subprocess
 
 import pytest
-from cluster import CHECKOUT
-from conftest import HETJOB, TRAIN
+from cluster import CHECKOUT, CONTROLLER
+from conftest import HETJOB, OF_THE_SITE, TRAIN
 
 CONNECT = """
 import ray
@@ -16,12 +19,68 @@ else:
     print("connected")
 """
 
+# What each port says to a stranger, as JSON: the status of HTTP, or the codes of gRPC.
+ASK = """
+import http.client, json, sys
+import grpc
+
+METHODS = ["NodeInfoGcsService/GetAllNodeInfo", "InternalKVGcsService/InternalKVGet"]
+METHODS += ["NodeManagerService/GetNodeStats", "NodeManagerService/RequestWorkerLease"]
+METHODS += ["CoreWorkerService/PushTask", "CoreWorkerService/Exit", "CoreWorkerService/GetCoreWorkerStats"]
+METHODS += ["ObjectManagerService/Push", "ObjectManagerService/Pull", "LogService/ListLogs"]
+
+
+def by_http(host, port):
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection.request("GET", "/api/version")
+    return connection.getresponse().status
+
+
+def by_grpc(host, port):
+    codes = set()
+    for method in METHODS:
+        try:
+            grpc.insecure_channel(f"{host}:{port}").unary_unary(f"/ray.rpc.{method}")(b"", timeout=5)
+            codes.add(f"answered {method}")
+        except grpc.RpcError as problem:
+            codes.add(problem.code().name)
+    return sorted(codes - {"UNIMPLEMENTED"})
+
+
+for at in sys.argv[1:]:
+    host, _, port = at.rpartition(":")
+    try:
+        print(json.dumps([at, by_http(host, port)]))
+    except (OSError, http.client.HTTPException):
+        print(json.dumps([at, by_grpc(host, port)]))
+"""
+
 
 @pytest.fixture
 def job(submit):
     job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
-    job.until(lambda: job.iterations() > 1, 90, "it trains")
+    job.trains()
     return job
+
+
+def answers(slurm, node):
+    """What bob is told by each port on a node, from that node itself."""
+    listening = {line.split()[3] for line in slurm("ss", "-Hltn", node=node).stdout.splitlines()}
+    ports = [at.rpartition(":") for at in listening]
+    ours = [
+        f"{host.strip('*[]') or slurm.nodes[node].address}:{port}" for host, _, port in ports if port not in OF_THE_SITE
+    ]
+    ours = [at.replace("0.0.0.0", slurm.nodes[node].address).replace("::ffff:", "") for at in ours]
+    command = ("apptainer", "exec", f"{CHECKOUT}/rl.sif", "python", "-c", ASK, *ours)
+    told = [json.loads(line) for line in slurm(*command, user="bob", node=node).stdout.splitlines()]
+    assert len(told) == len(ours)
+    return dict(told)
+
+
+def test_no_port_answers_without_the_token(job, slurm):
+    for node in slurm.names:
+        told = answers(slurm, node)
+        assert told and all(answer in (401, ["UNAUTHENTICATED"]) for answer in told.values()), (node, told)
 
 
 def test_other_users_cannot_enter_the_folders_of_a_job(job, slurm):
@@ -29,7 +88,7 @@ def test_other_users_cannot_enter_the_folders_of_a_job(job, slurm):
     slurm("chmod", "755", "/home/alice")
     assert "Permission denied" in slurm("ls", inside, user="bob", check=False).stderr
     assert oct((job.files / "token").stat().st_mode)[-3:] == "600"
-    for node in ("head", "cpu1", "cpu2", "gpu1"):
+    for node in slurm.names:
         for folder in slurm("sh", "-c", "ls -d /tmp/rl-* || true", node=node).stdout.split():
             assert "Permission denied" in slurm("ls", folder, user="bob", node=node, check=False).stderr
 
@@ -47,7 +106,7 @@ def test_the_token_is_in_no_arguments_and_no_log(job, slurm):
 def connect(slurm, job, user, **variables):
     """What a client on the head's node is told."""
     address = re.search(r"is up at (\S+)", job.output)[1]
-    head = next(job.files.glob("logs/*/head.log")).parent.name
+    [head] = job.nodes("head")
     code = CONNECT.format(address=address, own=slurm.nodes[head].address)
     command = ("timeout", "60", "apptainer", "exec", f"{CHECKOUT}/rl.sif", "python", "-c", code)
     return slurm(*command, user=user, node=head, check=False, **variables)
@@ -64,3 +123,51 @@ def test_ray_takes_a_client_with_the_token(job, slurm):
     token = (job.files / "token").read_text()
     done = connect(slurm, job, "alice", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
     assert "connected" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.fixture
+def logs_in(slurm):
+    """Let alice log in by ssh from one node to another, without being asked."""
+    home = slurm.folder / "home/alice"
+    slurm("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/home/alice/.ssh/id_ed25519", user="alice")
+    slurm("cp", "/home/alice/.ssh/id_ed25519.pub", "/home/alice/.ssh/authorized_keys", user="alice")
+    config = home / ".ssh/config"
+    config.write_text("StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\n")
+    slurm("chown", "alice:", "/home/alice/.ssh/config")
+
+
+def curl(slurm, path, token=None):
+    """What the user's own machine is told by the dashboard."""
+    with_token = ("-H", f"Authorization: Bearer {token}") if token else ()
+    return slurm("curl", "-s", "--max-time", "10", *with_token, f"http://localhost:8265{path}", check=False).stdout
+
+
+def test_the_dashboard_opens_by_the_line_that_is_printed_and_asks_for_the_token(submit, slurm, logs_in):
+    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB, RL_DASHBOARD="1")
+    job.trains()
+    [line] = re.findall(
+        r"^dashboard: (ssh -N -L 8265:127\.0\.0\.1:\d+ -J alice@ctl alice@\w+)$", job.output, flags=re.M
+    )
+    said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
+    assert (
+        f"  dashboard: {line}\n" in said
+        and f"with the token in /home/alice/{job.folder.name}/runs/{job.id}/token" in said
+    )
+    tunnel = subprocess.Popen([*slurm.nodes[CONTROLLER].enter("alice"), *shlex.split(line)], stdin=subprocess.DEVNULL)
+    try:
+        slurm.wait_until(lambda: curl(slurm, "/"), 30, "the tunnel is there")
+        assert "Missing authentication token" in curl(slurm, "/nodes?view=summary")
+        token = (job.files / "token").read_text()
+        slurm.wait_until(lambda: names(slurm, token) == set(slurm.names), 30, "every node tells of itself")
+    finally:
+        tunnel.terminate()
+        tunnel.wait(timeout=20)
+    for node in slurm.names:
+        told = answers(slurm, node)
+        assert all(answer in (401, ["UNAUTHENTICATED"]) for answer in told.values()), (node, told)
+
+
+def names(slurm, token):
+    """The names of the nodes of which the dashboard has figures."""
+    summary = json.loads(curl(slurm, "/nodes?view=summary", token))["data"]["summary"]
+    return {node["hostname"] for node in summary if node.get("cpu") is not None}

@@ -7,9 +7,10 @@ import pytest
 
 from rlsif.cluster import address
 from rlsif.cluster.job import FORMING, JobFolder, Rendezvous
-from rlsif.cluster.ray_node import write_token
+from rlsif.cluster.ray_node import NodeShare, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import InputError, RlsifError
+from rlsif.roles.head import Head, about_dashboard
 from rlsif.training.options import TrainOptions, cluster_layout
 from rlsif.training.run import continued
 
@@ -43,6 +44,16 @@ def test_nodes_meet_by_the_rendezvous_of_their_own_life(tmp_path):
     with pytest.raises(RlsifError, match=r"no head came up within 0\.1 s; see its log in .*/logs"):
         job.wait_for_head(1, 0.1, lambda: False)
     assert job.wait_for_head(1, 10, lambda: True) is None
+
+
+def test_the_dashboard_is_reached_through_the_login_node(tmp_path):
+    share = NodeShare("n1", 1, 0, 1, {"head": 1})
+    head = Head(JobFolder(tmp_path), tmp_path, 0, share, "", {}, CLUSTER, 0.0, 1.0, "alice@login")
+    assert about_dashboard(head, "") == ""
+    assert about_dashboard(head, "127.0.0.1:35251").splitlines() == [
+        "dashboard: ssh -N -L 8265:127.0.0.1:35251 -J alice@login alice@n1",
+        f"  then http://localhost:8265, with the token in {tmp_path}/token",
+    ]
 
 
 def test_a_rendezvous_that_is_cut_short_is_none(tmp_path):

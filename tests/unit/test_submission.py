@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from rlsif.cluster.job import TRAINING, JobFolder, Rendezvous
 from rlsif.cluster.status import describe, groups
 from rlsif.cluster.submission import Submission, line, read_site
 from rlsif.errors import InputError
@@ -45,6 +46,12 @@ JobId=9 HetJobId=7 HetJobOffset=2 JobName=rl
             {"": {"partition": "p"}},
             ["--env", "my env"],
             "sbatch --partition=p --nodes=3 '/opt/a checkout/slurm/multinode.sh' --env 'my env'",
+        ),
+        (
+            Submission("node", None, None, None, None, dashboard=True),
+            {},
+            [],
+            "env RL_DASHBOARD=1 sbatch '/opt/a checkout/slurm/node.sh'",
         ),
         (Submission("node", None, 4, None, None), {}, [], "sbatch --cpus-per-task=4 '/opt/a checkout/slurm/node.sh'"),
     ],
@@ -93,6 +100,23 @@ def test_status_names_roles_nodes_and_time(tmp_path):
     assert said.splitlines()[0] == "job 7: RUNNING, 22:59:55 left"
     assert "  rollout  n[2-3]  16 CPUs, 0 GPUs" in said and "  learner  g1  4 CPUs, 1 GPUs" in said
     assert "iteration 3, 6,000 env steps, return 42.2, 1,234 steps/s, 16 env runners alive" in said
+
+
+def test_status_of_a_job_that_slurm_has_forgotten(tmp_path):
+    folder, run = tmp_path / "7", tmp_path / "run"
+    folder.mkdir()
+    run.mkdir()
+    assert describe(groups(""), folder).splitlines() == ["job 7: over", f"  no run yet; logs are in {folder / 'logs'}"]
+    (folder / "run").write_text(str(run))
+    (run / "summary.json").write_text('{"state": "failed", "stop_reason": "failed: the learner\'s process ended"}')
+    assert describe([], folder).splitlines()[1:] == [
+        f"  no iteration yet; run {run}, failed: the learner's process ended"
+    ]
+
+
+def test_status_says_how_to_open_the_dashboard(tmp_path):
+    JobFolder(tmp_path).publish(Rendezvous(0, TRAINING, "10.0.0.1:1", 0.0, dashboard="dashboard: ssh\n  then x"))
+    assert "\n  dashboard: ssh\n    then x\n" in describe(groups(SAID), tmp_path)
 
 
 def test_the_host_script_tells_of_a_missing_image_and_of_itself():

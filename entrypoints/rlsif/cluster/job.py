@@ -13,7 +13,7 @@ from rlsif.files import replace
 
 # How often a file or a process is looked at, in seconds.
 POLL = 0.1
-FORMING, TRAINING, ENDED = "forming", "training", "ended"
+FORMING, STARTING, TRAINING, ENDED = "forming", "starting", "training", "ended"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Rendezvous:
     address: str
     # GPUs that the learner is to use.
     num_gpus: float
+    # How the user sees Ray's dashboard; empty where there is none.
+    dashboard: str = ""
     # Seconds from the script's first line to the end of each phase.
     phases: Mapping[str, float] = field(default_factory=dict)
 
@@ -61,6 +63,14 @@ class JobFolder:
     def logs(self, node: str) -> Path:
         """The folder for the logs of a node."""
         return self.path / "logs" / node
+
+    def log(self, role: str, node: str) -> Path:
+        """What a role said on a node."""
+        return self.logs(node) / f"{role}.log"
+
+    def has_ended(self, role: str, node: str) -> bool:
+        """Whether the role has ended on a node, in this life of the job."""
+        return self.log(role, node).with_suffix(".ended").exists()
 
     def publish(self, rendezvous: Rendezvous) -> None:
         """Write the rendezvous so that every node sees it whole or not at all."""

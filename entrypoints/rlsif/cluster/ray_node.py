@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ LONGEST_FOLDER = 43
 # Ray opens the folder that it is given to everybody, so it gets one inside a closed one.
 RAYS_OWN = "r"
 OBJECT_STORE_BYTES = 512 * 1024**2
+# In the image's prefix: what Ray imports for its dashboard alone.
+DASHBOARD_PACKAGES = "dashboard"
+# Of the raylet's arguments, the one that says how it starts the node's agent.
+AGENT = "--dashboard_agent_command="
 # RLlib leaves TensorFlow out where this is set, to anything.
 NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
 # A node that has lost the head for so long ends, in seconds.
@@ -30,8 +35,9 @@ SECONDS_WITHOUT_HEAD = 10
 
 @dataclass(frozen=True)
 class NodeShare:
-    """What a job has of a node: CPU cores, GPUs, bytes of memory, and what its roles are called in Ray."""
+    """What a job has of a node: its name, CPU cores, GPUs, bytes of memory, and what its roles are called in Ray."""
 
+    node: str
     cpus: int
     gpus: int
     memory: int
@@ -85,19 +91,34 @@ def object_store(memory: int) -> int:
     return max(80 * 1024**2, min(OBJECT_STORE_BYTES, shared // 3, memory // 3))
 
 
-def leave_out_what_a_run_does_not_need() -> None:
+def leave_out_what_a_run_does_not_need(*, dashboard: bool = False) -> None:
     """Keep Ray from starting autoscaler, dashboard and metrics in every node of this process.
 
-    Each is a Python process that takes a second of a core, and the last two listen on ports that no
+    Each is a Python process that takes a second of a core, and metrics listen on ports that no
     token guards; `include_dashboard=False` starts a dashboard process all the same.
     """
+    import ray._private.services
     import ray._private.utils
     from ray._private.node import Node
 
     def nothing(*_: object, **__: object) -> None:
         """Start nothing."""
 
-    Node.start_monitor = Node.start_api_server = nothing
+    Node.start_monitor = nothing
+    start = ray._private.services.start_ray_process
+
+    def start_without_metrics(command: list[str], *arguments: Any, **named: Any) -> Any:
+        """Give the node's agent an option that Ray has for it, and does not pass on."""
+        quiet = [f"{word} --disable-metrics-collection" if word.startswith(AGENT) else word for word in command]
+        return start(quiet, *arguments, **named)
+
+    ray._private.services.start_ray_process = start_without_metrics
+    if dashboard:
+        os.environ["PYTHONPATH"] = str(Path(sys.prefix) / DASHBOARD_PACKAGES)
+        # No port; the dashboard notes that it cannot listen there, and goes on.
+        os.environ["DASHBOARD_METRIC_PORT"] = "-1"
+        return
+    Node.start_api_server = nothing
     # The agent of each node then is the small one, without a web server.
     ray._private.utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
 
@@ -105,14 +126,20 @@ def leave_out_what_a_run_does_not_need() -> None:
 class RayNode:
     """Ray's processes on this node, as a head or as one of its nodes."""
 
-    def __init__(self, folder: Path, share: NodeShare, own_address: str, head: str | None = None) -> None:
-        """Start them and wait until the node is registered; `head` is None for the head itself."""
-        leave_out_what_a_run_does_not_need()
+    def __init__(
+        self, folder: Path, share: NodeShare, own_address: str, head: str | None = None, *, dashboard: bool = False
+    ) -> None:
+        """Start them and wait until the node is registered; `head` is None for the head itself.
+
+        With a dashboard, the head has it on the loopback interface, and every node tells it of itself.
+        """
+        leave_out_what_a_run_does_not_need(dashboard=dashboard)
         leave_tensorflow_to_those_who_want_it()
         from ray._private.node import Node
         from ray._private.parameter import RayParams
 
         parameters = RayParams(
+            node_name=share.node,
             node_ip_address=own_address,
             gcs_address=head,
             num_cpus=share.cpus,
@@ -126,11 +153,17 @@ class RayNode:
             # Any free port, so that jobs on one node don't meet.
             min_worker_port=0,
             max_worker_port=0,
+            dashboard_port=0,
+            dashboard_agent_listen_port=0,
+            dashboard_host="127.0.0.1",
+            include_dashboard=dashboard,
         )
         self._node: Any = Node(parameters, head=head is None, shutdown_at_exit=True, spawn_reaper=True)
         # Node's own handlers end the process; a role says goodbye first.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.address = str(self._node.gcs_address)
+        # As address:port, on the head alone.
+        self.dashboard = str(self._node.webui_url) if dashboard and head is None else ""
         self.logs = Path(self._node.get_logs_dir_path())
 
     def dead(self) -> list[str]:

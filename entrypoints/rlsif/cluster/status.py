@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.job import JobFolder
-from rlsif.errors import InputError
 
 Fields = Mapping[str, str]
 
 
 def groups(said: str) -> list[Fields]:
-    """The fields of each group of a job, from `scontrol show job`. Raises InputError where there are none."""
+    """The fields of each group of a job, from `scontrol show job`; none where Slurm has forgotten it."""
     blocks = [dict(re.findall(r"(\S+?)=(\S*)", block)) for block in said.split("\n\n") if "JobId=" in block]
-    if not blocks:
-        raise InputError("Slurm said nothing of this job; `squeue --me` lists yours")
     return sorted(blocks, key=lambda fields: int(fields.get("HetJobOffset", 0)))
 
 
 def describe(found: list[Fields], folder: Path) -> str:
     """A few lines for a terminal."""
+    if not found:
+        return "\n".join([f"job {folder.name}: over", *_progress(folder)])
     first = found[0]
     meeting = JobFolder(folder).rendezvous() if folder.is_dir() else None
     state, reason = first["JobState"], first.get("Reason", "None")
     phase = meeting.state if meeting and state == "RUNNING" else reason if state == "PENDING" else ""
     lines = [f"job {first['JobId']}: {state}{f', {phase}' if phase else ''}, {_time_left(first)}"]
     lines += [_group(role, fields) for role, fields in zip(_roles(found), found, strict=True)]
+    if meeting and meeting.dashboard and state == "RUNNING":
+        lines.append(textwrap.indent(meeting.dashboard, "  "))
     return "\n".join([*lines, *_progress(folder)])
 
 
@@ -55,15 +57,25 @@ def _progress(folder: Path) -> list[str]:
     rows = path / "result.json"
     whole = [text for text in (rows.read_text().splitlines() if rows.is_file() else []) if text.endswith("}")]
     if not whole:
-        return [f"  no iteration yet; run {path}"]
+        return [f"  no iteration yet; run {path}{_end(path)}"]
     row: dict[str, Any] = json.loads(whole[-1])
     mean = row.get("env_runners/episode_return_mean")
     return [
         f"  iteration {row['training_iteration']}, {row['num_env_steps_sampled_lifetime']:,} env steps,"
         f" return {'none yet' if mean is None else f'{mean:.1f}'}, {row['env_steps_per_s']:,.0f} steps/s,"
         f" {row['num_healthy_workers']} env runners alive",
-        f"  run {path}",
+        f"  run {path}{_end(path)}",
     ]
+
+
+def _end(run: Path) -> str:
+    """How the run ended, if it has."""
+    try:
+        summary = json.loads((run / "summary.json").read_text())
+    except OSError:
+        return ""
+    state, reason = summary["state"], summary["stop_reason"]
+    return f", {reason}" if reason.startswith(state) else f", {state}: {reason}"
 
 
 def _time_left(fields: Fields) -> str:

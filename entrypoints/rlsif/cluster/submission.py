@@ -23,6 +23,7 @@ class Submission:
     cpus: int | None
     gpus: int | None
     time: str | None
+    dashboard: bool = False
 
     def __post_init__(self) -> None:
         """Check the script and what it can take. Raises InputError."""
@@ -48,7 +49,7 @@ def line(asked: Submission, site: Mapping[str, Options], checkout: Path, train: 
         wanted["learner"]["gres"] = f"gpu:{asked.gpus}" if asked.gpus else "none"
         if asked.gpus == 0:
             train = ["--num-gpus", "0", *train]
-    words = ["sbatch"]
+    words = ["env", "RL_DASHBOARD=1", "sbatch"] if asked.dashboard else ["sbatch"]
     for number, group in enumerate(groups):
         words += [":"] * (number > 0) + [f"--{name}={value}" for name, value in wanted[group].items()]
     return shlex.join([*words, str(checkout / "slurm" / f"{asked.script}.sh"), *train])

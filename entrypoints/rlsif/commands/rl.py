@@ -45,6 +45,7 @@ def head(
     learner_node: Annotated[str, typer.Option(help="Name of the learner's node; none: the head learns.")] = "",
     learner_cpus: Annotated[int, typer.Option(min=0, help="CPU cores of it.")] = 0,
     learner_gpus: Annotated[int, typer.Option(min=0, help="GPUs of it.")] = 0,
+    dashboard_by: Annotated[str, typer.Option(help="user@host of the login node, for Ray's dashboard.")] = "",
 ) -> int:
     """Bring the job's cluster up, and train on it.
 
@@ -63,8 +64,8 @@ def head(
         job=_folder(job),
         temporary=temporary,
         life=life,
-        node=node,
         share=_share(
+            node,
             cpus if learns_here else 0,
             gpus if learns_here else 0,
             memory,
@@ -79,6 +80,7 @@ def head(
         ),
         started=started,
         seconds=wait,
+        dashboard_by=dashboard_by,
     )
     if arguments and arguments[0] == "sweep":
         sweeps = lambda options: lead(described, Sweeping(options, described.job))  # noqa: E731
@@ -99,7 +101,7 @@ def rollout(
     wait: WAIT = 300,
 ) -> int:
     """Lend this node to the job's env runners, one a core."""
-    return _join("rollout", job, temporary, node, _share(cpus, 0, memory, {"rollout": cpus}), life, interface, wait)
+    return _join("rollout", job, temporary, _share(node, cpus, 0, memory, {"rollout": cpus}), life, interface, wait)
 
 
 def learner(
@@ -114,7 +116,7 @@ def learner(
     wait: WAIT = 300,
 ) -> int:
     """Lend this node and its GPUs to the job's learner."""
-    return _join("learner", job, temporary, node, _share(cpus, gpus, memory, {"learner": 1}), life, interface, wait)
+    return _join("learner", job, temporary, _share(node, cpus, gpus, memory, {"learner": 1}), life, interface, wait)
 
 
 def submit(
@@ -124,6 +126,9 @@ def submit(
     cpus: Annotated[int | None, typer.Option(min=1, help="CPU cores of each of them.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the learner; 0: it learns on CPUs.")] = None,
     time: Annotated[str | None, typer.Option(help="Time limit, as Slurm has it: 12:00:00.")] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Start Ray's dashboard; output and status say how to open it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the line for sbatch and do nothing.")] = False,
     checkout: Annotated[Path, typer.Option(hidden=True)] = Path(),
 ) -> int:
@@ -133,9 +138,9 @@ def submit(
     """
     from rlsif.cluster.submission import Submission, line, read_site
 
-    asked = Submission(script, rollout_nodes, cpus, gpus, time)
+    asked = Submission(script, rollout_nodes, cpus, gpus, time, dashboard)
     built = line(asked, read_site(checkout / "slurm/site.conf"), checkout, train or [])
-    # The host script runs what begins with sbatch.
+    # The host script runs what begins with sbatch, or with env for it.
     print(f"would run: {built}" if dry_run else built)
     return 0
 
@@ -148,12 +153,10 @@ def status(folder: Annotated[Path, typer.Option(help="The job's folder.")]) -> i
     return 0
 
 
-def _join(
-    role: str, job: Path, temporary: Path, node: str, share: NodeShare, life: int, interface: str, wait: float
-) -> int:
+def _join(role: str, job: Path, temporary: Path, share: NodeShare, life: int, interface: str, wait: float) -> int:
     from rlsif.roles.member import Member, join
 
-    return join(Member(_folder(job), temporary, life, role, node, share, interface, wait))
+    return join(Member(_folder(job), temporary, life, role, share, interface, wait))
 
 
 def _folder(path: Path) -> JobFolder:
@@ -167,11 +170,11 @@ def _folder(path: Path) -> JobFolder:
     return JobFolder(path)
 
 
-def _share(cpus: int, gpus: int, memory: int, roles: dict[str, float]) -> NodeShare:
+def _share(node: str, cpus: int, gpus: int, memory: int, roles: dict[str, float]) -> NodeShare:
     from rlsif.cluster.ray_node import NodeShare
     from rlsif.cluster.resources import available
 
-    return NodeShare(cpus, gpus, memory * 1024**2 or available().memory, roles)
+    return NodeShare(node, cpus, gpus, memory * 1024**2 or available().memory, roles)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster import address
-from rlsif.cluster.job import ENDED, FORMING, POLL, TRAINING, JobFolder, Rendezvous
+from rlsif.cluster.job import ENDED, FORMING, POLL, STARTING, TRAINING, JobFolder, Rendezvous
 from rlsif.cluster.ray_node import NodeShare, RayNode, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import RlsifError
 from rlsif.roles.member import keep_logs
 from rlsif.roles.work import Work
 
+# On the user's own machine, for Ray's dashboard.
+DASHBOARD_PORT = 8265
 # Of a node's log, in the message that says it did not come.
 LAST_LINES = 3
 
@@ -29,7 +32,6 @@ class Head:
     # On this node, for Ray.
     temporary: Path
     life: int
-    node: str
     share: NodeShare
     interface: str
     # Names of the nodes that are to join, by role.
@@ -39,6 +41,8 @@ class Head:
     started: float
     # For all nodes to join.
     seconds: float
+    # Where the user can log in from outside, as user@host; empty: no dashboard is wanted.
+    dashboard_by: str = ""
 
 
 def lead(head: Head, work: Work) -> int:
@@ -50,20 +54,23 @@ def lead(head: Head, work: Work) -> int:
     write_token(head.job.token)
     peers = [node for nodes in head.expected.values() for node in nodes]
     own = address.own(head.interface, peers)
-    ray_node = RayNode(head.temporary, head.share, own)
-    phases = Phases(head, Rendezvous(head.life, FORMING, ray_node.address, _gpus(head, work)))
+    ray_node = RayNode(head.temporary, head.share, own, dashboard=bool(head.dashboard_by))
+    dashboard = about_dashboard(head, ray_node.dashboard)
+    phases = Phases(head, Rendezvous(head.life, FORMING, ray_node.address, _gpus(head, work), dashboard))
     try:
-        phases.reached(f"head {head.node} is up at {ray_node.address}", FORMING)
+        phases.reached(f"head {head.share.node} is up at {ray_node.address}", FORMING)
+        if dashboard:
+            print(dashboard, flush=True)
         with _connected(ray_node.address, own):
             # While the others come up: refuse what cannot be right.
             work.prepare(head.cluster)
             wait_for_nodes(head)
-            phases.reached(_all_are_here(head), TRAINING)
-            return work.run(head.cluster)
+            phases.reached(_all_are_here(head), STARTING)
+            return work.run(head.cluster, lambda: phases.reached("the first iteration is done", TRAINING))
     finally:
         phases.end()
         ray_node.stop()
-        keep_logs(ray_node.logs, head.job.logs(head.node))
+        keep_logs(ray_node.logs, head.job.logs(head.share.node))
 
 
 def _gpus(head: Head, work: Work) -> float:
@@ -78,11 +85,13 @@ class Phases:
     def __init__(self, head: Head, rendezvous: Rendezvous) -> None:
         """Begin with the head up, not yet published."""
         self._head, self._rendezvous = head, rendezvous
+        # The job's output, also while a run sends to its log what libraries print.
+        self._output = os.fdopen(os.dup(1), "w")
 
     def reached(self, what: str, state: str) -> None:
         """Say so, with the seconds since the script began, and publish it."""
         seconds = time.time() - self._head.started
-        print(f"+{seconds:.1f}s {what}", flush=True)
+        print(f"+{seconds:.1f}s {what}", file=self._output, flush=True)
         phases = {**self._rendezvous.phases, state: round(seconds, 2)}
         self._rendezvous = replace(self._rendezvous, state=state, phases=phases)
         self._head.job.publish(self._rendezvous)
@@ -103,41 +112,52 @@ def _connected(ray_address: str, own: str) -> Iterator[None]:
         ray.shutdown()
 
 
+def about_dashboard(head: Head, at: str) -> str:
+    """What the user types at home to see the dashboard, which only the head's node can reach; empty for none."""
+    if not at:
+        return ""
+    user, _, _ = head.dashboard_by.partition("@")
+    tunnel = f"ssh -N -L {DASHBOARD_PORT}:{at} -J {head.dashboard_by} {user}@{head.share.node}"
+    return f"dashboard: {tunnel}\n  then http://localhost:{DASHBOARD_PORT}, with the token in {head.job.token}"
+
+
 def wait_for_nodes(head: Head) -> None:
-    """Wait until every expected node is there with its role. Raises RlsifError that names what did not come."""
+    """Wait until every expected node is there with its role.
+
+    Raises RlsifError that names what did not come in time, or has ended.
+    """
     deadline = time.monotonic() + head.seconds
     while missing := _missing(head):
+        ended = [(role, node) for role, node in missing if head.job.has_ended(role, node)]
+        logs = f"logs are in {head.job.path / 'logs'}"
+        if ended:
+            raise RlsifError(f"while the job formed, {_last_words(head.job, ended)}; {logs}")
         if time.monotonic() > deadline:
+            number = f"{len(missing)} node{'s' * (len(missing) > 1)}"
             raise RlsifError(
-                f"after {head.seconds:g} s the job still lacks {_in_words(missing)};"
-                f" {_last_lines(head.job, missing)}logs are in {head.job.path / 'logs'}"
+                f"after {head.seconds:g} s the job still lacks {number}; {_last_words(head.job, missing)}; {logs}"
             )
         time.sleep(POLL)
 
 
-def _missing(head: Head) -> dict[str, int]:
-    """How many nodes of each role are not there yet."""
+def _missing(head: Head) -> list[tuple[str, str]]:
+    """The roles and nodes that are not there yet."""
     import ray
 
-    alive: list[dict[str, Any]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    # Where there is no learner node, the head has roles, too.
-    alive = [node for node in alive if "node:__internal_head__" not in node]
-    counts = {role: len(nodes) - sum(role in node for node in alive) for role, nodes in head.expected.items()}
-    return {role: count for role, count in counts.items() if count > 0}
+    alive: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+    here = {(role, node["NodeName"]) for node in alive for role in node["Resources"]}
+    return [(role, node) for role, nodes in head.expected.items() for node in nodes if (role, node) not in here]
 
 
-def _in_words(missing: dict[str, int]) -> str:
-    return " and ".join(f"{count} {role} node{'s' * (count > 1)}" for role, count in missing.items())
-
-
-def _last_lines(job: JobFolder, missing: dict[str, int]) -> str:
-    """The ends of the logs of the nodes that have not said that they joined."""
+def _last_words(job: JobFolder, nodes: list[tuple[str, str]]) -> str:
+    """How far each role has come on its node, and the end of its log."""
     told = []
-    for log in sorted(job.path.glob("logs/*/*.log")):
-        lines = log.read_text(errors="replace").splitlines()
-        if log.stem in missing and not any(" joined " in line for line in lines):
-            told.append(f"{log.stem} {log.parent.name} said last: {' | '.join(lines[-LAST_LINES:]) or 'nothing'}; ")
-    return "".join(told)
+    for role, node in nodes:
+        log = job.log(role, node)
+        said = " | ".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:]) if log.exists() else ""
+        how = "ended and" if job.has_ended(role, node) else "has not joined and"
+        told.append(f"{role} {node} {how} said last: {said or 'nothing'}")
+    return "; ".join(told)
 
 
 def _all_are_here(head: Head) -> str:

@@ -34,7 +34,6 @@ class Member:
     # How often Slurm has restarted the job.
     life: int
     role: str
-    node: str
     share: NodeShare
     interface: str
     # For the head to come up.
@@ -55,17 +54,19 @@ def join(member: Member) -> int:
     own = address.own(member.interface, [meeting.address.rpartition(":")[0]])
     for _ in range(TIMES_TO_JOIN):
         with _left_when_over(member.job):
-            ray_node = RayNode(member.temporary, member.share, own, head=meeting.address)
+            ray_node = RayNode(
+                member.temporary, member.share, own, head=meeting.address, dashboard=bool(meeting.dashboard)
+            )
         stopped.listen()
-        print(f"{member.role} {member.node} joined {meeting.address} from {own}", flush=True)
+        print(f"{member.role} {member.share.node} joined {meeting.address} from {own}", flush=True)
         try:
             ended = _lend(member, ray_node, stopped)
         finally:
             ray_node.stop()
-            keep_logs(ray_node.logs, member.job.logs(member.node))
+            keep_logs(ray_node.logs, member.job.logs(member.share.node))
         if ended is not None:
             return ended
-    raise RlsifError(f"{member.role} {member.node}: Ray has ended {TIMES_TO_JOIN} times on this node")
+    raise RlsifError(f"{member.role} {member.share.node}: Ray has ended {TIMES_TO_JOIN} times on this node")
 
 
 @contextmanager
@@ -123,7 +124,7 @@ def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int | None:
         if dead:
             if _within(SECONDS_FOR_THE_NEWS, ended):
                 break
-            print(f"{member.role} {member.node}: Ray's {' and '.join(dead)} ended before the job did", flush=True)
+            print(f"{member.role} {member.share.node}: Ray's {' and '.join(dead)} ended before the job did", flush=True)
             return None
         time.sleep(5 * POLL)
     return stopped.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -27,8 +28,8 @@ class Work(Protocol):
     def prepare(self, cluster: Cluster) -> None:
         """Refuse what cannot be right, while the nodes come up. Raises InputError."""
 
-    def run(self, cluster: Cluster) -> int:
-        """Do it, connected to the nodes; give the exit code."""
+    def run(self, cluster: Cluster, began: Callable[[], None]) -> int:
+        """Do it, connected to the nodes; call `began` when the first iteration is done; give the exit code."""
 
 
 class Training:
@@ -52,10 +53,10 @@ class Training:
         assert self._options
         self._plan = make_plan(self._options, cluster)
 
-    def run(self, cluster: Cluster) -> int:
+    def run(self, cluster: Cluster, began: Callable[[], None]) -> int:
         """Train."""
         assert self._options
-        return train(self._options, self._plan, self._job)
+        return train(self._options, self._plan, self._job, began)
 
 
 class Sweeping:
@@ -78,6 +79,6 @@ class Sweeping:
     def prepare(self, cluster: Cluster) -> None:
         """Do nothing: a sweep checks its options when it starts."""
 
-    def run(self, cluster: Cluster) -> int:
+    def run(self, cluster: Cluster, began: Callable[[], None]) -> int:
         """Run the trials."""
-        return sweep(self._options, cluster, self._job)
+        return sweep(self._options, cluster, self._job, began)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +29,15 @@ from rlsif.training.run import GO_ON_LATER
 BEST = "best.yaml"
 
 
-def sweep(options: SweepOptions, cluster: Cluster | None = None, job: JobFolder | None = None) -> int:
+def sweep(
+    options: SweepOptions,
+    cluster: Cluster | None = None,
+    job: JobFolder | None = None,
+    began: Callable[[], None] | None = None,
+) -> int:
     """Run a sweep, here or on the nodes of a job; give the exit code as `train` does.
+
+    `began` is called when a trial has its first iteration.
 
     Raises InputError for what cannot be right, and RlsifError where every trial failed.
     """
@@ -40,7 +47,7 @@ def sweep(options: SweepOptions, cluster: Cluster | None = None, job: JobFolder 
         replace_file(job.run, str(planned.folder))
         Told.stop_file = job.stop
     with noise_into(planned.folder / LOG) as terminal:
-        Told.terminal = terminal
+        Told.terminal, Told.began = terminal, began
         Told.number, Told.of = len(_finished(planned)), planned.trials
         print(f"{planned.spec.algo} on {planned.spec.env}, {planned.trials} trials", file=terminal)
         print(f"sweep folder: {planned.folder}", file=terminal, flush=True)

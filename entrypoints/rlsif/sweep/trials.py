@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -119,6 +120,8 @@ class Told:
     terminal: IO[str] | None = None
     # Of a job, whose batch script asks for an end before Slurm ends it.
     stop_file: Path | None = None
+    # Called once, when a trial has its first iteration.
+    began: Callable[[], None] | None = None
     number = 0
     of = 0
 
@@ -134,6 +137,12 @@ def _told() -> Any:
             """End, and keep the state, where the batch script asks for that; Tune does so on a signal."""
             if Told.stop_file and Told.stop_file.exists():
                 signal.raise_signal(signal.SIGINT)
+
+        def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:
+            """Tell of the first."""
+            began, Told.began = Told.began, None
+            if began:
+                began()
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             """Print it."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,16 @@ SECONDS_WITHOUT_ENV_RUNNER = 60
 GO_ON_LATER = 75
 
 
-def train(options: TrainOptions, plan: Plan | None = None, job: JobFolder | None = None) -> int:
+def train(
+    options: TrainOptions,
+    plan: Plan | None = None,
+    job: JobFolder | None = None,
+    began: Callable[[], None] | None = None,
+) -> int:
     """Train an agent; give the exit code: 0, 128 and the number of the signal that ended it, or GO_ON_LATER.
 
-    In a job the plan is made, and this process is connected to the nodes' Ray. Raises InputError for what
-    cannot be right, RlsifError for a run that failed.
+    In a job the plan is made, and this process is connected to the nodes' Ray. `began` is called when the first
+    iteration is done. Raises InputError for what cannot be right, RlsifError for a run that failed.
     """
     require_token()
     plan = plan or make_plan(options)
@@ -49,7 +54,7 @@ def train(options: TrainOptions, plan: Plan | None = None, job: JobFolder | None
         if job:
             replace_file(job.run, str(folder))
         with noise_into(folder / results.LOG) as terminal:
-            return Run(plan, options, folder, display_for(terminal), job.stop if job else None).execute()
+            return Run(plan, options, folder, display_for(terminal), job.stop if job else None, began).execute()
     except InputError:
         if plan.folder is None:
             _remove_unless_trained(folder)
@@ -71,11 +76,17 @@ class Run:
     """The loop of one run, and what it leaves behind."""
 
     def __init__(
-        self, plan: Plan, options: TrainOptions, folder: Path, display: Display, stop_file: Path | None
+        self,
+        plan: Plan,
+        options: TrainOptions,
+        folder: Path,
+        display: Display,
+        stop_file: Path | None,
+        began: Callable[[], None] | None,
     ) -> None:
         """Open the run's files."""
         self._plan, self._options, self._display = plan, options, display
-        self._stop_file = stop_file
+        self._stop_file, self._began = stop_file, began
         self._seconds_to_finish = SECONDS_TO_FINISH if stop_file is None else SECONDS_TO_FINISH_IN_A_JOB
         cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
         resources = resources_in_numbers(plan.layout, cpus)
@@ -137,8 +148,7 @@ class Run:
                 return f"interrupted by {signals.name}; no env runner was alive"
             empty_since = None
             row = self._record.add(iteration, time.monotonic() - started)
-            self._display.row(row)
-            self._write(row)
+            self._tell(row)
             reason = self._plan.stop.reached(row)
             if signals.caught:
                 reason = f"interrupted by {signals.name}"
@@ -156,8 +166,12 @@ class Run:
             raise RunFailed(f"nothing was sampled for {seconds} s: {alive} env runners are alive; see {self._log}")
         time.sleep(POLL)
 
-    def _write(self, row: Mapping[str, Any]) -> None:
-        """Write the row; where the disk refuses, say so and go on: the next one brings it along."""
+    def _tell(self, row: Mapping[str, Any]) -> None:
+        """Show the row and write it; where the disk refuses, say so and go on: the next one brings it along."""
+        if self._began:
+            self._began()
+            self._began = None
+        self._display.row(row)
         try:
             self._record.write(row)
         except OSError as problem:

@@ -1,0 +1,151 @@
+"""Records of measurements, and the page with their medians and ratios.
+
+`python -m bench.report` writes the page anew from the newest records.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+LONGEST_TRAINING_S = 100
+# A figure of parts.py.
+UPDATE = "update of 2x64, batch 8192, minibatch 512, 6 epochs: samples/s"
+# Into the learner's node, bytes a second.
+NETWORK = 1e9
+
+
+def write(record: Mapping[str, Any], kind: str) -> None:
+    """Keep every raw figure in results/<kind>-<date>.json, and write README.md from the newest of each kind."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{kind}-{record['date']}.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_page()
+
+
+def write_page() -> None:
+    """Write README.md, and print it."""
+    machine, cluster = (sorted(RESULTS.glob(f"{kind}-*.json")) for kind in ("machine", "cluster"))
+    text = "".join(
+        table(json.loads(records[-1].read_text()))
+        for records, table in ((machine, table_of_machine), (cluster, table_of_cluster))
+        if records
+    )
+    (HERE / "README.md").write_text(text)
+    print(text)
+
+
+def spread(values: list[float | None], unit: str = "s") -> str:
+    """`median (min to max)`, with how many did not get there."""
+    there = [v for v in values if v is not None]
+    missing = (
+        f", {len(values) - len(there)} of {len(values)} not within {LONGEST_TRAINING_S} s"
+        if len(there) < len(values)
+        else ""
+    )
+    if not there:
+        return f"none of {len(values)} within {LONGEST_TRAINING_S} s"
+    low, mid, high = min(there), statistics.median(there), max(there)
+    digits = 0 if mid >= 100 else 1
+    return f"{mid:,.{digits}f} {unit} ({low:,.{digits}f} to {high:,.{digits}f}){missing}".replace("  ", " ")
+
+
+def ratio(one: list[float | None], other: list[float | None]) -> str:
+    """The ratio of two medians, where both have one."""
+    if any(v is None for v in [*one, *other]):
+        return "-"
+    return f"{statistics.median(one) / statistics.median(other):.2f}"  # type: ignore[type-var, operator]
+
+
+def table_of_machine(record: Mapping[str, Any]) -> str:
+    """The record as Markdown."""
+    image, start, cartpole, machine = (record[key] for key in ("image", "start_up", "cartpole", "machine"))
+    lines = [
+        "# Speed",
+        "",
+        f"{record['date']}, by `make bench`: {machine['cpus']} cores, Apptainer {machine['apptainer']}, the",
+        "image mounted as an ordinary user's is (FUSE). Medians, with minimum and maximum in brackets; peers ran in",
+        "the same run, in turn. The raw figures are in [results](results).",
+        "",
+        "| image | |",
+        "|---|---|",
+        f"| size of rl.sif | {image['size_mb']:.0f} MB |",
+        f"| time to build it | {image['seconds']:.0f} s ({image['sources']}) |",
+        "",
+        "| start-up, a mount each | image | unpacked | ratio |",
+        "|---|---|---|---|",
+    ]
+    for name, places in start.items():
+        row = f"{spread(places['image'])} | {spread(places['unpacked'])} | {ratio(places['image'], places['unpacked'])}"
+        lines.append(f"| {name} | {row} |")
+    lines += [
+        "",
+        "| CartPole-v1 to a mean return of 475 | training | whole command | against `train` | env-steps/s |",
+        "|---|---|---|---|---|",
+    ]
+    first = [r["whole_s"] for r in cartpole["train"]]
+    for name, rounds in cartpole.items():
+        training, whole, rate = ([r[key] for r in rounds] for key in ("training_s", "whole_s", "env_steps_per_s"))
+        lines.append(f"| {name} | {spread(training)} | {spread(whole)} | {ratio(whole, first)} | {spread(rate, '')} |")
+    lines += ["", "| the parts apart, one env runner, 64x64 | ours | RLlib's own | ratio |", "|---|---|---|---|"]
+    for name, places in record["parts"].items():
+        ours, peers = places["ours"], places["rllib"]
+        lines.append(f"| {name} | {spread(ours, '')} | {spread(peers, '')} | {ratio(ours, peers)} |")
+    names = list(next(iter(record["growth"].values())))
+    lines += ["", f"| PPO on CartPole-v1 | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for way, figures in record["growth"].items():
+        lines.append(f"| {way} | {' | '.join(spread(figures[name], '').strip() for name in names)} |")
+    lines += ["", *curve(record)]
+    return "\n".join(lines) + "\n"
+
+
+def curve(record: Mapping[str, Any]) -> list[str]:
+    """Steps a second that the measured parts of PPO add up to for many env runners, and where its learner is the limit.
+
+    An iteration samples, ships and learns one after the other, so that the times of an env step add up. Assumed: a
+    network of 1 GB/s into the learner, a learner as measured, env runners that do not wait for each other.
+    """
+    parts = record["parts"]
+    learner = statistics.median(parts[UPDATE]["ours"])
+    kinds = {
+        "CartPole-v1": statistics.median(parts["CartPole-v1 (own vector entry point): env-steps/s"]["ours"]),
+        "Acrobot-v1": statistics.median(parts["Acrobot-v1 (one after the other): env-steps/s"]["ours"]),
+        "an environment of 1 ms a step": 1000.0,
+    }
+    size = statistics.median(parts["CartPole-v1 (own vector entry point): bytes a step"]["ours"])
+    counts = (1, 10, 36, 100, 360, 1000)
+    head = ["computed for PPO, env-steps/s", "learner's limit", *(f"{n} env runners" for n in counts)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for kind, rate in kinds.items():
+        values = [1 / (1 / (n * rate) + size / NETWORK + 1 / learner) for n in counts]
+        lines.append(f"| {kind} | {learner:,.0f} | {' | '.join(f'{value:,.0f}' for value in values)} |")
+    return lines
+
+
+def table_of_cluster(record: Mapping[str, Any]) -> str:
+    """The bring-up of clusters as Markdown."""
+    ways = list(next(iter(record["bring_up"].values())))
+    lines = [
+        "",
+        "## A cluster's bring-up",
+        "",
+        f"{record['date']}, by `make bench-cluster`: head, rollout nodes and a learner's node of a Slurm whose nodes",
+        f"share the {record['machine']['cpus']} cores of one machine, so that each takes from the others. Seconds from",
+        "the batch script's first line; the ways ran in turn.",
+        "",
+        f"| rollout nodes | {' | '.join(f'{way}: all nodes are there | first iteration' for way in ways)} | ratio |",
+        "|---" * (2 * len(ways) + 2) + "|",
+    ]
+    for nodes, figures in record["bring_up"].items():
+        cells = [spread(figures[way][phase]) for way in ways for phase in ("joined", "first_iteration")]
+        first = [figures[way]["first_iteration"] for way in ways]
+        lines.append(f"| {nodes} | {' | '.join(cells)} | {ratio(first[1], first[0])} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    write_page()
