@@ -21,8 +21,8 @@ ulimit -c 0
 umask 077
 mkdir -p "${log%/*}"
 
-# Ray's folder: on this node, closed to others, and short, for its sockets' paths end at 107 bytes. Removed
-# here, because Ray ends the role's process at once when its own are killed.
+# For Ray and all temporary files: on this node, closed to others, and short, for sockets' paths end at 107 bytes.
+# Removed here, because Ray ends the role's process at once when its own are killed.
 parent=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
 ((${#parent} <= 24)) || parent=/tmp
 temporary=$(mktemp -d "$parent/rl-XXXXXXXX")
@@ -38,7 +38,7 @@ options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$cpus" 
 [[ $role != head || -z $RL_DASHBOARD ]] || options+=(--dashboard-by "$RL_LOGIN")
 [[ $role == rollout ]] || options+=(--gpus "${#gpus[@]}")
 
-run=(apptainer --silent exec --nv --pid "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
+run=(apptainer --silent exec --nv --pid --env "TMPDIR=$temporary" "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
 status=0
 if [[ $role == head ]]; then
     # The head's words are the job's.

@@ -1,5 +1,6 @@
 """One cluster for all tests, and jobs on it."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -144,8 +145,9 @@ class Submit:
         return job
 
 
-@pytest.fixture
-def submit(slurm):
+@contextlib.contextmanager
+def submitting(slurm):
+    """A Submit whose jobs are cancelled in the end; they must leave nothing."""
     submit = Submit(slurm)
     yield submit
     for job in submit.jobs:
@@ -153,6 +155,12 @@ def submit(slurm):
     slurm.wait_until(lambda: slurm.idle() >= set(slurm.names), 90, "all nodes are idle again")
     left = leftovers(slurm)
     assert left == [], left
+
+
+@pytest.fixture
+def submit(slurm):
+    with submitting(slurm) as submit:
+        yield submit
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from cluster import CHECKOUT, CONTROLLER
-from conftest import HETJOB, OF_THE_SITE, TRAIN
+from conftest import HETJOB, OF_THE_SITE, TRAIN, submitting
 
 CONNECT = """
 import ray
@@ -56,25 +56,27 @@ for at in sys.argv[1:]:
 """
 
 
-@pytest.fixture
-def job(submit):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
-    job.trains()
-    return job
+@pytest.fixture(scope="module")
+def job(slurm):
+    with submitting(slurm) as submit:
+        job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+        job.trains()
+        yield job
 
 
 def answers(slurm, node):
-    """What bob is told by each port on a node, from that node itself."""
-    listening = {line.split()[3] for line in slurm("ss", "-Hltn", node=node).stdout.splitlines()}
-    ports = [at.rpartition(":") for at in listening]
-    ours = [
-        f"{host.strip('*[]') or slurm.nodes[node].address}:{port}" for host, _, port in ports if port not in OF_THE_SITE
-    ]
-    ours = [at.replace("0.0.0.0", slurm.nodes[node].address).replace("::ffff:", "") for at in ours]
-    command = ("apptainer", "exec", f"{CHECKOUT}/rl.sif", "python", "-c", ASK, *ours)
-    told = [json.loads(line) for line in slurm(*command, user="bob", node=node).stdout.splitlines()]
-    assert len(told) == len(ours)
-    return dict(told)
+    """What bob is told by each port on a node that is not Slurm's, from that node itself."""
+    asked = []
+    for line in slurm("ss", "-Hltnp", node=node).stdout.splitlines():
+        at, process = line.split()[3], line.partition('(("')[2].partition('"')[0]
+        host, _, port = at.rpartition(":")
+        if port not in OF_THE_SITE and process not in ("srun", "slurmstepd"):
+            loopback = "127.0.0.1" in host
+            asked.append(f"{'127.0.0.1' if loopback else slurm.nodes[node].address}:{port}")
+    command = ("apptainer", "exec", f"{CHECKOUT}/rl.sif", "python", "-c", ASK, *asked)
+    told = dict(json.loads(line) for line in slurm(*command, user="bob", node=node).stdout.splitlines())
+    assert sorted(told) == sorted(asked)
+    return told
 
 
 def test_no_port_answers_without_the_token(job, slurm):
@@ -160,7 +162,7 @@ def test_the_dashboard_opens_by_the_line_that_is_printed_and_asks_for_the_token(
         token = (job.files / "token").read_text()
         slurm.wait_until(lambda: names(slurm, token) == set(slurm.names), 30, "every node tells of itself")
     finally:
-        tunnel.terminate()
+        slurm("pkill", "-f", "^ssh -N -L", user="alice")
         tunnel.wait(timeout=20)
     for node in slurm.names:
         told = answers(slurm, node)

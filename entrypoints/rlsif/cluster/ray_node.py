@@ -114,7 +114,10 @@ def leave_out_what_a_run_does_not_need(*, dashboard: bool = False) -> None:
 
     ray._private.services.start_ray_process = start_without_metrics
     if dashboard:
-        os.environ["PYTHONPATH"] = str(Path(sys.prefix) / DASHBOARD_PACKAGES)
+        # For this process, which looks whether they are there, and for Ray's own.
+        packages = str(Path(sys.prefix) / DASHBOARD_PACKAGES)
+        sys.path.append(packages)
+        os.environ["PYTHONPATH"] = packages
         # No port; the dashboard notes that it cannot listen there, and goes on.
         os.environ["DASHBOARD_METRIC_PORT"] = "-1"
         return
