@@ -1,6 +1,7 @@
 """`sweep` in the image: every trial a run, the best kept, interrupted and resumed."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -66,20 +67,29 @@ def test_an_interrupted_sweep_goes_on(container):
         assert [row["training_iteration"] for row in rows] == list(range(1, 61))
 
 
-@pytest.mark.parametrize("scheduler", ["asha", "pbt"])
-def test_a_scheduler_decides_who_goes_on(container, scheduler):
-    # With a rate of learning of 0 there is nothing to keep.
-    searched = ("--sample", "lr=loguniform(1e-7,3e-3)", "--num-samples", "4", "--seed", "1")
-    done = sweep(container, *CARTPOLE, *searched, "--scheduler", scheduler, "--stop-iters", "12")
+def ended(container, done, trials):
+    """The iterations of each run of a sweep that has come to its end."""
     assert done.returncode == 0, done.stderr
     [folder] = sweeps(container)
-    runs = [json.loads(p.read_text()) for p in folder.glob("PPO_*/summary.json")]
-    assert len(runs) == 4 and "best settings" in done.stdout
-    if scheduler == "asha":
-        assert min(run["iterations"] for run in runs) == 5 and max(run["iterations"] for run in runs) == 12
-    else:
-        assert {run["iterations"] for run in runs} == {12}
-        assert list(folder.glob("tune/pbt_policy_*.txt"))
+    runs = [json.loads(p.read_text())["iterations"] for p in folder.glob("PPO_*/summary.json")]
+    assert len(runs) == trials and "best settings" in done.stdout
+    return sorted(runs)
+
+
+def test_asha_ends_the_trials_that_fall_behind(container):
+    # One after the other, the one that learns first; which trial ends early would else depend on which is quicker.
+    at_once = ("--cpus-per-trial", len(os.sched_getaffinity(0)))
+    learns = ("--set", "train_batch_size=1000", "--set", "num_epochs=4")
+    searched = ("--grid", "lr=3e-3,1e-7,1e-6", "--scheduler", "asha", "--seed", "1", *at_once)
+    done = sweep(container, *CARTPOLE, *learns, *searched, "--stop-iters", "12")
+    assert ended(container, done, trials=3) == [5, 5, 12]
+
+
+def test_pbt_has_the_worse_take_over_from_the_better(container):
+    searched = ("--sample", "lr=loguniform(1e-7,3e-3)", "--num-samples", "4", "--seed", "1")
+    done = sweep(container, *CARTPOLE, *searched, "--scheduler", "pbt", "--stop-iters", "12")
+    assert ended(container, done, trials=4) == [12] * 4
+    assert list(sweeps(container)[0].glob("tune/pbt_policy_*.txt"))
 
 
 @pytest.mark.parametrize(

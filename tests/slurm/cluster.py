@@ -208,7 +208,9 @@ class Cluster:
         """Slurm's nodes, by address: a name is none to rely on here."""
         common = f"CPUs={CORES} RealMemory={MEMORY} State=UNKNOWN"
         lines = [f"NodeName={name} NodeAddr={self.nodes[name].address} {common}" for name in self.names]
-        lines[-1] += " Gres=gpu:1"
+        # Slurm gives the groups of a job different nodes, and looks at one group after the other; without the weight
+        # it may plan the node with the GPU for the first of them, and then never start the job.
+        lines[-1] += " Gres=gpu:1 Weight=10"
         return "\n".join([SLURM_CONF, *lines, ""])
 
     def write_configuration(self, node):

@@ -56,7 +56,7 @@ def test_what_a_site_brings_along_does_no_harm(submit, slurm):
     for name in slurm.names:
         slurm("install", "-d", "-m", "1777", long, node=name)
     brought = {"TMPDIR": long, "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/libmunge.so.2", "RL_INTERFACE": "ib0"}
-    few_files = ("prlimit", "--nofile=64:65536")
+    few_files = ("prlimit", "--nofile=64:")
     job = submit("hetjob", *TRAIN, "--stop-iters", "2", sbatch=HETJOB, before=few_files, **brought)
     job.completes()
     for name in slurm.names:
