@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -14,12 +16,22 @@ T = TypeVar("T")
 KEY = b"rlsif/failure"
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong, and on which node, by Ray's id of it."""
+
+    node: str
+    traceback: str
+
+
 def report(problem: BaseException) -> None:
     """Leave the traceback in Ray's key-value store, unless an earlier one is there."""
+    import ray
     from ray.experimental import internal_kv
 
     if internal_kv._internal_kv_initialized():
-        internal_kv._internal_kv_put(KEY, own_traceback(problem).encode(), overwrite=False)
+        failure = Failure(ray.get_runtime_context().get_node_id(), own_traceback(problem))
+        internal_kv._internal_kv_put(KEY, json.dumps(asdict(failure)).encode(), overwrite=False)
 
 
 def reporting(method: Callable[P, T]) -> Callable[P, T]:
@@ -36,12 +48,19 @@ def reporting(method: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-def reported() -> str | None:
-    """The traceback that a process has left, if any."""
+def reported() -> Failure | None:
+    """What a process has left, if anything."""
     from ray.experimental import internal_kv
 
     left = internal_kv._internal_kv_get(KEY) if internal_kv._internal_kv_initialized() else None
-    return left.decode() if left else None
+    return Failure(**json.loads(left)) if left else None
+
+
+def forget() -> None:
+    """Take the note away, so that the next failure is noted."""
+    from ray.experimental import internal_kv
+
+    internal_kv._internal_kv_del(KEY)
 
 
 def own_traceback(problem: BaseException) -> str:

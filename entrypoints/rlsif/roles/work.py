@@ -14,6 +14,7 @@ from rlsif.sweep.run import is_finished, sweep
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import make_plan
 from rlsif.training.run import continued, train
+from rlsif.training.stopping import AtItsEnd
 
 
 class Work(Protocol):
@@ -25,8 +26,11 @@ class Work(Protocol):
     def num_gpus(self) -> float | None:
         """The GPUs that are asked for; None: all of the learner's node."""
 
-    def prepare(self, cluster: Cluster) -> None:
-        """Refuse what cannot be right, while the nodes come up. Raises InputError."""
+    def prepare(self, cluster: Cluster) -> str | None:
+        """Refuse what cannot be right, while the nodes come up; give the folder where nothing is left to do.
+
+        Raises InputError.
+        """
 
     def run(self, cluster: Cluster, began: Callable[[], None]) -> int:
         """Do it, connected to the nodes; call `began` when the first iteration is done; give the exit code."""
@@ -48,10 +52,17 @@ class Training:
         assert self._options
         return self._options.num_gpus
 
-    def prepare(self, cluster: Cluster) -> None:
+    def prepare(self, cluster: Cluster) -> str | None:
         """Make the plan."""
         assert self._options
-        self._plan = make_plan(self._options, cluster)
+        try:
+            self._plan = make_plan(self._options, cluster)
+        except AtItsEnd:
+            # An earlier life of the job came to the end and no further.
+            if self._job.run.is_file():
+                return self._job.run.read_text()
+            raise
+        return None
 
     def run(self, cluster: Cluster, began: Callable[[], None]) -> int:
         """Train."""
@@ -76,8 +87,9 @@ class Sweeping:
         """The GPUs of a trial."""
         return self._options.gpus_per_trial
 
-    def prepare(self, cluster: Cluster) -> None:
+    def prepare(self, cluster: Cluster) -> str | None:
         """Do nothing: a sweep checks its options when it starts."""
+        return None
 
     def run(self, cluster: Cluster, began: Callable[[], None]) -> int:
         """Run the trials."""

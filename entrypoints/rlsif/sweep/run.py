@@ -45,7 +45,7 @@ def sweep(
     planned = plan.resumed(options) if options.resume else plan.new(options, cluster or available())
     if job:
         replace_file(job.run, str(planned.folder))
-        Told.stop_file = job.stop
+        Told.job = job
     with noise_into(planned.folder / LOG) as terminal:
         Told.terminal, Told.began = terminal, began
         Told.number, Told.of = len(_finished(planned)), planned.trials
@@ -58,7 +58,7 @@ def sweep(
     print(_table(planned, ranked))
     if not complete:
         print(f"interrupted; go on with: sweep --resume {planned.folder}")
-        return GO_ON_LATER if job and job.stop.exists() else 128 + signal.SIGINT
+        return GO_ON_LATER if job and job.stop_is_asked_for else 128 + signal.SIGINT
     _keep_best(planned, ranked[0])
     print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env} --config {BEST}")
     return 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
+from rlsif.cluster.job import JobFolder
 from rlsif.errors import RlsifError
 from rlsif.runs.record import RETURN, STEPS
 from rlsif.runs.table import number, rounded
@@ -119,7 +119,7 @@ class Told:
 
     terminal: IO[str] | None = None
     # Of a job, whose batch script asks for an end before Slurm ends it.
-    stop_file: Path | None = None
+    job: JobFolder | None = None
     # Called once, when a trial has its first iteration.
     began: Callable[[], None] | None = None
     number = 0
@@ -135,7 +135,7 @@ def _told() -> Any:
 
         def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
             """End, and keep the state, where the batch script asks for that; Tune does so on a signal."""
-            if Told.stop_file and Told.stop_file.exists():
+            if Told.job and Told.job.stop_is_asked_for:
                 signal.raise_signal(signal.SIGINT)
 
         def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:

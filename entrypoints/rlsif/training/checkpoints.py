@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -84,7 +85,9 @@ def keep(folder: Path, newest: int) -> None:
     kept = {*complete(folder)[-newest:], best(folder)}
     for path in complete(folder):
         if path not in kept:
-            shutil.rmtree(path)
+            # One that somebody reads just now may not go at once; half of one must not look like one.
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path.rename(folder / f"{STAGING}{path.name}"), ignore_errors=True)
 
 
 def read(checkpoint: Path) -> Progress:

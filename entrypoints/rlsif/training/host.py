@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from rlsif.training.algorithms import Layout, RunSpec
 
 # How often a call in flight is looked at, in seconds.
 POLL = 0.2
+# A node that is ended fails before it goes; for so long a failure may still be one of those.
+SECONDS_TO_LEAVE = 20
+# Actors without a place on a node wait for one for ever; so long may nodes be away that join again.
+SECONDS_WITHOUT_PLACE = 60
 
 
 class RunFailed(RlsifError):
@@ -40,7 +45,7 @@ class Host:
 
     def build(self, spec: RunSpec, layout: Layout) -> dict[str, Any]:
         """Build the algorithm; give its settings. Raises InputError for values that RLlib refuses."""
-        settings = self._call("build", spec, layout)
+        settings = self._call("build", spec, layout, give_up=self._lacks_a_place)
         assert settings is not None
         return dict(settings)
 
@@ -62,6 +67,10 @@ class Host:
 
     def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
         raise NotImplementedError
+
+    def _lacks_a_place(self) -> bool:
+        """Whether an actor has waited too long for a node that it may sit on."""
+        return False
 
 
 class InProcess(Host):
@@ -89,6 +98,7 @@ class InActor(Host):
         """Start the actor's process."""
         import ray
 
+        self._layout, self._complete = layout, time.monotonic()
         learner, rollout = ({"learner": 1}, {"rollout": 1}) if layout.by_role else ({}, {})
         actor = ray.remote(AlgorithmActor)
         self._actor = actor.options(num_cpus=1, num_gpus=layout.num_gpus, resources=learner).remote()
@@ -118,11 +128,46 @@ class InActor(Host):
             raise RunFailed(f"the learner's process ended: {' '.join(str(problem).split())[:300]}") from problem
 
     def _raise_what_env_runners_reported(self) -> None:
-        from rlsif.cluster.failures import reported
+        from rlsif.cluster import failures
 
-        failure = reported()
-        if failure:
-            raise RunFailed(_failed(failure))
+        failure = failures.reported()
+        if failure is None:
+            return
+        if self._layout.by_role and _leaves(failure.node):
+            print(f"an env runner failed while its node left:\n{failure.traceback}", flush=True)
+            failures.forget()
+            return
+        raise RunFailed(_failed(failure.traceback))
+
+    def _lacks_a_place(self) -> bool:
+        """Raise RunFailed when nodes have been away for too long; RLlib would wait for ever."""
+        import ray
+
+        wanted = {"learner": 1, "rollout": self._layout.num_env_runners} if self._layout.by_role else {}
+        there = ray.cluster_resources()
+        missing = [
+            f"{wanted[role] - there.get(role, 0):g} {role}" for role in wanted if there.get(role, 0) < wanted[role]
+        ]
+        if not missing:
+            self._complete = time.monotonic()
+        elif time.monotonic() - self._complete > SECONDS_WITHOUT_PLACE:
+            raise RunFailed(
+                f"while the run started, nodes left and did not come back within {SECONDS_WITHOUT_PLACE} s;"
+                f" CPUs that are missing, by role: {', '.join(missing)}"
+            )
+        return False
+
+
+def _leaves(node: str) -> bool:
+    """Whether a node of Ray's, by its id, is gone within some seconds."""
+    import ray
+
+    deadline = time.monotonic() + SECONDS_TO_LEAVE
+    while any(n["NodeID"] == node and n["Alive"] for n in ray.nodes()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL)
+    return True
 
 
 def _import_env_runner(with_tensorflow: bool) -> None:

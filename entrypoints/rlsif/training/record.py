@@ -49,10 +49,14 @@ class Record:
         return self._rows.env_steps
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Write params.json; `settings` are all of RLlib's. Raises InputError where a service cannot be reached."""
+        """Write params.json; `settings` are all of RLlib's. Raises InputError where a service cannot be reached.
+
+        How the run ended before it went on no longer holds.
+        """
         spec = self._spec
         told = {"algo": spec.algo, "env": spec.env, "seed": spec.seed, **spec.hyperparameters, **self._resources}
         self._tracking = Tracking(self._log_to, told, short(spec.env), self.folder)
+        (self.folder / results.SUMMARY).unlink(missing_ok=True)
         run = {**asdict(self._spec), "versions": _versions()}
         self._files.write_params({"run": run, "resources": self._resources, **settings})
 

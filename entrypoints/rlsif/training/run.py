@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,8 @@ def train(
     plan = plan or make_plan(options)
     folder = plan.folder or results.new_folder(options.results_dir, plan.spec.algo, plan.spec.env)
     try:
-        if job:
-            replace_file(job.run, str(folder))
         with noise_into(folder / results.LOG) as terminal:
-            return Run(plan, options, folder, display_for(terminal), job.stop if job else None, began).execute()
+            return Run(plan, options, folder, display_for(terminal), job, began).execute()
     except InputError:
         if plan.folder is None:
             _remove_unless_trained(folder)
@@ -72,6 +70,15 @@ def continued(options: TrainOptions, job: JobFolder) -> TrainOptions | None:
     return replace(options, resume=folder) if checkpoints.complete(folder / results.CHECKPOINTS) else options
 
 
+@dataclass(frozen=True)
+class End:
+    """How a run came to its end: in words, as summary.json has it, and as an exit code."""
+
+    reason: str
+    state: str
+    code: int
+
+
 class Run:
     """The loop of one run, and what it leaves behind."""
 
@@ -81,13 +88,13 @@ class Run:
         options: TrainOptions,
         folder: Path,
         display: Display,
-        stop_file: Path | None,
+        job: JobFolder | None,
         began: Callable[[], None] | None,
     ) -> None:
         """Open the run's files."""
         self._plan, self._options, self._display = plan, options, display
-        self._stop_file, self._began = stop_file, began
-        self._seconds_to_finish = SECONDS_TO_FINISH if stop_file is None else SECONDS_TO_FINISH_IN_A_JOB
+        self._job, self._began = job, began
+        self._seconds_to_finish = SECONDS_TO_FINISH_IN_A_JOB if job else SECONDS_TO_FINISH
         cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
         resources = resources_in_numbers(plan.layout, cpus)
         self._record = Record(folder, plan.spec, resources, plan.progress, options.keep_checkpoints, options.log_to)
@@ -97,46 +104,40 @@ class Run:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
         plan = self._plan
         self._display.start(_heading(plan), _resources_in_words(plan), str(self._record.folder), plan.stop)
-        reason, failure, code, state = "failed", None, 0, FAILED
         try:
             with host(plan.resources, plan.layout) as algorithm, Signals() as signals:
                 self._begin(algorithm)
-                reason = self._loop(algorithm, signals)
-                code = 128 + signals.caught if signals.caught else GO_ON_LATER if self._stop_is_asked_for() else 0
-                state = INTERRUPTED if code else FINISHED
+                end = self._loop(algorithm, signals)
         except InputError:
             raise
         except RlsifError as problem:
-            failure = problem
-            reason = f"failed: {str(problem).splitlines()[0]}"
+            self._record.end(f"failed: {str(problem).splitlines()[0]}", FAILED)
+            raise
         finally:
             self._display.close()
-        self._record.end(reason, state)
-        if failure is not None:
-            raise failure
-        self._display.note(self._last_line(reason))
-        return code
-
-    def _stop_is_asked_for(self) -> bool:
-        """Whether the batch script asks for a checkpoint and an end, before Slurm ends the job."""
-        return self._stop_file is not None and self._stop_file.exists()
+        self._record.end(end.reason, end.state)
+        self._display.note(self._last_line(end.reason))
+        return end.code
 
     def _begin(self, algorithm: Host) -> None:
         plan = self._plan
         settings = algorithm.build(plan.spec, plan.layout)
         self._record.begin(settings)
+        if self._job:
+            # From now on a job that Slurm starts again goes on with this run.
+            replace_file(self._job.run, str(self._record.folder))
         if plan.checkpoint:
             algorithm.restore(plan.checkpoint)
             self._display.note(f"resumed from {plan.checkpoint}")
 
-    def _loop(self, algorithm: Host, signals: Signals) -> str:
-        """Train until an end is reached or a signal comes; give the reason."""
+    def _loop(self, algorithm: Host, signals: Signals) -> End:
+        """Train until an end is reached or asked for."""
         alive, empty_since = self._plan.layout.num_env_runners, None
         while True:
             started = time.monotonic()
             iteration = algorithm.step(lambda: signals.waited_long(self._seconds_to_finish))
             if iteration is None:
-                return f"interrupted by {signals.name}; the iteration did not end within {self._seconds_to_finish} s"
+                return _interrupted(signals, f"; the iteration did not end within {self._seconds_to_finish} s")
             if iteration["num_healthy_workers"] != alive:
                 alive, before = iteration["num_healthy_workers"], alive
                 self._display.note(f"{alive} env runners are alive, {before} were")
@@ -145,19 +146,26 @@ class Run:
                 self._wait_for_env_runners(alive, empty_since)
                 if not signals.caught:
                     continue
-                return f"interrupted by {signals.name}; no env runner was alive"
+                return _interrupted(signals, "; no env runner was alive")
             empty_since = None
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
-            reason = self._plan.stop.reached(row)
-            if signals.caught:
-                reason = f"interrupted by {signals.name}"
-            elif self._stop_is_asked_for() and not reason:
-                reason = "interrupted by the batch script; the run can go on"
-            if reason or row["training_iteration"] % self._options.checkpoint_every == 0:
+            end = self._end(row, signals)
+            if end or row["training_iteration"] % self._options.checkpoint_every == 0:
                 self._checkpoint(algorithm)
-            if reason:
-                return reason
+            if end:
+                return end
+
+    def _end(self, row: Mapping[str, Any], signals: Signals) -> End | None:
+        """The end that the run has come to with this row, if any."""
+        reached = self._plan.stop.reached(row)
+        if reached:
+            return End(reached, FINISHED, 0)
+        if signals.caught:
+            return _interrupted(signals)
+        if self._job and self._job.stop_is_asked_for:
+            return End("interrupted by the batch script; the run can go on", INTERRUPTED, GO_ON_LATER)
+        return None
 
     def _wait_for_env_runners(self, alive: int, since: float) -> None:
         """After an iteration that sampled nothing. Raises RunFailed when that has lasted too long."""
@@ -198,6 +206,11 @@ class Run:
             f"done: {reached} after {steps:,} env steps in {progress.time_total_s:.1f} s ({reason});"
             f" checkpoint {self._record.last_checkpoint or 'none'}"
         )
+
+
+def _interrupted(signals: Signals, how: str = "") -> End:
+    assert signals.caught
+    return End(f"interrupted by {signals.name}{how}", INTERRUPTED, 128 + signals.caught)
 
 
 def _remove_unless_trained(folder: Path) -> None:

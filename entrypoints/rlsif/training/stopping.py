@@ -15,6 +15,10 @@ DEFAULT_TIMESTEPS = 1_000_000
 WINDOW = 100
 
 
+class AtItsEnd(InputError):
+    """A run is to go on that has already come to an end that was given."""
+
+
 @dataclass(frozen=True)
 class Stop:
     """The ends that were given; whichever comes first ends the run."""
@@ -53,10 +57,10 @@ class Stop:
         return None
 
     def check_not_reached(self, row: Mapping[str, Any]) -> None:
-        """Refuse to go on with a run that is already past an end. Raises InputError."""
+        """Refuse to go on with a run that is already past an end. Raises AtItsEnd."""
         reached = self.reached(row)
         if reached:
-            raise InputError(
+            raise AtItsEnd(
                 f"the run is already at its end: {reached}; give a later one, as in --stop-timesteps 2000000"
             )
 
