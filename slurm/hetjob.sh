@@ -13,21 +13,24 @@
 # The rollout nodes: an env runner a core.
 #SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=8 --mem-per-cpu=2G
 #SBATCH hetjob
-# The learner: with a GPU. A learner on CPUs needs no --gres: `sbatch : : --gres=none`, and `--num-gpus 0`.
+# The learner: with a GPU, in rl-gpu.sif; without, as by `sbatch : : --gres=none`, it learns on its CPUs, in rl.sif.
 #SBATCH --nodes=1 --ntasks-per-node=1 --cpus-per-task=4 --mem-per-cpu=4G --gres=gpu:1
 set -euo pipefail
-RL_STARTED=$EPOCHREALTIME
+RL_STARTED=$(date +%s.%N)
 RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n '0,/Command=/s|^ *Command=\(.*\)/slurm/hetjob\.sh.*|\1|p')
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"
 
-job::prepare "$RL_IMAGE" "$RL_IMAGE_GPU"
+learner_gpus=$(job::gpus "$SLURM_JOB_ID+2")
+learner_image=$RL_IMAGE
+((learner_gpus == 0)) || learner_image=$RL_IMAGE_GPU
+job::prepare "$RL_IMAGE" "$learner_image"
 rollout_nodes=$(job::names "$SLURM_JOB_NODELIST_HET_GROUP_1")
 learner_node=$(job::names "$SLURM_JOB_NODELIST_HET_GROUP_2")
 job::start head --het-group=0 -- "$RL_IMAGE" \
-    --rollout-nodes "$rollout_nodes" --rollout-cpus "$SLURM_CPUS_PER_TASK_HET_GROUP_1" \
-    --learner-node "$learner_node" --learner-cpus "$SLURM_CPUS_PER_TASK_HET_GROUP_2" \
-    --learner-gpus "$(job::gpus 2)" -- "$@"
+    --rollout-nodes "$rollout_nodes" --rollout-cpus "$(job::cpus "$SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1")" \
+    --learner-node "$learner_node" --learner-cpus "$(job::cpus "$SLURM_JOB_CPUS_PER_NODE_HET_GROUP_2")" \
+    --learner-gpus "$learner_gpus" -- "$@"
 job::start rollout --het-group=1 --ntasks="$SLURM_JOB_NUM_NODES_HET_GROUP_1" -- "$RL_IMAGE"
-job::start learner --het-group=2 -- "$RL_IMAGE_GPU"
+job::start learner --het-group=2 -- "$learner_image"
 job::wait

@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# One node, all the cores that it is given:
-#   sbatch --cpus-per-task=36 slurm/node.sh --env CartPole-v1
+# One node, all its cores, and its GPUs where some are asked for:
+#   sbatch slurm/node.sh --env CartPole-v1
+#   sbatch --gres=gpu:1 slurm/node.sh --env CartPole-v1
+# A part of a node is `sbatch --nodes=1 --cpus-per-task=8 slurm/multinode.sh`.
 #
 #SBATCH --job-name=rl
 #SBATCH --output=rl-%j.out --open-mode=append
 #SBATCH --requeue --signal=B:USR1@120
 #SBATCH --time=24:00:00
-#SBATCH --nodes=1 --ntasks-per-node=1 --cpus-per-task=8 --mem-per-cpu=2G
+#SBATCH --nodes=1 --ntasks-per-node=1 --exclusive --mem=0
 set -euo pipefail
-RL_STARTED=$EPOCHREALTIME
+RL_STARTED=$(date +%s.%N)
 RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n '0,/Command=/s|^ *Command=\(.*\)/slurm/node\.sh.*|\1|p')
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"
 
-job::prepare "$RL_IMAGE"
-job::start head -- "$RL_IMAGE" -- "$@"
+image=$RL_IMAGE
+(($(job::gpus "$SLURM_JOB_ID") == 0)) || image=$RL_IMAGE_GPU
+job::prepare "$image"
+job::start head -- "$image" -- "$@"
 job::wait

@@ -8,7 +8,7 @@
 #SBATCH --time=24:00:00
 #SBATCH --nodes=1 --ntasks-per-node=1 --cpus-per-task=8 --mem-per-cpu=2G
 set -euo pipefail
-RL_STARTED=$EPOCHREALTIME
+RL_STARTED=$(date +%s.%N)
 RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n '0,/Command=/s|^ *Command=\(.*\)/slurm/rollout\.sh.*|\1|p')
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -11,8 +12,12 @@ from pathlib import Path
 from rlsif.errors import RlsifError
 from rlsif.files import replace
 
-# How often a file or a process is looked at, in seconds.
+# How often a file or a process is looked at while somebody waits for it, and otherwise, in seconds. All nodes of a
+# job look at one disk.
 POLL = 0.1
+SELDOM = 1.0
+# The file that says so is made by the batch script.
+OVER = "over"
 FORMING, STARTING, TRAINING, ENDED = "forming", "starting", "training", "ended"
 
 
@@ -36,9 +41,11 @@ class Rendezvous:
 class JobFolder:
     """Reads and writes the files of a job. Only its user can."""
 
-    def __init__(self, path: Path) -> None:
-        """Take an existing folder."""
-        self.path = path
+    def __init__(self, path: Path, until: Path | None = None) -> None:
+        """Take an existing folder. `until` is there when this node's own batch script has ended, if that is another."""
+        self.path, self._until = path, until or path / OVER
+        self._read: Rendezvous | None = None
+        self._stop, self._looked = False, -SELDOM
 
     @property
     def token(self) -> Path:
@@ -46,14 +53,18 @@ class JobFolder:
         return self.path / "token"
 
     @property
-    def stop(self) -> Path:
-        """The file that the batch script makes when Slurm warns of the time limit."""
-        return self.path / "stop"
+    def stop_is_asked_for(self) -> bool:
+        """Whether the run is to end with a checkpoint, because Slurm has warned of the end or a user wants it."""
+        now = time.monotonic()
+        # It is asked after every iteration, of which there may be hundreds a second.
+        if now - self._looked >= SELDOM:
+            self._stop, self._looked = self._is_there(self.path / "stop"), now
+        return self._stop
 
     @property
     def over(self) -> bool:
-        """Whether the batch script has seen the head end, however it ended."""
-        return (self.path / "over").exists()
+        """Whether the head has ended, however, or Slurm ends the batch script."""
+        return any(self._is_there(path) for path in {self.path / OVER, self._until})
 
     @property
     def run(self) -> Path:
@@ -70,30 +81,50 @@ class JobFolder:
 
     def has_ended(self, role: str, node: str) -> bool:
         """Whether the role has ended on a node, in this life of the job."""
-        return self.log(role, node).with_suffix(".ended").exists()
+        return self._is_there(self.log(role, node).with_suffix(".ended"))
+
+    def _is_there(self, path: Path) -> bool:
+        """Whether a file is there now; a disk that refuses to tell has none."""
+        _look(path.parent)
+        try:
+            return path.exists()
+        except OSError:
+            return False
 
     def publish(self, rendezvous: Rendezvous) -> None:
         """Write the rendezvous so that every node sees it whole or not at all."""
         replace(self.path / "cluster.json", json.dumps(asdict(rendezvous), indent=1) + "\n")
 
     def rendezvous(self) -> Rendezvous | None:
-        """What the head has published, if anything."""
+        """What the head has published, if anything; what it was where a disk refuses to tell what it is."""
+        _look(self.path)
         try:
-            return Rendezvous(**json.loads((self.path / "cluster.json").read_text()))
-        except (OSError, ValueError, TypeError):
+            self._read = Rendezvous(**json.loads((self.path / "cluster.json").read_text()))
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError, TypeError):
+            pass
+        return self._read
 
     def wait_for_head(self, life: int, seconds: float, give_up: Callable[[], bool]) -> Rendezvous | None:
         """The rendezvous of this life of the job; None when `give_up` says so.
 
         Raises RlsifError when no head comes up in time.
         """
-        deadline = time.monotonic() + seconds
+        started = time.monotonic()
         while not give_up():
             found = self.rendezvous()
-            if found and found.life >= life:
+            if found and found.life >= life and found.state != ENDED:
                 return found
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - started
+            if waited > seconds:
                 raise RlsifError(f"no head came up within {seconds:g} s; see its log in {self.path / 'logs'}")
-            time.sleep(POLL)
+            # A head that takes long, takes longer.
+            time.sleep(min(max(POLL, waited / 20), SELDOM))
         return None
+
+
+def _look(folder: Path) -> None:
+    """Have a network file system look what is in a folder; else it remembers for a minute that a file was not there."""
+    with contextlib.suppress(OSError):
+        list(folder.iterdir())

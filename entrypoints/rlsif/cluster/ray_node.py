@@ -29,8 +29,12 @@ DASHBOARD_PACKAGES = "dashboard"
 AGENT = "--dashboard_agent_command="
 # RLlib leaves TensorFlow out where this is set, to anything.
 NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
-# A node that has lost the head for so long ends, in seconds.
-SECONDS_WITHOUT_HEAD = 10
+SYSTEM_CONFIG = {
+    # A node that has lost the head for so long ends.
+    "gcs_rpc_server_reconnect_timeout_s": 10,
+    # How often the head looks for a node; one that answers none of five times is gone.
+    "health_check_period_ms": 1000,
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ def require_token(path: Path | None = None) -> None:
     """Turn Ray's token authentication on. Ray reads the mode when it is imported, so this comes first."""
     os.environ["RAY_AUTH_MODE"] = "token"
     if path:
+        # One of the user's own would come first.
+        os.environ.pop("RAY_AUTH_TOKEN", None)
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
 
 
@@ -138,6 +144,8 @@ class RayNode:
         """
         leave_out_what_a_run_does_not_need(dashboard=dashboard)
         leave_tensorflow_to_those_who_want_it()
+        # It ends workers when the machine's memory is nearly full, whosever it is; Slurm watches over the job's own.
+        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
         from ray._private.node import Node
         from ray._private.parameter import RayParams
 
@@ -152,7 +160,7 @@ class RayNode:
             object_store_memory=object_store(share.memory),
             temp_dir=str(folder / RAYS_OWN),
             # Set on the head, for all of its nodes.
-            _system_config={"gcs_rpc_server_reconnect_timeout_s": SECONDS_WITHOUT_HEAD} if head is None else None,
+            _system_config=SYSTEM_CONFIG if head is None else None,
             # Any free port, so that jobs on one node don't meet.
             min_worker_port=0,
             max_worker_port=0,

@@ -14,9 +14,13 @@ from rlsif.cluster.job import JobFolder
 Fields = Mapping[str, str]
 
 
-def groups(said: str) -> list[Fields]:
-    """The fields of each group of a job, from `scontrol show job`; none where Slurm has forgotten it."""
-    blocks = [dict(re.findall(r"(\S+?)=(\S*)", block)) for block in said.split("\n\n") if "JobId=" in block]
+def groups(said: str, job: str) -> list[Fields]:
+    """The fields of each group of a job, from `scontrol show job`; none where Slurm has forgotten it.
+
+    Of an array it tells all jobs.
+    """
+    blocks = [dict(re.findall(r"(\S+?)=(\S*)", block)) for block in said.split("\n\n")]
+    blocks = [fields for fields in blocks if job in (fields.get("JobId"), fields.get("HetJobId"))]
     return sorted(blocks, key=lambda fields: int(fields.get("HetJobOffset", 0)))
 
 
@@ -38,14 +42,26 @@ def describe(found: list[Fields], folder: Path) -> str:
 def _roles(found: list[Fields]) -> list[str]:
     if len(found) == 3:
         return ["head", "rollout", "learner"]
-    return ["all roles" if found[0].get("NumNodes", "1").startswith("1") else "head, learner on the first; rollout"]
+    return ["all roles" if found[0].get("NumNodes", "1") in ("1", "1-1") else "head, learner on the first; rollout"]
 
 
 def _group(role: str, fields: Fields) -> str:
-    gpus = re.search(r"gres/gpu[^=,]*=(\d+)", fields.get("AllocTRES", "") or fields.get("TRES", ""))
     nodes = fields.get("NodeList", "")
     where = nodes if nodes not in ("", "(null)") else f"{fields.get('NumNodes', '?')} nodes, not yet given"
-    return f"  {role:8} {where}  {fields.get('NumCPUs', '?')} CPUs, {gpus[1] if gpus else 0} GPUs"
+    return f"  {role:8} {where}  {fields.get('NumCPUs', '?')} CPUs, {_gpus(fields)} GPUs"
+
+
+def _gpus(fields: Fields) -> int:
+    """The GPUs of a group: those it has, where the site counts them, else those it asked for; without a number, one."""
+    given = re.search(r"gres/gpu[^=,]*=(\d+)", fields.get("AllocTRES", "") or fields.get("TRES", ""))
+    if given:
+        return int(given[1])
+    for name in ("TresPerNode", "TresPerJob", "TresPerTask"):
+        asked = re.search(r"gpu[^,]*", fields.get(name, ""))
+        if asked:
+            number = re.search(r"[:=](\d+)$", asked[0])
+            return int(number[1]) if number else 1
+    return 0
 
 
 def _progress(folder: Path) -> list[str]:

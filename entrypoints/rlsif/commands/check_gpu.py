@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from rlsif.commands import cli
 
 
-def check_gpu() -> int:
-    """Print the GPUs that TensorFlow sees; exit 1 when it sees none, and say what is wrong."""
+def check_gpu(
+    num_gpus: Annotated[int, typer.Option(min=1, help="How many it should see at least.")] = 1,
+) -> int:
+    """Print the GPUs that TensorFlow sees; exit 1 when it sees too few, and say what is wrong."""
     import tensorflow as tf
 
     from rlsif.errors import RlsifError
@@ -21,6 +26,12 @@ def check_gpu() -> int:
         print(f"{gpu.name}: {name}, compute capability {capability}")
     if not gpus:
         raise RlsifError(f"TensorFlow {tf.__version__} sees no GPU: {why_none(tf.test.is_built_with_cuda())}")
+    if len(gpus) < num_gpus:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+        raise RlsifError(
+            f"TensorFlow {tf.__version__} sees {len(gpus)} GPUs, and {num_gpus} are wanted: CUDA_VISIBLE_DEVICES is"
+            f" {visible}; ask for more in the allocation, or compare with `nvidia-smi`"
+        )
     return 0
 
 

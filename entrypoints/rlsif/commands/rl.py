@@ -5,6 +5,7 @@ The scripts in slurm/ call it; it calls nothing of Slurm.
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,12 +25,14 @@ CPUS = Annotated[int, typer.Option(min=1, help="CPU cores that the job has of th
 GPUS = Annotated[int, typer.Option(min=0, help="GPUs that the job has of this node.")]
 MEMORY = Annotated[int, typer.Option(min=0, help="Memory that the job has of this node, in MB; 0: all of it.")]
 LIFE = Annotated[int, typer.Option(min=0, help="How often Slurm has restarted the job.")]
+UNTIL = Annotated[Path, typer.Option(help="File that is there once the batch script has ended.")]
 INTERFACE = Annotated[str, typer.Option(help="Network interface, as ib0. Default: the one towards the head.")]
 WAIT = Annotated[float, typer.Option(min=1, help="Seconds for the others to come up.")]
 
 
 def head(
     job: JOB,
+    until: UNTIL,
     temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
@@ -41,7 +44,7 @@ def head(
     wait: WAIT = 300,
     started: Annotated[float, typer.Option(help="When the batch script began, in seconds since the epoch.")] = 0,
     rollout_nodes: Annotated[str, typer.Option(help="Names of the rollout nodes, by blank.")] = "",
-    rollout_cpus: Annotated[int, typer.Option(min=0, help="CPU cores of each of them.")] = 0,
+    rollout_cpus: Annotated[int, typer.Option(min=0, help="CPU cores of them all.")] = 0,
     learner_node: Annotated[str, typer.Option(help="Name of the learner's node; none: the head learns.")] = "",
     learner_cpus: Annotated[int, typer.Option(min=0, help="CPU cores of it.")] = 0,
     learner_gpus: Annotated[int, typer.Option(min=0, help="GPUs of it.")] = 0,
@@ -61,7 +64,7 @@ def head(
     own_rollout = cpus - 1 if learns_here else 0
     rollouts = rollout_nodes.split()
     described = Head(
-        job=_folder(job),
+        job=_folder(job, until),
         temporary=temporary,
         life=life,
         share=_share(
@@ -74,7 +77,7 @@ def head(
         interface=interface,
         expected={"rollout": rollouts, "learner": [learner_node] if learner_node else []},
         cluster=Cluster(
-            rollout_cpus=own_rollout + rollout_cpus * len(rollouts),
+            rollout_cpus=own_rollout + rollout_cpus,
             learner_cpus=cpus if learns_here else learner_cpus,
             learner_gpus=gpus if learns_here else learner_gpus,
         ),
@@ -92,6 +95,7 @@ def head(
 
 def rollout(
     job: JOB,
+    until: UNTIL,
     temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
@@ -101,11 +105,20 @@ def rollout(
     wait: WAIT = 300,
 ) -> int:
     """Lend this node to the job's env runners, one a core."""
-    return _join("rollout", job, temporary, _share(node, cpus, 0, memory, {"rollout": cpus}), life, interface, wait)
+    return _join(
+        "rollout",
+        _folder(job, until),
+        temporary,
+        _share(node, cpus, 0, memory, {"rollout": cpus}),
+        life,
+        interface,
+        wait,
+    )
 
 
 def learner(
     job: JOB,
+    until: UNTIL,
     temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
@@ -116,12 +129,22 @@ def learner(
     wait: WAIT = 300,
 ) -> int:
     """Lend this node and its GPUs to the job's learner."""
-    return _join("learner", job, temporary, _share(node, cpus, gpus, memory, {"learner": 1}), life, interface, wait)
+    return _join(
+        "learner",
+        _folder(job, until),
+        temporary,
+        _share(node, cpus, gpus, memory, {"learner": 1}),
+        life,
+        interface,
+        wait,
+    )
 
 
 def submit(
-    script: Annotated[str, typer.Argument(help="hetjob, multinode or node.")],
-    train: Annotated[list[str] | None, typer.Argument(help="Options of `train`, after --.")] = None,
+    script: Annotated[str, typer.Argument(help="hetjob, multinode, node or rollout.")],
+    train: Annotated[
+        list[str] | None, typer.Argument(help="Options of `train`, after --; for rollout the number of a job.")
+    ] = None,
     rollout_nodes: Annotated[int | None, typer.Option(min=1, help="Nodes for env runners.")] = None,
     cpus: Annotated[int | None, typer.Option(min=1, help="CPU cores of each of them.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the learner; 0: it learns on CPUs.")] = None,
@@ -149,17 +172,17 @@ def status(folder: Annotated[Path, typer.Option(help="The job's folder.")]) -> i
     """Describe a job, from its folder and from `scontrol show job` on the standard input."""
     from rlsif.cluster.status import describe, groups
 
-    print(describe(groups(sys.stdin.read()), folder))
+    print(describe(groups(sys.stdin.read(), folder.name), folder))
     return 0
 
 
-def _join(role: str, job: Path, temporary: Path, share: NodeShare, life: int, interface: str, wait: float) -> int:
+def _join(role: str, job: JobFolder, temporary: Path, share: NodeShare, life: int, interface: str, wait: float) -> int:
     from rlsif.roles.member import Member, join
 
-    return join(Member(_folder(job), temporary, life, role, share, interface, wait))
+    return join(Member(job, temporary, life, role, share, interface, wait))
 
 
-def _folder(path: Path) -> JobFolder:
+def _folder(path: Path, until: Path) -> JobFolder:
     from rlsif.cluster.job import JobFolder
     from rlsif.errors import InputError
 
@@ -167,7 +190,7 @@ def _folder(path: Path) -> JobFolder:
         raise InputError(
             f"--job is {path}, which is not a folder that this node sees; RL_RUNS must be on a shared disk"
         )
-    return JobFolder(path)
+    return JobFolder(path, until)
 
 
 def _share(node: str, cpus: int, gpus: int, memory: int, roles: dict[str, float]) -> NodeShare:
@@ -179,4 +202,6 @@ def _share(node: str, cpus: int, gpus: int, memory: int, roles: dict[str, float]
 
 def main() -> None:
     """Run the command."""
+    # Bash had it ignored, so that it outlives what is in here; this process is to end by it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cli.run({"head": head, "rollout": rollout, "learner": learner, "submit": submit, "status": status}, "rl")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from rlsif.cluster.job import ENDED, FORMING, POLL, STARTING, TRAINING, JobFolde
 from rlsif.cluster.ray_node import NodeShare, RayNode, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import RlsifError
-from rlsif.roles.member import keep_logs
+from rlsif.roles.member import check_gpus, keep_logs, left_when_over
 from rlsif.roles.work import Work
 
 # On the user's own machine, for Ray's dashboard.
@@ -49,8 +50,14 @@ def lead(head: Head, work: Work) -> int:
     """Bring up the cluster, do the work, and tell every node when it is over; give the work's exit code."""
     finished = work.finished()
     if finished:
-        print(f"the run of this job is finished; see {finished}")
-        return 0
+        return _say_finished(finished)
+    if not head.expected["learner"]:
+        check_gpus(_gpus(head, work), head.share.gpus)
+    with left_when_over(head.job):
+        return _lead(head, work)
+
+
+def _lead(head: Head, work: Work) -> int:
     write_token(head.job.token)
     peers = [node for nodes in head.expected.values() for node in nodes]
     own = address.own(head.interface, peers)
@@ -63,7 +70,9 @@ def lead(head: Head, work: Work) -> int:
             print(dashboard, flush=True)
         with _connected(ray_node.address, own):
             # While the others come up: refuse what cannot be right.
-            work.prepare(head.cluster)
+            finished = work.prepare(head.cluster)
+            if finished:
+                return _say_finished(finished)
             wait_for_nodes(head)
             phases.reached(_all_are_here(head), STARTING)
             return work.run(head.cluster, lambda: phases.reached("the first iteration is done", TRAINING))
@@ -71,6 +80,11 @@ def lead(head: Head, work: Work) -> int:
         phases.end()
         ray_node.stop()
         keep_logs(ray_node.logs, head.job.logs(head.share.node))
+
+
+def _say_finished(folder: str) -> int:
+    print(f"the run of this job is finished; see {folder}")
+    return 0
 
 
 def _gpus(head: Head, work: Work) -> float:
@@ -93,12 +107,22 @@ class Phases:
         seconds = time.time() - self._head.started
         print(f"+{seconds:.1f}s {what}", file=self._output, flush=True)
         phases = {**self._rendezvous.phases, state: round(seconds, 2)}
-        self._rendezvous = replace(self._rendezvous, state=state, phases=phases)
-        self._head.job.publish(self._rendezvous)
+        self._publish(replace(self._rendezvous, state=state, phases=phases))
 
     def end(self) -> None:
         """Tell every node that the job is over."""
-        self._head.job.publish(replace(self._rendezvous, state=ENDED))
+        self._publish(replace(self._rendezvous, state=ENDED))
+
+    def _publish(self, rendezvous: Rendezvous) -> None:
+        """Publish it. Where the disk refuses that, no node can come; later ones hear of the end by their Ray's."""
+        self._rendezvous = rendezvous
+        try:
+            self._head.job.publish(rendezvous)
+        except OSError as problem:
+            where = f"{self._head.job.path} cannot be written: {problem.strerror}"
+            if rendezvous.state == FORMING:
+                raise RlsifError(f"the rendezvous in {where}; RL_RUNS names another folder") from problem
+            print(f"warning: {where}", file=self._output, flush=True)
 
 
 @contextmanager
@@ -106,6 +130,8 @@ def _connected(ray_address: str, own: str) -> Iterator[None]:
     import ray
 
     ray.init(address=ray_address, _node_ip_address=own, log_to_driver=True, configure_logging=False)
+    # Where Slurm ends a job it ends the image's mount, too; Ray would have a dump of that be the job's last words.
+    faulthandler.disable()
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlsif.cluster import address
-from rlsif.cluster.job import ENDED, POLL, JobFolder, Rendezvous
+from rlsif.cluster.job import ENDED, POLL, SELDOM, JobFolder, Rendezvous
 from rlsif.cluster.ray_node import NodeShare, RayNode, require_token
 from rlsif.errors import RlsifError
 
@@ -45,15 +46,16 @@ def join(member: Member) -> int:
     stopped = Stopped()
     meeting = member.job.wait_for_head(member.life, member.seconds, lambda: stopped.by is not None or member.job.over)
     if meeting is None:
+        print(f"{member.role} {member.share.node} leaves: {'it was stopped' if stopped.by else 'the job is over'}")
         return stopped.exit_code
-    if member.role == "learner" and meeting.num_gpus > 0:
+    if member.role == "learner":
         check_gpus(meeting.num_gpus, member.share.gpus)
     # Nodes of another job than the head's join the life that it is in.
     member = replace(member, life=meeting.life)
     require_token(member.job.token)
     own = address.own(member.interface, [meeting.address.rpartition(":")[0]])
     for _ in range(TIMES_TO_JOIN):
-        with _left_when_over(member.job):
+        with left_when_over(member.job):
             ray_node = RayNode(
                 member.temporary, member.share, own, head=meeting.address, dashboard=bool(meeting.dashboard)
             )
@@ -70,24 +72,24 @@ def join(member: Member) -> int:
 
 
 @contextmanager
-def _left_when_over(job: JobFolder) -> Iterator[None]:
-    """End this process when the job does; Ray waits for a minute for a head that went while a node joined.
+def left_when_over(job: JobFolder) -> Iterator[None]:
+    """End this process when the job does, whatever it waits for; Ray waits for a minute for a head that went.
 
     Ray's own processes end with this one.
     """
-    joined = threading.Event()
+    done = threading.Event()
 
     def watch() -> None:
-        while not joined.wait(5 * POLL):
+        while not done.wait(SELDOM):
             if job.over:
-                print("the job ended while this node joined it", flush=True)
+                print("the job is over", flush=True)
                 os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        joined.set()
+        done.set()
 
 
 class Stopped:
@@ -126,7 +128,7 @@ def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int | None:
                 break
             print(f"{member.role} {member.share.node}: Ray's {' and '.join(dead)} ended before the job did", flush=True)
             return None
-        time.sleep(5 * POLL)
+        time.sleep(SELDOM)
     return stopped.exit_code
 
 
@@ -140,18 +142,24 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
 
 
 def check_gpus(wanted: float, allocated: int) -> None:
-    """Make sure that TensorFlow sees the GPUs of the allocation, in a process of its own. Raises RlsifError."""
+    """Make sure that TensorFlow sees the GPUs that are wanted, in a process of its own. Raises RlsifError."""
+    if wanted == 0:
+        return
     if allocated < wanted:
         raise RlsifError(
             f"the learner wants {wanted:g} GPUs and its allocation has {allocated};"
             " ask Slurm for more, as in --gres=gpu:2, or give --num-gpus 0"
         )
-    done = subprocess.run(["check-gpu"], capture_output=True, text=True, check=False)
+    command = ["check-gpu", "--num-gpus", str(math.ceil(wanted))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
-        raise RlsifError(f"{said}; or let the learner use its CPUs with --num-gpus 0")
+        said = (done.stderr.strip().splitlines() or [f"error: check-gpu ended with {done.returncode}"])[-1]
+        raise RlsifError(f"{said.removeprefix('error: ')}; or let the learner use its CPUs with --num-gpus 0")
 
 
 def keep_logs(session: Path, kept: Path) -> None:
-    """Keep what Ray's processes wrote, which goes with the private folder."""
-    shutil.copytree(session, kept / "ray", dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    """Keep what Ray's processes wrote, which goes with the private folder; a full disk is no reason to fail."""
+    try:
+        shutil.copytree(session, kept / "ray", dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    except OSError as problem:
+        print(f"warning: not all logs of Ray are in {kept / 'ray'}: {problem}")
