@@ -63,6 +63,9 @@ def brought_up(cluster: Cluster, submission: list[str]) -> dict[str, float]:
 
     cluster.wait_until(lambda: len(told()) == len(PHASES), 300, f"job {job} trains: {submission}")
     cluster("scancel", "--full", job, check=False)
+    for name in cluster.names:
+        # The peer's Ray takes half a minute to end.
+        cluster("pkill", "-KILL", "-u", USER, node=name, check=False)
     cluster.wait_until(lambda: cluster.idle() >= set(cluster.names), 120, "all nodes are idle")
     for name in cluster.names:
         cluster("sh", "-c", "rm -rf /tmp/ray", node=name)

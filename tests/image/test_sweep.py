@@ -76,19 +76,19 @@ def ended(container, done, trials):
     return sorted(runs)
 
 
+# One trial after the other, the one that learns first; what a scheduler decides would else depend on who is quicker.
+IN_TURN = ("--cpus-per-trial", str(len(os.sched_getaffinity(0))), "--grid", "lr=3e-3,1e-7,1e-6", "--seed", "1")
+LEARNS = ("--set", "train_batch_size=1000", "--set", "num_epochs=4", "--stop-iters", "12")
+
+
 def test_asha_ends_the_trials_that_fall_behind(container):
-    # One after the other, the one that learns first; which trial ends early would else depend on which is quicker.
-    at_once = ("--cpus-per-trial", len(os.sched_getaffinity(0)))
-    learns = ("--set", "train_batch_size=1000", "--set", "num_epochs=4")
-    searched = ("--grid", "lr=3e-3,1e-7,1e-6", "--scheduler", "asha", "--seed", "1", *at_once)
-    done = sweep(container, *CARTPOLE, *learns, *searched, "--stop-iters", "12")
+    done = sweep(container, *CARTPOLE, *LEARNS, *IN_TURN, "--scheduler", "asha")
     assert ended(container, done, trials=3) == [5, 5, 12]
 
 
 def test_pbt_has_the_worse_take_over_from_the_better(container):
-    searched = ("--sample", "lr=loguniform(1e-7,3e-3)", "--num-samples", "4", "--seed", "1")
-    done = sweep(container, *CARTPOLE, *searched, "--scheduler", "pbt", "--stop-iters", "12")
-    assert ended(container, done, trials=4) == [12] * 4
+    done = sweep(container, *CARTPOLE, *LEARNS, *IN_TURN, "--scheduler", "pbt")
+    assert ended(container, done, trials=3) == [12] * 3
     assert list(sweeps(container)[0].glob("tune/pbt_policy_*.txt"))
 
 

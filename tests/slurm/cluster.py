@@ -32,7 +32,7 @@ AuthInfo=cred_expire=5
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_interval=2
 SlurmdParameters=config_overrides
@@ -51,7 +51,11 @@ MpiDefault=none
 JobRequeue=1
 MaxJobCount=1000
 GresTypes=gpu
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PreemptParameters=send_user_signal
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """.replace("CONTROLLER", CONTROLLER)
 
 
@@ -69,9 +73,17 @@ def rootfs():
 
 INIT = r"""
 set -eu
-name=$1 address=$2 root=$3
+name=$1 root=$2 layers=$3
+shift 3
 hostname "$name"
 mount --make-rprivate /
+# In the node's own namespace: they end with it, and nobody who removes a folder outside meets them.
+mount -t overlay -o "$layers" overlay "$root"
+while [ $# -gt 0 ]; do
+    mkdir -p "$root$2"
+    mount --bind "$1" "$root$2"
+    shift 2
+done
 mkdir -p "$root/old"
 cd "$root"
 mount -t proc proc proc
@@ -114,7 +126,6 @@ class Node:
         self.address, self.fast = f"{NETWORK}.{number}", f"{FAST_NETWORK}.{number}"
         self.ipv6 = f"{IPV6}:{number}"
         self.netns, self._folder = f"rlsif-{name}", cluster.folder / name
-        self.root = self._folder / "root"
         self._process = None
 
     def boot(self):
@@ -122,14 +133,11 @@ class Node:
         for part in ("upper", "work", "root"):
             (self._folder / part).mkdir(parents=True, exist_ok=True)
         layers = f"lowerdir={self.cluster.rootfs},upperdir={self._folder}/upper,workdir={self._folder}/work"
-        run("mount", "-t", "overlay", "-o", layers, "overlay", self.root)
-        for source, target in self.cluster.shared:
-            (self.root / str(target).lstrip("/")).mkdir(parents=True, exist_ok=True)
-            run("mount", "--bind", source, self.root / str(target).lstrip("/"))
-        self.cluster.write_configuration(self)
+        self.cluster.write_configuration(self, self._folder / "upper/etc")
         self._network()
         unshare = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--propagation", "private"]
-        init = ["bash", "-c", INIT, "init", self.name, self.address, self.root]
+        shared = [path for pair in self.cluster.shared for path in pair]
+        init = ["bash", "-c", INIT, "init", self.name, self._folder / "root", layers, *shared]
         log = (self._folder / "init.log").open("a")
         # Gone with this process, however that ends.
         command = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.netns, *unshare, *init]
@@ -165,13 +173,17 @@ class Node:
         inside = ["nsenter", "--target", str(self.pid), "--mount", "--net", "--pid", "--uts", f"--wdns={home}"]
         return [*inside, "env", "-i", f"HOME={home}", f"USER={user or 'root'}", f"PATH={path}", "LC_ALL=C.UTF-8", *ids]
 
+    @property
+    def is_on(self):
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
     def power_off(self):
         """End all of it at once, as a power cut does."""
-        if self._process and self._process.poll() is None:
+        if self.is_on:
             os.kill(self.pid, 9)
             self._process.wait(timeout=20)
         subprocess.run(["ip", "netns", "del", self.netns], check=False, capture_output=True)
-        subprocess.run(["umount", "-R", "-l", self.root], check=False, capture_output=True)
 
     def processes(self):
         """The processes of users on the node, as lines of `ps`."""
@@ -201,6 +213,8 @@ class Cluster:
             os.chown(home / name, uid, uid)
             (home / name).chmod(0o700)
         self.key = os.urandom(128)
+        # Those that tests have submitted, oldest first.
+        self.jobs = []
         self.names = ["head", *(f"cpu{number}" for number in range(1, cpu_nodes + 1)), "gpu1"]
         self.nodes = {name: Node(self, name, number) for number, name in enumerate([CONTROLLER, *self.names], start=2)}
 
@@ -213,10 +227,13 @@ class Cluster:
         lines[-1] += " Gres=gpu:1 Weight=10"
         return "\n".join([SLURM_CONF, *lines, ""])
 
-    def write_configuration(self, node):
-        """Write what a node has in /etc."""
-        etc = node.root / "etc"
-        (etc / "slurm").mkdir(exist_ok=True)
+    def write_configuration(self, node, etc):
+        """Write what a node has in /etc beside what is in the root of all."""
+        for folder in ("", "slurm", "munge"):
+            (etc / folder).mkdir(parents=True, exist_ok=True)
+        owner = (self.rootfs / "etc/munge").stat()
+        os.chown(etc / "munge", owner.st_uid, owner.st_gid)
+        (etc / "munge").chmod(owner.st_mode & 0o7777)
         (etc / "slurm/slurm.conf").write_text(self._slurm_conf())
         (etc / "slurm/cgroup.conf").write_text("CgroupPlugin=disabled\n")
         (etc / "slurm/gres.conf").write_text("NodeName=gpu1 Name=gpu File=/dev/nvidia-fake\n")
@@ -225,7 +242,6 @@ class Cluster:
         munge = etc / "munge/munge.key"
         munge.unlink(missing_ok=True)
         munge.write_bytes(self.key)
-        owner = (etc / "munge").stat()
         os.chown(munge, owner.st_uid, owner.st_gid)
         munge.chmod(0o400)
 
@@ -237,6 +253,11 @@ class Cluster:
         for node in self.nodes.values():
             node.boot()
         self.wait_until(lambda: self.idle() == set(self.names), 60, "all nodes are idle")
+
+    @property
+    def is_up(self):
+        """Whether commands can be typed."""
+        return self.nodes[CONTROLLER].is_on
 
     def idle(self):
         """The names of the nodes that are idle."""

@@ -117,7 +117,7 @@ class Job:
     def told(self):
         """Everything that one reads when a job fails."""
         logs = [f"== {p}\n{p.read_text(errors='replace')[-3000:]}" for p in self.files.glob("logs/*/*.log")]
-        return "\n".join([self.output, *logs, self.cluster.state()])
+        return "\n".join([self.output, *logs])
 
 
 class Submit:
@@ -142,6 +142,7 @@ class Submit:
         assert done.returncode == 0, done.stderr
         job = Job(self.slurm, user, done.stdout.split(";")[0].strip(), folder)
         self.jobs.append(job)
+        self.slurm.jobs.append(job)
         return job
 
 
@@ -149,12 +150,14 @@ class Submit:
 def submitting(slurm):
     """A Submit whose jobs are cancelled in the end; they must leave nothing."""
     submit = Submit(slurm)
-    yield submit
-    for job in submit.jobs:
-        slurm("scancel", "--full", job.id, check=False)
-    slurm.wait_until(lambda: slurm.idle() >= set(slurm.names), 90, "all nodes are idle again")
-    left = leftovers(slurm)
-    assert left == [], left
+    try:
+        yield submit
+    finally:
+        for job in submit.jobs:
+            slurm("scancel", "--full", job.id, check=False)
+        slurm.wait_until(lambda: slurm.idle() >= set(slurm.names), 90, "all nodes are idle again")
+        left = leftovers(slurm)
+        assert left == [], left
 
 
 @pytest.fixture
@@ -167,10 +170,13 @@ def submit(slurm):
 def pytest_runtest_makereport(item, call):
     """Add to the report of a failed test what Slurm and its jobs say."""
     report = yield
-    if call.when == "call" and report.failed:
-        submit = item.funcargs.get("submit")
-        for job in submit.jobs if submit else filter(None, [item.funcargs.get("job")]):
+    if report.failed:
+        slurm = item.funcargs.get("slurm")
+        # Those of this test are the last ones.
+        for job in slurm.jobs[-3:] if slurm else []:
             report.sections.append((f"job {job.id}", job.told()))
+        if slurm and slurm.is_up:
+            report.sections.append(("cluster", slurm.state()))
     return report
 
 

@@ -6,16 +6,25 @@ import subprocess
 
 import pytest
 from cluster import CHECKOUT, FAST_NETWORK
-from conftest import HETJOB, TRAIN
+from conftest import HETJOB, TRAIN, leftovers
 
 # The learner's group as the script has it, with a GPU.
 WITH_GPU = (*HETJOB[:-1], "--gres=gpu:1")
 
 
+# Groups of different sizes, also in memory, which Slurm holds them to.
+UNEQUAL = ("--cpus-per-task=1", "--mem-per-cpu=8G", ":", "--nodes=2", "--cpus-per-task=2", "--mem-per-cpu=1G")
+UNEQUAL += (":", "--cpus-per-task=3", "--mem-per-cpu=2G", "--gres=none")
+
+
 def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, slurm):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "3", sbatch=HETJOB)
+    job = submit("hetjob", *TRAIN, "--stop-iters", "10", sbatch=UNEQUAL, RL_IMAGE_GPU="/not/needed.sif")
+    job.until(lambda: "done: mean return" in job.output, 120, "the run is done")
+    # Looks for ten seconds.
+    assert leftovers(slurm) == []
     job.completes()
-    assert job.summary["iterations"] == 3 and job.summary["state"] == "finished"
+    assert job.summary["iterations"] == 10 and job.summary["state"] == "finished"
+    assert job.summary["resources"]["num_env_runners"] == 4
     assert re.search(r"^\+\d+\.\ds head \w+ is up at 10\.213\.7\.\d+:\d+$", job.output, flags=re.M)
     assert re.search(r"^\+\d+\.\ds rollout \w+ \w+, learner \w+ joined$", job.output, flags=re.M)
     assert re.search(r"^\+\d+\.\ds the first iteration is done$", job.output, flags=re.M)
@@ -51,11 +60,13 @@ def test_a_learner_whose_gpu_tensorflow_does_not_see_ends_the_job_at_once_and_sa
 
 
 def test_what_a_site_brings_along_does_no_harm(submit, slurm):
-    """A long TMPDIR, a library that is preloaded, few open files, and nodes that are to use another network."""
+    """A long TMPDIR, a preloaded library, few open files, another network, steps that are passed no environment."""
     long = "/tmp/" + "of-a-site-with-long-names-" * 3
     for name in slurm.names:
         slurm("install", "-d", "-m", "1777", long, node=name)
     brought = {"TMPDIR": long, "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/libmunge.so.2", "RL_INTERFACE": "ib0"}
+    # As with `sbatch --export=NONE`; and a token of another Ray's.
+    brought |= {"SLURM_EXPORT_ENV": "NONE", "RAY_AUTH_TOKEN": "another"}
     few_files = ("prlimit", "--nofile=64:")
     job = submit("hetjob", *TRAIN, "--stop-iters", "2", sbatch=HETJOB, before=few_files, **brought)
     job.completes()
@@ -66,9 +77,12 @@ def test_what_a_site_brings_along_does_no_harm(submit, slurm):
         assert "cannot be preloaded" not in log.read_text(errors="replace"), log
 
 
+PART_OF_A_NODE = ("--nodes=1", "--cpus-per-task=2")
+
+
 @pytest.mark.parametrize(
     "script, sbatch, runners",
-    [("multinode", ("--nodes=2", "--cpus-per-task=2"), 3), ("node", ("--cpus-per-task=2",), 1)],
+    [("multinode", ("--nodes=2", "--cpus-per-task=2"), 3), ("multinode", PART_OF_A_NODE, 1), ("node", (), 7)],
 )
 def test_cpu_jobs_use_every_core(submit, script, sbatch, runners):
     job = submit(script, *TRAIN, "--stop-iters", "2", sbatch=sbatch)
@@ -76,8 +90,18 @@ def test_cpu_jobs_use_every_core(submit, script, sbatch, runners):
     assert job.summary["resources"]["num_env_runners"] == runners
 
 
+@pytest.mark.parametrize("script, sbatch", [("node", ()), ("multinode", PART_OF_A_NODE)])
+def test_a_node_with_a_gpu_takes_the_image_for_it_and_says_what_is_wrong(submit, script, sbatch):
+    job = submit(script, *TRAIN[:2], sbatch=("--gres=gpu:1", *sbatch), RL_IMAGE_GPU="/nothing.sif")
+    job.wait("FAILED")
+    assert "error: image /nothing.sif is not there or cannot be read" in job.output
+    job = submit(script, *TRAIN[:2], sbatch=("--gpus=1", *sbatch))
+    job.wait("FAILED")
+    assert re.search(r"^error: TensorFlow [\d.]+ sees no GPU: this image has the CPU build", job.output, flags=re.M)
+
+
 def test_a_missing_image_is_told_before_anything_starts(submit):
-    job = submit("hetjob", *TRAIN, sbatch=HETJOB, RL_IMAGE_GPU="/nothing.sif")
+    job = submit("hetjob", *TRAIN, sbatch=WITH_GPU, RL_IMAGE_GPU="/nothing.sif")
     job.wait("FAILED")
     assert "error: image /nothing.sif is not there or cannot be read" in job.output
     assert not job.files.exists()
@@ -88,7 +112,7 @@ def test_images_that_disagree_are_told_before_anything_starts(submit, slurm, app
     recipe = slurm.folder / "other.def"
     recipe.write_text("Bootstrap: scratch\n\n%labels\n    rlsif.version.python 3.9.9\n")
     subprocess.run([apptainer, "build", "--force", "--fakeroot", other, recipe], check=True, capture_output=True)
-    job = submit("hetjob", *TRAIN, sbatch=HETJOB, RL_IMAGE_GPU="/home/other.sif")
+    job = submit("hetjob", *TRAIN, sbatch=WITH_GPU, RL_IMAGE_GPU="/home/other.sif")
     job.wait("FAILED")
     assert re.search(r"error: .*rl\.sif has version\.python 3\.11\.\d+ and /home/other\.sif has 3\.9\.9", job.output)
 
@@ -124,23 +148,28 @@ def test_a_node_that_never_joins_is_named(submit, slurm):
     assert said in job.output
 
 
-def test_scancel_leaves_nothing(submit, slurm):
+@pytest.mark.parametrize("said", ["logs and rendezvous in", " is up at ", "the first iteration is done"])
+def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
     job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
-    job.trains()
+    job.until(lambda: said in job.output, 90, said)
     slurm("scancel", job.id, user="alice")
     job.wait("CANCELLED")
+    assert leftovers(slurm) == []
 
 
 def test_two_users_share_nodes_without_noticing(submit):
-    both = [submit("hetjob", *TRAIN, "--stop-iters", "3", sbatch=HETJOB, user=user) for user in ("alice", "bob")]
+    endless = (*TRAIN, "--stop-iters", "100000")
+    where = ("--nodelist=cpu1", *PART_OF_A_NODE)
+    both = [submit("multinode", *endless, sbatch=where, user=user) for user in ("alice", "bob")]
     for job in both:
-        job.completes()
-    nodes = [{p.parent.name for p in job.files.glob("logs/*/*.log")} for job in both]
-    assert nodes[0] & nodes[1]
+        job.trains()
+    at = [job.iterations() for job in both]
+    for job, before in zip(both, at, strict=True):
+        job.until(lambda job=job, before=before: job.iterations() > before + 10, 60, "it goes on beside the other")
 
 
 def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, slurm):
-    where = ("--nodelist=cpu1,cpu2", "--cpus-per-task=2")
+    where = ("--nodelist=cpu1", *PART_OF_A_NODE)
     stays, goes = (submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=where) for _ in range(2))
     for job in (stays, goes):
         job.trains()
@@ -148,7 +177,7 @@ def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, sl
     goes.wait("CANCELLED")
     at = stays.iterations()
     stays.until(lambda: stays.iterations() > at + 20, 60, "it goes on")
-    assert {row["num_healthy_workers"] for row in stays.rows} == {3}
+    assert {row["num_healthy_workers"] for row in stays.rows} == {1}
 
 
 def test_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
@@ -167,8 +196,14 @@ def test_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
     assert job.summary["checkpoint"].endswith(f"{len(job.rows):06d}")
 
 
+def test_rl_stops_a_job_that_waits_and_knows_one_that_is_over(submit, slurm):
+    job = submit("node", *TRAIN, sbatch=("--begin=now+1hour",))
+    told = [slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout for _ in range(2)]
+    assert told == [f"job {job.id} had not begun to train and is cancelled\n", f"job {job.id} is over: CANCELLED\n"]
+
+
 def test_rl_tells_of_a_job_that_slurm_has_forgotten(submit, slurm):
-    job = submit("node", *TRAIN, "--stop-iters", "2", sbatch=("--cpus-per-task=2",))
+    job = submit("multinode", *TRAIN, "--stop-iters", "2", sbatch=PART_OF_A_NODE)
     job.completes()
     inside = "/home/" + str(job.files.parent.relative_to(slurm.folder / "home"))
     slurm("cp", "-a", f"{inside}/{job.id}", f"{inside}/99999")

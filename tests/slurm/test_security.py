@@ -1,13 +1,11 @@
 """What other users reach of a job: nothing."""
 
-import json
 import re
-import shlex
-import subprocess
 
 import pytest
-from cluster import CHECKOUT, CONTROLLER
-from conftest import HETJOB, OF_THE_SITE, TRAIN, submitting
+from cluster import CHECKOUT
+from conftest import HETJOB, TRAIN, submitting
+from ports import answers
 
 CONNECT = """
 import ray
@@ -19,42 +17,6 @@ else:
     print("connected")
 """
 
-# What each port says to a stranger, as JSON: the status of HTTP, or the codes of gRPC.
-ASK = """
-import http.client, json, sys
-import grpc
-
-METHODS = ["NodeInfoGcsService/GetAllNodeInfo", "InternalKVGcsService/InternalKVGet"]
-METHODS += ["NodeManagerService/GetNodeStats", "NodeManagerService/RequestWorkerLease"]
-METHODS += ["CoreWorkerService/PushTask", "CoreWorkerService/Exit", "CoreWorkerService/GetCoreWorkerStats"]
-METHODS += ["ObjectManagerService/Push", "ObjectManagerService/Pull", "LogService/ListLogs"]
-
-
-def by_http(host, port):
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
-    connection.request("GET", "/api/version")
-    return connection.getresponse().status
-
-
-def by_grpc(host, port):
-    codes = set()
-    for method in METHODS:
-        try:
-            grpc.insecure_channel(f"{host}:{port}").unary_unary(f"/ray.rpc.{method}")(b"", timeout=5)
-            codes.add(f"answered {method}")
-        except grpc.RpcError as problem:
-            codes.add(problem.code().name)
-    return sorted(codes - {"UNIMPLEMENTED"})
-
-
-for at in sys.argv[1:]:
-    host, _, port = at.rpartition(":")
-    try:
-        print(json.dumps([at, by_http(host, port)]))
-    except (OSError, http.client.HTTPException):
-        print(json.dumps([at, by_grpc(host, port)]))
-"""
-
 
 @pytest.fixture(scope="module")
 def job(slurm):
@@ -62,21 +24,6 @@ def job(slurm):
         job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
         job.trains()
         yield job
-
-
-def answers(slurm, node):
-    """What bob is told by each port on a node that is not Slurm's, from that node itself."""
-    asked = []
-    for line in slurm("ss", "-Hltnp", node=node).stdout.splitlines():
-        at, process = line.split()[3], line.partition('(("')[2].partition('"')[0]
-        host, _, port = at.rpartition(":")
-        if port not in OF_THE_SITE and process not in ("srun", "slurmstepd"):
-            loopback = "127.0.0.1" in host
-            asked.append(f"{'127.0.0.1' if loopback else slurm.nodes[node].address}:{port}")
-    command = ("apptainer", "exec", f"{CHECKOUT}/rl.sif", "python", "-c", ASK, *asked)
-    told = dict(json.loads(line) for line in slurm(*command, user="bob", node=node).stdout.splitlines())
-    assert sorted(told) == sorted(asked)
-    return told
 
 
 def test_no_port_answers_without_the_token(job, slurm):
@@ -91,18 +38,23 @@ def test_other_users_cannot_enter_the_folders_of_a_job(job, slurm):
     assert "Permission denied" in slurm("ls", inside, user="bob", check=False).stderr
     assert oct((job.files / "token").stat().st_mode)[-3:] == "600"
     for node in slurm.names:
-        for folder in slurm("sh", "-c", "ls -d /tmp/rl-* || true", node=node).stdout.split():
+        folders = slurm("sh", "-c", "ls -d /tmp/rl-*", node=node).stdout.split()
+        assert folders
+        for folder in folders:
             assert "Permission denied" in slurm("ls", folder, user="bob", node=node, check=False).stderr
 
 
-def test_the_token_is_in_no_arguments_and_no_log(job, slurm):
+def test_the_token_is_in_no_arguments_no_environment_and_no_log(job, slurm):
     token = (job.files / "token").read_text()
     assert token not in job.output
     for log in job.files.rglob("*"):
         if log.is_file() and log.name != "token":
             assert token not in log.read_text(errors="ignore"), log
-    for node in slurm.nodes.values():
-        assert token not in "\n".join(node.processes())
+    for name in slurm.names:
+        processes = slurm.nodes[name].processes()
+        assert processes and token not in "\n".join(processes)
+        environments = slurm("sh", "-c", "cat /proc/[0-9]*/environ | tr '\\0' '\\n'", node=name, check=False).stdout
+        assert "RAY_AUTH_MODE=token" in environments and token not in environments
 
 
 def connect(slurm, job, user, **variables):
@@ -125,51 +77,3 @@ def test_ray_takes_a_client_with_the_token(job, slurm):
     token = (job.files / "token").read_text()
     done = connect(slurm, job, "alice", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
     assert "connected" in done.stdout, done.stdout + done.stderr
-
-
-@pytest.fixture
-def logs_in(slurm):
-    """Let alice log in by ssh from one node to another, without being asked."""
-    home = slurm.folder / "home/alice"
-    slurm("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/home/alice/.ssh/id_ed25519", user="alice")
-    slurm("cp", "/home/alice/.ssh/id_ed25519.pub", "/home/alice/.ssh/authorized_keys", user="alice")
-    config = home / ".ssh/config"
-    config.write_text("StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\n")
-    slurm("chown", "alice:", "/home/alice/.ssh/config")
-
-
-def curl(slurm, path, token=None):
-    """What the user's own machine is told by the dashboard."""
-    with_token = ("-H", f"Authorization: Bearer {token}") if token else ()
-    return slurm("curl", "-s", "--max-time", "10", *with_token, f"http://localhost:8265{path}", check=False).stdout
-
-
-def test_the_dashboard_opens_by_the_line_that_is_printed_and_asks_for_the_token(submit, slurm, logs_in):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB, RL_DASHBOARD="1")
-    job.trains()
-    [line] = re.findall(
-        r"^dashboard: (ssh -N -L 8265:127\.0\.0\.1:\d+ -J alice@ctl alice@\w+)$", job.output, flags=re.M
-    )
-    said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
-    assert (
-        f"  dashboard: {line}\n" in said
-        and f"with the token in /home/alice/{job.folder.name}/runs/{job.id}/token" in said
-    )
-    tunnel = subprocess.Popen([*slurm.nodes[CONTROLLER].enter("alice"), *shlex.split(line)], stdin=subprocess.DEVNULL)
-    try:
-        slurm.wait_until(lambda: curl(slurm, "/"), 30, "the tunnel is there")
-        assert "Missing authentication token" in curl(slurm, "/nodes?view=summary")
-        token = (job.files / "token").read_text()
-        slurm.wait_until(lambda: names(slurm, token) == set(slurm.names), 30, "every node tells of itself")
-    finally:
-        slurm("pkill", "-f", "^ssh -N -L", user="alice")
-        tunnel.wait(timeout=20)
-    for node in slurm.names:
-        told = answers(slurm, node)
-        assert all(answer in (401, ["UNAUTHENTICATED"]) for answer in told.values()), (node, told)
-
-
-def names(slurm, token):
-    """The names of the nodes of which the dashboard has figures."""
-    summary = json.loads(curl(slurm, "/nodes?view=summary", token))["data"]["summary"]
-    return {node["hostname"] for node in summary if node.get("cpu") is not None}

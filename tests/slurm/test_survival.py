@@ -1,15 +1,19 @@
 """Jobs that clusters interrupt."""
 
 import itertools
+import json
+import math
 
+from cluster import CHECKOUT
 from conftest import HETJOB, TRAIN
 
 ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
 
 # Iterations that take longer than what a test does to the job in the meantime.
 LONG = "600"
-STATISTICS = "info/learner/default_policy/learner_stats"
-ENTROPY, KL_COEFFICIENT, RATE = (f"{STATISTICS}/{name}" for name in ("entropy", "cur_kl_coeff", "cur_lr"))
+LEARNER = "info/learner/default_policy"
+UPDATES = f"{LEARNER}/num_grad_updates_lifetime"
+KL_COEFFICIENT, RATE = (f"{LEARNER}/learner_stats/{name}" for name in ("cur_kl_coeff", "cur_lr"))
 
 
 def without_gap(rows):
@@ -18,36 +22,71 @@ def without_gap(rows):
     return iterations == list(range(1, len(rows) + 1)) and steps == sorted(set(steps))
 
 
-def test_a_job_that_meets_its_time_limit_goes_on_as_if_it_had_not_been_interrupted(submit):
-    asked = (*TRAIN, "--seed", "1", "--stop-iters", "1500")
+def test_a_job_that_meets_its_time_limit_goes_on_as_if_it_had_not_been_interrupted(submit, slurm):
+    asked = (*TRAIN, "--seed", "1")
     # Slurm looks at time limits twice a minute, and takes no shorter ones.
     limit = ("--time=2", "--signal=B:USR1@80")
-    job = submit("hetjob", *asked, sbatch=(*limit, *HETJOB))
+    keep = ("--keep-checkpoints", "1000")
+    job = submit("hetjob", *asked, *keep, "--stop-iters", "100000", sbatch=(*limit, *HETJOB))
     job.until(lambda: "is queued again and goes on from its checkpoint" in job.output, 120, "it makes way")
     first, before = job.run, job.rows
-    assert len(before) < 1500 and job.summary["state"] == "interrupted"
-    whole = submit("hetjob", *asked, sbatch=HETJOB)
-    for ended in (job, whole):
-        ended.completes(seconds=300)
-    assert job.run == first and "resumed from" in job.output
-    assert job.rows[: len(before)] == before and without_gap(job.rows)
-    assert len(job.rows) == len(whole.rows) and list(job.rows[-1]) == list(whole.rows[-1])
-    steps = [one.rows[-1]["num_env_steps_sampled_lifetime"] for one in (job, whole)]
-    assert abs(steps[0] - steps[1]) < 0.02 * steps[1]
-    # What the learner had learned and how it adapts is as it was: no column jumps more than from any row to the next.
-    for column in (ENTROPY, KL_COEFFICIENT, RATE):
-        values, usual = ([row[column] for row in one.rows] for one in (job, whole))
-        print(column, jumps(values)[len(before) - 1], max(jumps(usual)))
-        assert jumps(values)[len(before) - 1] <= max(jumps(usual)), column
+    assert job.summary["state"] == "interrupted" and "failed with" not in job.output
+    slurm("scontrol", "update", f"JobId={job.id}+0", "TimeLimit=60")
+    number = len(before) // 10 * 10 + 60
+    job.until(lambda: job.iterations() >= number, 200, "it goes on")
+    assert job.run == first and "resumed from" in job.output and not (first / "summary.json").exists()
+    rows = job.rows
+    slurm("scancel", job.id)
+    assert rows[: len(before)] == before and without_gap(rows)
+    whole = submit("hetjob", *asked, *keep, "--stop-iters", number, sbatch=HETJOB)
+    whole.completes(seconds=200)
+    assert list(rows[-1]) == list(whole.rows[-1])
+    # New environments end other episodes; an iteration takes the steps that its batch wants, and a round of all 64.
+    steps = [[row["num_env_steps_sampled_this_iter"] for row in one] for one in (rows, whole.rows)]
+    assert min(steps[0]) == min(steps[1]) and max(steps[0]) <= max(steps[1]) + 64
+    # The learner goes on: from the checkpoint where it was interrupted to one ten iterations on or more it moves no
+    # further than between others, and Adam has counted every update.
+    saved = learners(slurm, whole, range(10, number + 1, 10))
+    usual = [distance(*pair) for pair in itertools.pairwise(saved)]
+    seam = learners(slurm, job, (len(before), len(before) // 10 * 10 + 20))
+    assert distance(*seam) < 2 * max(usual)
+    updates = [rows[learner["iteration"] - 1][UPDATES] for learner in seam]
+    assert seam[1]["updates"] - seam[0]["updates"] == updates[1] - updates[0] > 0
+    for column in (KL_COEFFICIENT, RATE):
+        values, usual = ([row[column] for row in one] for one in (rows, whole.rows))
+        assert abs(values[len(before)] - values[len(before) - 1]) <= max(
+            abs(b - a) for a, b in itertools.pairwise(usual)
+        )
 
 
-def jumps(values):
-    """How far each value is from the one before it."""
-    return [abs(after - before) for before, after in itertools.pairwise(values)]
+# The weights of checkpoints, and how many updates Adam has counted, by the power of its second rate.
+LEARNERS = """
+import json, math, pickle, sys
+import numpy, ray.rllib, tensorflow
+for folder in sys.argv[1:]:
+    state = pickle.load(open(f"{folder}/policies/default_policy/policy_state.pkl", "rb"))
+    weights = numpy.concatenate([numpy.ravel(w) for w in state["weights"].values()])
+    power = next(float(v) for name, v in state["_optimizer_variables"].items() if "beta2_power" in name)
+    updates = round(math.log(power) / math.log(0.999)) - 1
+    print(json.dumps({"iteration": int(folder[-6:]), "weights": weights.tolist(), "updates": updates}))
+"""
+
+
+def learners(slurm, job, iterations):
+    """What the checkpoints of a job's run after these iterations hold of its learner."""
+    inside = (job.files / "run").read_text()
+    folders = [f"{inside}/checkpoints/checkpoint_{number:06d}" for number in iterations]
+    command = ("apptainer", "exec", f"{CHECKOUT}/rl.sif", "python", "-c", LEARNERS, *folders)
+    return [json.loads(line) for line in slurm(*command, user="alice").stdout.splitlines() if line.startswith("{")]
+
+
+def distance(one, other):
+    """How far apart the weights are."""
+    return math.dist(one["weights"], other["weights"])
 
 
 def test_a_finished_job_is_not_run_again(submit, slurm):
-    job = submit("node", *TRAIN, "--stop-iters", "2", sbatch=("--cpus-per-task=2",))
+    job = submit("multinode", *TRAIN, "--stop-iters", "2", sbatch=("--nodes=1", "--cpus-per-task=2"))
     job.wait("COMPLETED")
     slurm("scontrol", "requeue", job.id)
     job.until(lambda: "the run of this job is finished" in job.output, 60, "it says so")
@@ -87,15 +126,78 @@ def test_a_node_that_is_powered_off_has_the_job_go_on_from_its_checkpoint(submit
     assert len(job.rows) == int(LONG) and without_gap(job.rows)
 
 
-def test_a_job_that_is_preempted_goes_on_from_its_checkpoint(submit, slurm):
-    sizes = ("--nodes=2", "--cpus-per-task=2")
-    job = submit("multinode", *TRAIN, "--stop-iters", LONG, "--checkpoint-every", "20", sbatch=sizes)
-    job.until(lambda: job.iterations() > 40, 90, "it trains")
-    slurm("scontrol", "requeue", job.id)
-    job.until(lambda: job.state in ("PENDING", "REQUEUED", "COMPLETING"), 60, "it is queued again")
-    job.completes()
-    assert "resumed from" in job.output
-    assert len(job.rows) == int(LONG) and without_gap(job.rows)
+def test_a_job_that_is_preempted_goes_on_from_where_it_was(submit, slurm):
+    nodes = ("--nodelist=cpu1,cpu2", "--nodes=2")
+    job = submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=(*nodes, "--cpus-per-task=2"))
+    job.trains()
+    urgent = ("--partition=urgent", "--cpus-per-task=8", "--output=/dev/null")
+    other = slurm("sbatch", "--parsable", *nodes, *urgent, "--wrap=sleep 1000", user="bob", node="ctl").stdout.strip()
+    try:
+        job.until(lambda: "is queued again and goes on from its checkpoint" in job.output, 90, "it makes way")
+        before = job.rows
+        slurm.wait_until(lambda: "JobState=RUNNING" in slurm("scontrol", "show", "job", other).stdout, 60, "it starts")
+    finally:
+        slurm("scancel", other)
+    job.until(lambda: job.iterations() > len(before) + 10, 90, "it goes on")
+    assert job.rows[: len(before)] == before and without_gap(job.rows)
+
+
+SLOW = """
+import time
+import gymnasium
+
+
+class Slow(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+    max_episode_steps = 5
+
+    def reset(self, *, seed=None, options=None):
+        return 0, {}
+
+    def step(self, action):
+        time.sleep(5)
+        return 0, 1.0, False, False, {}
+"""
+
+
+def test_a_job_whose_iteration_takes_too_long_is_queued_again_in_time(submit, slurm):
+    (slurm.folder / "home/alice/slow.py").write_text(SLOW)
+    asked = ("--env", "../slow.py:Slow", *TRAIN[2:])
+    job = submit("multinode", *asked, sbatch=("--nodes=1", "--cpus-per-task=2", "--time=1"))
+    job.until(lambda: " joined" in job.output or "is up at" in job.output, 60, "it forms")
+    slurm("scancel", "--batch", "--signal=USR1", job.id)
+    job.until(lambda: "takes too long: job" in job.output, 60, "it is queued again")
+    job.until(lambda: job.output.count("is up at") == 2, 60, "it is there again")
+
+
+def test_a_job_that_may_not_be_queued_again_says_how_to_go_on(submit, slurm):
+    sizes = ("--nodes=1", "--cpus-per-task=2", "--no-requeue")
+    job = submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=sizes)
+    job.trains()
+    slurm("scancel", "--batch", "--signal=USR1", job.id)
+    job.wait("FAILED", seconds=60)
+    run = (job.files / "run").read_text()
+    said = f"error: the run has made way, but this job cannot be queued again; go on by `--resume {run}` in a new one"
+    assert job.output.splitlines()[-1] == said
+    assert job.summary["state"] == "interrupted" and job.summary["checkpoint"]
+
+
+def test_a_node_that_dies_in_a_job_of_cpu_nodes_is_missed_and_training_goes_on(submit, slurm):
+    sizes = ("--nodelist=head,cpu1,cpu2", "--nodes=3", "--cpus-per-task=2")
+    job = submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=sizes)
+    job.trains()
+    victim = max(job.nodes("rollout"))
+    slurm.nodes[victim].power_off()
+    try:
+        down = lambda: victim in slurm("sinfo", "-h", "-N", "-t", "down", "-o", "%N").stdout  # noqa: E731
+        slurm.wait_until(down, 90, "Slurm knows that the node is down")
+        job.until(lambda: job.rows[-1]["num_healthy_workers"] == 3, 90, "its env runners are missed")
+        at = job.iterations()
+        job.until(lambda: job.iterations() > at + 20, 60, "training goes on")
+        assert "3 env runners are alive, 5 were" in job.output
+        assert job.state == "RUNNING" and without_gap(job.rows)
+    finally:
+        slurm.nodes[victim].boot()
 
 
 def test_an_env_runner_that_dies_comes_back_and_training_goes_on(submit, slurm):
@@ -145,3 +247,58 @@ def test_rollout_nodes_for_a_job_that_is_none_are_told(submit):
     job = submit("rollout", "99999", sbatch=("--cpus-per-task=1",))
     job.wait("FAILED")
     assert "error: Slurm does not know job 99999" in job.output
+
+
+def test_rollout_nodes_for_a_job_that_waits_are_told(submit):
+    waits = submit("multinode", *TRAIN, sbatch=("--begin=now+1hour",))
+    job = submit("rollout", waits.id, sbatch=("--cpus-per-task=1",))
+    job.wait("FAILED")
+    assert f"error: job {waits.id} is PENDING; nodes can be lent to a job that is RUNNING" in job.output
+
+
+FRAGILE = """
+import os
+import subprocess
+import gymnasium
+
+
+class Fragile(gymnasium.Env):
+    \"\"\"One whose simulator is a process of its own, which Slurm ends with the node's others.\"\"\"
+
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+    max_episode_steps = 5
+
+    def __init__(self):
+        self.simulator = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=os.setsid)
+
+    def reset(self, *, seed=None, options=None):
+        return 0, {}
+
+    def step(self, action):
+        self.simulator.stdin.write(b"1\\n")
+        self.simulator.stdin.flush()
+        self.simulator.stdout.readline()
+        return 0, 1.0, False, False, {}
+
+    def close(self):
+        self.simulator.kill()
+"""
+
+
+def test_environments_that_fail_while_their_node_leaves_do_not_end_the_run(submit, slurm):
+    (slurm.folder / "home/alice/fragile.py").write_text(FRAGILE)
+    asked = ("--env", "../fragile.py:Fragile", *TRAIN[2:], "--stop-iters", "100000")
+    job = submit("hetjob", *asked, sbatch=ONE_ROLLOUT_NODE)
+    job.trains()
+    more = submit("rollout", job.id, sbatch=("--cpus-per-task=2",))
+    job.until(lambda: job.rows[-1]["num_healthy_workers"] == 3, 90, "its env runners joined")
+    [node] = slurm("squeue", "-h", "-j", more.id, "-o", "%N").stdout.split()
+    # A simulator ends a moment before all else does.
+    slurm("pkill", "-x", "cat", node=node)
+    log = job.run / "train.log"
+    job.until(lambda: "BrokenPipeError" in log.read_text(), 15, "it fails")
+    slurm("scancel", more.id, user="alice")
+    job.until(lambda: job.rows[-1]["num_healthy_workers"] == 1, 90, "they are gone")
+    at = job.iterations()
+    job.until(lambda: job.iterations() > at + 3, 60, "training goes on")
+    assert "an env runner failed while its node left" in log.read_text()

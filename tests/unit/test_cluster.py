@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 
 from rlsif.cluster import address
-from rlsif.cluster.job import FORMING, JobFolder, Rendezvous
+from rlsif.cluster.job import ENDED, FORMING, JobFolder, Rendezvous
 from rlsif.cluster.ray_node import NodeShare, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import InputError, RlsifError
+from rlsif.roles import work
 from rlsif.roles.head import Head, about_dashboard
+from rlsif.roles.member import check_gpus
 from rlsif.training.options import TrainOptions, cluster_layout
 from rlsif.training.run import continued
+from rlsif.training.stopping import AtItsEnd
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = Cluster(rollout_cpus=16, learner_cpus=4, learner_gpus=1)
@@ -44,6 +47,22 @@ def test_nodes_meet_by_the_rendezvous_of_their_own_life(tmp_path):
     with pytest.raises(RlsifError, match=r"no head came up within 0\.1 s; see its log in .*/logs"):
         job.wait_for_head(1, 0.1, lambda: False)
     assert job.wait_for_head(1, 10, lambda: True) is None
+    job.publish(Rendezvous(0, ENDED, "10.0.0.1:1234", 0.0))
+    with pytest.raises(RlsifError, match="no head came up"):
+        job.wait_for_head(0, 0.1, lambda: False)
+
+
+def test_a_disk_that_refuses_for_a_while_is_not_the_end_of_a_job(tmp_path):
+    job, published = JobFolder(tmp_path), tmp_path / "cluster.json"
+    assert job.rendezvous() is None
+    job.publish(Rendezvous(0, FORMING, "10.0.0.1:1234", 0.0))
+    known = job.rendezvous()
+    published.unlink()
+    # To read a folder is an OSError.
+    published.mkdir()
+    assert job.rendezvous() == known
+    published.rmdir()
+    assert job.rendezvous() is None
 
 
 def test_the_dashboard_is_reached_through_the_login_node(tmp_path):
@@ -101,6 +120,25 @@ def test_a_restarted_job_goes_on_with_its_run(tmp_path):
     assert continued(options, job).resume == run
     (run / "summary.json").write_text(json.dumps({"state": "finished"}))
     assert continued(options, job) is None
+
+
+def test_a_job_that_came_to_its_end_and_no_further_is_finished(tmp_path, monkeypatch):
+    def at_its_end(*_):
+        raise AtItsEnd("the run is already at its end")
+
+    monkeypatch.setattr(work, "make_plan", at_its_end)
+    job = JobFolder(tmp_path)
+    training = work.Training(TrainOptions(env="E-v0"), job)
+    with pytest.raises(InputError, match="already at its end"):
+        training.prepare(CLUSTER)
+    job.run.write_text("/the/run")
+    assert training.prepare(CLUSTER) == "/the/run"
+
+
+def test_gpus_are_looked_for_only_where_some_are_wanted():
+    check_gpus(0, 0)
+    with pytest.raises(RlsifError, match="the learner wants 2 GPUs and its allocation has 1; ask Slurm for more"):
+        check_gpus(2, 1)
 
 
 @pytest.mark.parametrize("script, groups", [("hetjob", 3), ("multinode", 1), ("node", 1)])

@@ -39,7 +39,19 @@ JobId=9 HetJobId=7 HetJobOffset=2 JobName=rl
             Submission("hetjob", None, None, 0, None),
             {},
             [],
-            "sbatch : : --gres=none '/opt/a checkout/slurm/hetjob.sh' --num-gpus 0",
+            "sbatch : : --gres=none '/opt/a checkout/slurm/hetjob.sh'",
+        ),
+        (
+            Submission("hetjob", None, None, 2, None),
+            {"": {"exclusive": None}, "learner": {"gres": "gpu:a100:1"}},
+            [],
+            "sbatch --exclusive : --exclusive : --exclusive --gres=gpu:a100:2 '/opt/a checkout/slurm/hetjob.sh'",
+        ),
+        (
+            Submission("rollout", 8, 36, None, None),
+            {"rollout": {"partition": "preempted"}},
+            ["123"],
+            "sbatch --partition=preempted --nodes=8 --cpus-per-task=36 '/opt/a checkout/slurm/rollout.sh' 123",
         ),
         (
             Submission("multinode", 3, None, None, None),
@@ -53,7 +65,7 @@ JobId=9 HetJobId=7 HetJobOffset=2 JobName=rl
             [],
             "env RL_DASHBOARD=1 sbatch '/opt/a checkout/slurm/node.sh'",
         ),
-        (Submission("node", None, 4, None, None), {}, [], "sbatch --cpus-per-task=4 '/opt/a checkout/slurm/node.sh'"),
+        (Submission("node", None, None, 1, None), {}, [], "sbatch --gres=gpu:1 '/opt/a checkout/slurm/node.sh'"),
     ],
 )
 def test_the_line_for_sbatch(asked, site, train, golden):
@@ -63,9 +75,16 @@ def test_the_line_for_sbatch(asked, site, train, golden):
 @pytest.mark.parametrize(
     "given, message",
     [
-        (("hetjobs", None, None, None, None), "script 'hetjobs' is not one of hetjob, multinode, node; did you mean"),
-        (("node", 2, None, None, None), "--rollout-nodes is for hetjob and multinode"),
-        (("multinode", None, None, 1, None), "--gpus is for the learner of hetjob; multinode has none"),
+        (
+            ("hetjobs", None, None, None, None),
+            "script 'hetjobs' is not one of hetjob, multinode, node, rollout; did you",
+        ),
+        (
+            ("node", None, 4, None, None),
+            "not for node, which takes the whole of one; a part of it is `multinode --roll",
+        ),
+        (("rollout", None, None, 1, None), "--gpus is for learners; the nodes of rollout have none"),
+        (("rollout", None, None, None, None, True), "--dashboard is for the job that nodes are lent to"),
     ],
 )
 def test_what_cannot_be_right_is_told(given, message):
@@ -75,9 +94,22 @@ def test_what_cannot_be_right_is_told(given, message):
 
 def test_a_sites_options_are_read_by_group(tmp_path):
     conf = tmp_path / "site.conf"
-    conf.write_text("# ours\naccount = x\nlearner.gres = gpu:a100:1  # one\n\n")
-    assert read_site(conf) == {"": {"account": "x"}, "learner": {"gres": "gpu:a100:1"}}
+    conf.write_text("# ours\naccount = x\nexclusive\nlearner.gres = gpu:a100:1  # one\n\n")
+    assert read_site(conf) == {"": {"account": "x", "exclusive": None}, "learner": {"gres": "gpu:a100:1"}}
     assert read_site(tmp_path / "none.conf") == {}
+
+
+def test_an_option_that_contradicts_those_of_the_scripts_is_told(tmp_path):
+    conf = tmp_path / "site.conf"
+    conf.write_text("mem = 4G\n")
+    with pytest.raises(InputError, match="Slurm takes mem-per-cpu, which the scripts have, or mem"):
+        read_site(conf)
+
+
+@pytest.mark.parametrize("train", [[], ["--env", "CartPole-v1"], ["1", "2"]])
+def test_nodes_are_lent_to_one_job(train):
+    with pytest.raises(InputError, match=r"rollout takes the number of a job after --, not .*; as in `rollout -- 123`"):
+        line(Submission("rollout", None, None, None, None), {}, ROOT, train)
 
 
 @pytest.mark.parametrize("text", ["account", "account =", "gpu.partition = x"])
@@ -96,17 +128,41 @@ def test_status_names_roles_nodes_and_time(tmp_path):
     row = '{"training_iteration": 3, "num_env_steps_sampled_lifetime": 6000, "env_steps_per_s": 1234.5,'
     row += ' "num_healthy_workers": 16, "env_runners/episode_return_mean": 42.25}\n{"half'
     (run / "result.json").write_text(row)
-    said = describe(groups(SAID), folder)
+    said = describe(groups(SAID, "7"), folder)
     assert said.splitlines()[0] == "job 7: RUNNING, 22:59:55 left"
     assert "  rollout  n[2-3]  16 CPUs, 0 GPUs" in said and "  learner  g1  4 CPUs, 1 GPUs" in said
     assert "iteration 3, 6,000 env steps, return 42.2, 1,234 steps/s, 16 env runners alive" in said
+
+
+@pytest.mark.parametrize(
+    "fields, gpus",
+    [
+        ("AllocTRES=cpu=4,gres/gpu:a100=2,gres/gpu=2", 2),
+        ("AllocTRES=cpu=4 TresPerNode=gres/gpu:a100:2", 2),
+        ("AllocTRES=cpu=4 TresPerNode=gpu:1", 1),
+        ("AllocTRES=cpu=4 TresPerJob=gres/gpu", 1),
+        ("AllocTRES=cpu=4 TresPerTask=cpu=2,gres/gpu=3", 3),
+        ("AllocTRES=cpu=4 TresPerNode=(null)", 0),
+    ],
+)
+def test_status_counts_gpus_as_a_site_tells_them(tmp_path, fields, gpus):
+    said = describe(groups(f"JobId=7 JobState=RUNNING NodeList=n1 NumNodes=1 NumCPUs=4 {fields}", "7"), tmp_path)
+    assert f" n1  4 CPUs, {gpus} GPUs" in said
+
+
+def test_status_tells_of_one_job_of_an_array():
+    said = "JobId=8 ArrayJobId=7 JobState=PENDING\n\nJobId=7 ArrayJobId=7 JobState=RUNNING\n"
+    assert [fields["JobId"] for fields in groups(said, "7")] == ["7"]
 
 
 def test_status_of_a_job_that_slurm_has_forgotten(tmp_path):
     folder, run = tmp_path / "7", tmp_path / "run"
     folder.mkdir()
     run.mkdir()
-    assert describe(groups(""), folder).splitlines() == ["job 7: over", f"  no run yet; logs are in {folder / 'logs'}"]
+    assert describe(groups("", "7"), folder).splitlines() == [
+        "job 7: over",
+        f"  no run yet; logs are in {folder / 'logs'}",
+    ]
     (folder / "run").write_text(str(run))
     (run / "summary.json").write_text('{"state": "failed", "stop_reason": "failed: the learner\'s process ended"}')
     assert describe([], folder).splitlines()[1:] == [
@@ -116,7 +172,7 @@ def test_status_of_a_job_that_slurm_has_forgotten(tmp_path):
 
 def test_status_says_how_to_open_the_dashboard(tmp_path):
     JobFolder(tmp_path).publish(Rendezvous(0, TRAINING, "10.0.0.1:1", 0.0, dashboard="dashboard: ssh\n  then x"))
-    assert "\n  dashboard: ssh\n    then x\n" in describe(groups(SAID), tmp_path)
+    assert "\n  dashboard: ssh\n    then x\n" in describe(groups(SAID, "7"), tmp_path)
 
 
 def test_the_host_script_tells_of_a_missing_image_and_of_itself():
