@@ -77,18 +77,20 @@ def ended(container, done, trials):
 
 
 # One trial after the other, the one that learns first; what a scheduler decides would else depend on who is quicker.
-IN_TURN = ("--cpus-per-trial", str(len(os.sched_getaffinity(0))), "--grid", "lr=3e-3,1e-7,1e-6", "--seed", "1")
+IN_TURN = ("--cpus-per-trial", str(len(os.sched_getaffinity(0))), "--seed", "1")
 LEARNS = ("--set", "train_batch_size=1000", "--set", "num_epochs=4", "--stop-iters", "12")
 
 
 def test_asha_ends_the_trials_that_fall_behind(container):
-    done = sweep(container, *CARTPOLE, *LEARNS, *IN_TURN, "--scheduler", "asha")
+    searched = ("--grid", "lr=3e-3,1e-7,1e-6", "--scheduler", "asha")
+    done = sweep(container, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
     assert ended(container, done, trials=3) == [5, 5, 12]
 
 
 def test_pbt_has_the_worse_take_over_from_the_better(container):
-    done = sweep(container, *CARTPOLE, *LEARNS, *IN_TURN, "--scheduler", "pbt")
-    assert ended(container, done, trials=3) == [12] * 3
+    searched = ("--grid", "lr=3e-3,1e-7", "--num-samples", "2", "--scheduler", "pbt")
+    done = sweep(container, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
+    assert ended(container, done, trials=4) == [12] * 4
     assert list(sweeps(container)[0].glob("tune/pbt_policy_*.txt"))
 
 
