@@ -13,9 +13,9 @@ from pathlib import Path
 
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import Resources, available
-from rlsif.training.algorithms import Layout, RunSpec
-from rlsif.training.host import host
-from rlsif.training.hyperparameters import preset
+from rlsif.learning.config import Layout, RunSpec
+from rlsif.learning.hyperparameters import preset
+from rlsif.training.learner_host import host
 from rlsif.training.process import noise_into
 
 SECONDS = 8.0

@@ -35,7 +35,7 @@ class Learner:
         """Build it with one env runner, ours or RLlib's."""
         os.environ.pop("RLLIB_TEST_NO_TF_IMPORT", None)
         from rlsif.envs.find import register
-        from rlsif.training.algorithms import Layout, RunSpec, build
+        from rlsif.learning.config import Layout, RunSpec, build
 
         register(env_id, str(Path.cwd()))
         model = {"fcnet_hiddens": [64, 64], "vf_share_layers": False}

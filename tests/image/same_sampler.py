@@ -21,12 +21,12 @@ from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.filter import MeanStdFilter
 
 from rlsif.envs.find import register
-from rlsif.sampling.distributions import EpsilonGreedy
+from rlsif.learning.compiled_update import CompiledUpdate
+from rlsif.learning.config import Layout, RunSpec, configure
+from rlsif.policies.distributions import EpsilonGreedy
+from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
-from rlsif.sampling.networks import ActorCritic, QNetwork
-from rlsif.training.algorithms import Layout, RunSpec, configure
-from rlsif.training.compiled_update import CompiledUpdate
 
 found = {}
 ENV_CONFIG = {"max_episode_steps": 14}
@@ -133,7 +133,7 @@ SEEN = None
 
 def watch_final_observations():
     """Keep what every step of a sampler returned."""
-    from rlsif.sampling.sampler import ActorCriticSampler
+    from rlsif.sampling.samplers import ActorCriticSampler
 
     step = ActorCriticSampler._step
 

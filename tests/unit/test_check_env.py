@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from rlsif.training.check_env import ERROR, OK, WARNING, check
+from rlsif.envs.checker import ERROR, OK, WARNING, check
 
 ENV = """
 import time

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from rlsif.errors import InputError
-from rlsif.training import hyperparameters
-from rlsif.training.algorithms import ALGORITHMS
+from rlsif.learning import hyperparameters
+from rlsif.learning.config import ALGORITHMS
 
 KNOWN = {
     "lr": 5e-5,

@@ -4,7 +4,7 @@ import pytest
 
 from rlsif.cluster.resources import Resources, available
 from rlsif.errors import InputError
-from rlsif.training import algorithms
+from rlsif.learning import config as algorithms
 from rlsif.training.options import TrainOptions, layout
 
 MACHINE = Resources(cpus=4, gpus=1, memory=8 * 1024**3)

@@ -19,10 +19,10 @@ def check(
     """
     from pathlib import Path
 
+    from rlsif.envs.checker import ERROR
+    from rlsif.envs.checker import check as check_env
     from rlsif.envs.find import add_code_folder
-    from rlsif.training.check_env import ERROR
-    from rlsif.training.check_env import check as check_env
-    from rlsif.training.hyperparameters import from_settings
+    from rlsif.learning.hyperparameters import from_settings
 
     add_code_folder(str(Path.cwd()))
     findings = check_env(env, from_settings(env_config or [], "--env-config", "gravity=9.8"))

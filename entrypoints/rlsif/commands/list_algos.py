@@ -8,7 +8,7 @@ def print_algorithms() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rlsif.training.algorithms import ALGORITHMS
+    from rlsif.learning.config import ALGORITHMS
 
     table = Table(box=None, header_style="bold")
     for heading in ("algorithm", "--framework", "action spaces", ""):

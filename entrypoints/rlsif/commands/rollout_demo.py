@@ -19,7 +19,7 @@ def rollout_demo(
     """Let an untrained agent act at random, and print action, observation, reward and end of every step."""
     from rlsif.envs.find import add_code_folder, find, make
     from rlsif.errors import check_at_least
-    from rlsif.training.hyperparameters import from_settings
+    from rlsif.learning.hyperparameters import from_settings
 
     check_at_least({"--steps": (steps, 1)})
     add_code_folder(str(Path.cwd()))

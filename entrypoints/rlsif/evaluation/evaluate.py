@@ -12,11 +12,11 @@ from typing import Any
 
 from rlsif.envs.find import FoundEnv, add_code_folder, find, make
 from rlsif.errors import RlsifError, check_at_least
-from rlsif.evaluation import film
+from rlsif.evaluation import video as film
 from rlsif.evaluation.episodes import AT_ONCE, Episode, play
-from rlsif.evaluation.film import Film
+from rlsif.evaluation.video import Film
+from rlsif.learning.config import RunSpec
 from rlsif.training import checkpoints, saved
-from rlsif.training.algorithms import RunSpec
 from rlsif.training.process import noise_into
 
 
@@ -72,7 +72,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
 
 def _agent(checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> Any:
     # Takes seconds to import, with TensorFlow.
-    from rlsif.evaluation.agent import Agent
+    from rlsif.learning.saved_policy import Agent
 
     return Agent(checkpoint, framework, env, environments, seed)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from rlsif.envs.find import short
 from rlsif.errors import InputError
+from rlsif.learning.config import RunSpec
 from rlsif.training import results, saved
-from rlsif.training.algorithms import RunSpec
 
 RETURN, STEPS, SECONDS = "env_runners/episode_return_mean", "num_env_steps_sampled_lifetime", "time_total_s"
 # Of a run that has not said how it ended: it goes on, or was killed.

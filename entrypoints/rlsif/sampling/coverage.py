@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlsif.sampling.networks import ACTIVATIONS
+from rlsif.policies.networks import ACTIVATIONS
 
 ALGORITHMS = ("PPO", "APPO", "IMPALA", "DQN")
 Accepts = Callable[[Any], bool]

@@ -23,11 +23,11 @@ from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
 from rlsif.cluster.failures import reporting
-from rlsif.sampling import environments
-from rlsif.sampling.actions import to_env
-from rlsif.sampling.distributions import Categorical, DiagonalGaussian, EpsilonGreedy
+from rlsif.envs import vector as environments
+from rlsif.policies.actions import to_env
+from rlsif.policies.distributions import Categorical, DiagonalGaussian, EpsilonGreedy
 from rlsif.sampling.filters import Filtered
-from rlsif.sampling.sampler import DQNSampler, Features, PPOSampler, Sampler, VTraceSampler
+from rlsif.sampling.samplers import DQNSampler, Features, PPOSampler, Sampler, VTraceSampler
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -92,7 +92,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def __new__(cls, *args: Any, worker_index: int = 1, **kwargs: Any) -> Any:
         """Give the learner, which asks for number 0, a RolloutWorker: it keeps the policy there."""
         if worker_index == 0:
-            from rlsif.training.env_runner import LearnersEnvRunner
+            from rlsif.learning.rollout_worker import LearnersEnvRunner
 
             return LearnersEnvRunner(*args, worker_index=0, **kwargs)
         return super().__new__(cls)

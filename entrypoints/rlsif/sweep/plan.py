@@ -10,9 +10,10 @@ from rlsif.cluster.resources import Cluster, Resources
 from rlsif.envs.find import add_code_folder
 from rlsif.errors import InputError, check_at_least
 from rlsif.files import replace as replace_file
+from rlsif.learning import config as algorithms
+from rlsif.learning.config import Layout, RunSpec
 from rlsif.sweep.space import Dimension, dimensions, examples
-from rlsif.training import algorithms, results
-from rlsif.training.algorithms import Layout, RunSpec
+from rlsif.training import results
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import make_plan
 from rlsif.training.stopping import Stop

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from rlsif.errors import InputError, near
-from rlsif.training.hyperparameters import nested, typed
+from rlsif.learning.hyperparameters import nested, typed
 
 # Distributions of Tune by their names, and how many arguments each has; None: any number, one or more.
 DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "lograndint": 2, "choice": None}

@@ -13,10 +13,10 @@ from typing import Any
 from ray.tune import Trainable
 
 from rlsif.envs.find import short
-from rlsif.training.algorithm_actor import AlgorithmActor
-from rlsif.training.algorithms import Layout, RunSpec
+from rlsif.learning.config import Layout, RunSpec
+from rlsif.learning.hyperparameters import merge, nested
+from rlsif.learning.learner import AlgorithmActor
 from rlsif.training.checkpoints import CheckpointError, Progress
-from rlsif.training.hyperparameters import merge, nested
 from rlsif.training.record import FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.stopping import Stop
 

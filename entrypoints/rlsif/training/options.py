@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
 from rlsif.errors import InputError, check_at_least
-from rlsif.training.algorithms import Layout
+from rlsif.learning.config import Layout
 from rlsif.training.stopping import Stop
 
 

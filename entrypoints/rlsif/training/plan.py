@@ -11,9 +11,11 @@ from rlsif.cluster.resources import Cluster, Resources, available
 from rlsif.envs.find import FoundEnv, absolute, add_code_folder
 from rlsif.envs.find import find as find_env
 from rlsif.errors import InputError
+from rlsif.learning import config as algorithms
+from rlsif.learning import hyperparameters
+from rlsif.learning.config import Layout, RunSpec
 from rlsif.sampling.coverage import reason_against
-from rlsif.training import algorithms, checkpoints, hyperparameters, results, saved, tracking
-from rlsif.training.algorithms import Layout, RunSpec
+from rlsif.training import checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
 from rlsif.training.stopping import Stop

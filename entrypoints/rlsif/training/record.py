@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.envs.find import short
+from rlsif.learning.config import Layout, RunSpec
 from rlsif.training import checkpoints, results
-from rlsif.training.algorithms import Layout, RunSpec
 from rlsif.training.checkpoints import Progress
 from rlsif.training.tracking import Tracking
 

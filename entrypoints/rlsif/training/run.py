@@ -20,7 +20,7 @@ from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results
 from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
-from rlsif.training.host import POLL, Host, RunFailed, host
+from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from rlsif.errors import InputError
+from rlsif.learning.config import RunSpec
 from rlsif.training import checkpoints, results
-from rlsif.training.algorithms import RunSpec
 
 LAST, BEST = "last", "best"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlsif.cluster.ray_node import want_tensorflow
-from rlsif.training.algorithms import Layout, RunSpec, build
+from rlsif.learning.config import Layout, RunSpec, build
 
 
 class AlgorithmActor:
@@ -28,7 +28,7 @@ class AlgorithmActor:
         self._algorithm.env_runner_group.sync_weights()
         self._elastic = None
         if layout.elastic:
-            from rlsif.training.elastic import Elastic
+            from rlsif.learning.elastic import Elastic
 
             shares = spec.algo == "PPO" and not layout.rllib_samples
             self._elastic = Elastic(self._algorithm, shares)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from rlsif.envs.find import FoundEnv, find, make
+from rlsif.learning.config import ALGORITHMS
 from rlsif.sampling.coverage import reason_against
-from rlsif.training.algorithms import ALGORITHMS
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 # Random steps that are looked at, one by one.

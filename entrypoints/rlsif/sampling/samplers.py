@@ -14,9 +14,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.sampling.environments import Environments
-from rlsif.sampling.networks import ActorCritic, QNetwork
-from rlsif.sampling.trajectories import Rows, advantages, flat, n_step
+from rlsif.envs.vector import Environments
+from rlsif.policies.networks import ActorCritic, QNetwork
+from rlsif.sampling.rollout_buffer import Rows, advantages, flat, n_step
 
 Array = NDArray[Any]
 # Filters features of observations [n, features], and learns from them.

@@ -11,8 +11,8 @@ from typing import Any
 from rlsif.cluster import local_ray
 from rlsif.cluster.resources import Resources
 from rlsif.errors import RlsifError
-from rlsif.training.algorithm_actor import AlgorithmActor
-from rlsif.training.algorithms import Layout, RunSpec
+from rlsif.learning.config import Layout, RunSpec
+from rlsif.learning.learner import AlgorithmActor
 
 # How often a call in flight is looked at, in seconds.
 POLL = 0.2
@@ -173,7 +173,7 @@ def _leaves(node: str) -> bool:
 def _import_env_runner(with_tensorflow: bool) -> None:
     """Import what an env runner needs, in a process that will become one."""
     if with_tensorflow:
-        import rlsif.training.env_runner
+        import rlsif.learning.rollout_worker
     else:
         import rlsif.sampling.env_runner  # noqa: F401
 

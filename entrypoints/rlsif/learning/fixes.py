@@ -28,7 +28,7 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 from ray.rllib.utils.replay_buffers import ReplayBuffer
 
-from rlsif.training.compiled_update import CompiledUpdate
+from rlsif.learning.compiled_update import CompiledUpdate
 
 
 def algorithm_class(algo: str) -> type[Algorithm]:

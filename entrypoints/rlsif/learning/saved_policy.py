@@ -20,7 +20,7 @@ from ray.rllib.policy.policy import Policy
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.framework import try_import_tf
 
-from rlsif.sampling.actions import to_env
+from rlsif.policies.actions import to_env
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
 POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"

@@ -18,7 +18,7 @@ from typing import Any
 from rlsif.envs.find import find as find_env
 from rlsif.envs.find import of_file
 from rlsif.errors import InputError, RlsifError, near
-from rlsif.training.hyperparameters import check, merge
+from rlsif.learning.hyperparameters import check, merge
 
 FRAMEWORKS = ("tf", "tf2")
 
@@ -118,7 +118,7 @@ def _rllib_defaults(algo: str) -> dict[str, Any]:
 
     Asked of another process, which may leave TensorFlow out; this one may yet need it.
     """
-    code = f"from rlsif.training.algorithms import print_defaults; print_defaults({algo!r})"
+    code = f"from rlsif.learning.config import print_defaults; print_defaults({algo!r})"
     environment = {**os.environ, "RLLIB_TEST_NO_TF_IMPORT": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -140,15 +140,15 @@ def build(spec: RunSpec, layout: Layout) -> Any:
         config.freeze()
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as problem:
         raise InputError(f"RLlib refuses these settings of {spec.algo}: {' '.join(str(problem).split())}") from problem
-    from rlsif.training.algorithm_class import algorithm_class
+    from rlsif.learning.fixes import algorithm_class
 
     return algorithm_class(spec.algo)(config=config)
 
 
 def configure(spec: RunSpec, layout: Layout) -> Any:
     """The AlgorithmConfig of a run."""
+    from rlsif.learning.rollout_worker import EnvRunner
     from rlsif.sampling.env_runner import ArrayEnvRunner
-    from rlsif.training.env_runner import EnvRunner
 
     config = _config_class(spec.algo)()
     config.api_stack(enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False)

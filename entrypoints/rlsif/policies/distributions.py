@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.sampling.networks import Array
+from rlsif.policies.networks import Array
 
 
 class Categorical:
