@@ -20,9 +20,11 @@ from ray.rllib.evaluation.postprocessing import adjust_nstep
 from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.filter import MeanStdFilter
 
-from rlsif.envs.find import register
+from rlsif.envs.find import find
+from rlsif.envs.reference import EnvRef
+from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
-from rlsif.learning.config import Layout, RunSpec, configure
+from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.distributions import EpsilonGreedy
 from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.sampling.env_runner import Sampling
@@ -44,15 +46,15 @@ def policy_of(algo, env_id, **hyperparameters):
     """RLlib's policy of an algorithm, with a configuration of it."""
     import tensorflow as tf
 
-    register(env_id, str(Path.cwd()))
-    spec = RunSpec(algo, "tf", env_id, ENV_CONFIG, seed=0, hyperparameters=hyperparameters)
-    config = configure(spec, Layout(0, 4, 0.0, 1, local_mode=True))
+    ref = EnvRef(env_id, ENV_CONFIG, str(Path.cwd()))
+    spec = RunSpec(algo, "tf", ref, seed=0, hyperparameters=hyperparameters)
+    config = configure(spec, Layout(0, 4, 0.0, 1, local_mode=True), find(ref))
     config.validate()
     tf.compat.v1.disable_eager_execution()
     env = gymnasium.make(env_id, **ENV_CONFIG)
     policy_class = config.algo_class.get_default_policy_class(config)
     with tf.Graph().as_default(), tf.compat.v1.Session().as_default():
-        policy = policy_class(env.observation_space, env.action_space, config.to_dict())
+        policy = policy_class(config.observation_space, config.action_space, config.to_dict())
     # RLlib begins with outputs near zero, where every mistake is small, too.
     random = np.random.default_rng(1)
     weights = policy.get_weights()
@@ -75,18 +77,21 @@ def forward_passes():
             model = {"fcnet_hiddens": [16, 8], "fcnet_activation": activation, "vf_share_layers": share}
             policy, config, _ = policy_of("PPO", "CartPole-v1", model=model)
             _, _, theirs = policy.compute_actions(observations)
-            logits, values = ActorCritic(config.model, policy.get_weights()).forward(observations)
+            mine = ActorCritic(config.model)
+            mine.set_weights(policy.get_weights())
+            logits, values = mine.forward(observations)
             note("logits and values", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
     for hiddens, dueling in (([16], True), ([16], False), ([], True), ([], False)):
         policy, config, _ = policy_of("DQN", "CartPole-v1", hiddens=hiddens, dueling=dueling)
         _, _, theirs = policy.compute_actions(observations)
-        mine = QNetwork(config.model, hiddens, dueling, policy.get_weights()).forward(observations)
-        note("q-values", (mine, theirs["q_values"]))
+        mine = QNetwork(config.model, hiddens, dueling)
+        mine.set_weights(policy.get_weights())
+        note("q-values", (mine.forward(observations), theirs["q_values"]))
 
 
 def ppo(env_id):
     policy, config, _ = policy_of("PPO", env_id, rollout_fragment_length=64, train_batch_size=256)
-    sampling = Sampling(config, lambda context: gymnasium.make(env_id, **context), 0)
+    sampling = Sampling(config, 0)
     sampler = sampling.sampler
     sampler.set_weights(policy.get_weights())
     batch = sampler.sample()
@@ -148,7 +153,7 @@ def watch_final_observations():
 
 def vtrace():
     policy, config, _ = policy_of("IMPALA", "CartPole-v1", rollout_fragment_length=30)
-    sampling = Sampling(config, lambda context: gymnasium.make("CartPole-v1", **context), 0)
+    sampling = Sampling(config, 0)
     sampling.sampler.set_weights(policy.get_weights())
     for _ in range(3):
         batch = sampling.sampler.sample()
@@ -166,7 +171,7 @@ def vtrace():
 
 def n_steps():
     policy, config, _ = policy_of("DQN", "CartPole-v1", rollout_fragment_length=40, n_step=3)
-    sampling = Sampling(config, lambda context: gymnasium.make("CartPole-v1", **context), 0)
+    sampling = Sampling(config, 0)
     sampler = sampling.sampler
     sampler.set_weights(policy.get_weights())
     batch, rows, start = sampler.sample(), sampler._rows, 0
@@ -207,7 +212,7 @@ def seeds():
     policy, config, _ = policy_of("PPO", "CartPole-v1", rollout_fragment_length=32, train_batch_size=128)
     batches = []
     for index in (1, 1, 2):
-        sampler = Sampling(config, lambda context: gymnasium.make("CartPole-v1", **context), index).sampler
+        sampler = Sampling(config, index).sampler
         sampler.set_weights(policy.get_weights())
         batches.append(sampler.sample())
     note("one seed", *((batches[0][name], batches[1][name]) for name in batches[0]))
@@ -218,7 +223,7 @@ def update():
     for env_id in ("CartPole-v1", "Pendulum-v1"):
         policies = [policy_of("PPO", env_id, train_batch_size=256, grad_clip=0.5, entropy_coeff=0.01) for _ in range(2)]
         (mine, config, _), (theirs, _, _) = policies
-        sampler = Sampling(config, lambda context, e=env_id: gymnasium.make(e, **context), 0).sampler
+        sampler = Sampling(config, 0).sampler
         sampler.set_weights(mine.get_weights())
         batch = SampleBatch(sampler.sample())
         compiled = CompiledUpdate(mine)

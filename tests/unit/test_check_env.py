@@ -4,7 +4,10 @@ import textwrap
 
 import pytest
 
-from rlsif.envs.checker import ERROR, OK, WARNING, check
+from rlsif.envs.checker import ERROR, OK, WARNING
+from rlsif.envs.checker import check as check_env
+from rlsif.envs.reference import parse
+from rlsif.learning.judgement import judgement
 
 ENV = """
 import time
@@ -37,7 +40,7 @@ def findings(tmp_path, before="", after=""):
     assert before in ENV
     path = tmp_path / "walk.py"
     path.write_text(textwrap.dedent(ENV.replace(before, after, 1)))
-    return check(f"{path}:Walk")
+    return check_env(parse(f"{path}:Walk"), judgement)
 
 
 def test_a_good_one_has_no_fault(tmp_path):
@@ -46,7 +49,7 @@ def test_a_good_one_has_no_fault(tmp_path):
     told = " ".join(f.text for f in found)
     for part in (
         "Gymnasium's checker finds nothing",
-        "actions are Discrete(2); PPO, APPO, IMPALA, DQN, SAC can choose them",
+        "actions are Discrete(2); PPO, APPO, DQN, IMPALA, SAC can choose them",
         "observations are Box[2] of float32; sampled in NumPy",
         "the seed decides what happens",
         "it can be pickled",
@@ -74,7 +77,7 @@ SEEN = "seen = self.at.copy()"
         ("float(self.at[0])", "0.0", WARNING, "the reward was 0 in all of 2,000 random steps"),
         (SEEN, f"{SEEN}; time.sleep(0.002)", WARNING, "steps a second on one core; more env runners"),
         ("Discrete(2)", "Discrete(2); import threading; self.held = threading.Lock()", WARNING, "it cannot be pickled"),
-        ("Discrete(2)", "gymnasium.spaces.MultiBinary(1)", ERROR, "no algorithm here can act in it"),
+        ("Discrete(2)", "gymnasium.spaces.Text(3)", ERROR, "no algorithm here can act in it"),
         (SEEN, f"{SEEN}; {{}}['lost']", ERROR, "it raised KeyError: 'lost'"),
     ],
 )

@@ -3,9 +3,11 @@
 import pytest
 import yaml
 
+from rlsif.envs.reference import parse
 from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
-from rlsif.learning.config import ALGORITHMS
+from rlsif.learning.catalogue import catalogue
+from rlsif.values import from_settings
 
 KNOWN = {
     "lr": 5e-5,
@@ -19,21 +21,21 @@ KNOWN = {
 
 
 def test_set_is_typed_and_nested():
-    given = hyperparameters.from_settings(
+    given = from_settings(
         ["lr=0.0003", "model.fcnet_hiddens=[64, 64]", "use_critic=false", "gamma=1e-3"]
     )
     assert given == {"lr": 0.0003, "model": {"fcnet_hiddens": [64, 64]}, "use_critic": False, "gamma": 0.001}
 
 
 def test_later_settings_win_and_nested_ones_add_up():
-    given = hyperparameters.from_settings(["lr=1", "model.a=1", "model.b=2", "lr=2"])
+    given = from_settings(["lr=1", "model.a=1", "model.b=2", "lr=2"])
     assert given == {"lr": 2, "model": {"a": 1, "b": 2}}
 
 
 @pytest.mark.parametrize("setting", ["lr", "=3"])
 def test_set_without_a_value_is_refused(setting):
     with pytest.raises(InputError, match="--set lr=0.0003"):
-        hyperparameters.from_settings([setting])
+        from_settings([setting])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_every_algorithm_has_presets():
-    for name in ALGORITHMS:
+    for name in catalogue():
         assert isinstance(hyperparameters.preset(name, "CartPole-v1"), dict)
 
 
@@ -93,4 +95,4 @@ def test_the_environments_lines_go_over_the_defaults(monkeypatch, tmp_path):
     monkeypatch.setattr(hyperparameters.resources, "files", lambda _: tmp_path)
     assert hyperparameters.preset("PPO", "E-v0") == {"lr": 1, "model": {"a": 1, "b": 2}}
     assert hyperparameters.preset("PPO", "Other-v0") == {"lr": 1, "model": {"a": 1}}
-    assert hyperparameters.preset("PPO", "some_module:E-v0") == {"lr": 1, "model": {"a": 1, "b": 2}}
+    assert hyperparameters.preset("PPO", parse("some_module:E-v0").short) == {"lr": 1, "model": {"a": 1, "b": 2}}

@@ -4,7 +4,8 @@ import textwrap
 
 import pytest
 
-from rlsif.envs.find import absolute, find, make, short
+from rlsif.envs.find import find, make
+from rlsif.envs.reference import parse
 from rlsif.errors import InputError
 
 ENV = """
@@ -41,9 +42,9 @@ def file(tmp_path):
 
 def test_a_class_in_a_file_has_its_limit_and_its_arguments(file):
     name = f"{file()}:Mine"
-    found = find(name, {"size": 3})
+    found = find(parse(name, {"size": 3}))
     assert found.observation_space.shape == (2,) and found.max_episode_steps == 7
-    env = make(name, {"size": 3})
+    env = make(parse(name, {"size": 3}))
     assert env.unwrapped.size == 3
     env.reset()
     assert [env.step(0)[3] for _ in range(7)] == [False] * 6 + [True]
@@ -53,14 +54,14 @@ def test_a_class_in_a_module_and_its_registered_id(file, monkeypatch):
     file(f"{ENV}\ngymnasium.register('Registered-v3', entry_point=Mine, max_episode_steps=5)", "by_module.py")
     monkeypatch.syspath_prepend(file().parent)
     for name in ("by_module:Mine", "by_module:Registered-v3"):
-        assert find(name).max_episode_steps == 5
+        assert find(parse(name)).max_episode_steps == 5
 
 
 def test_a_path_is_made_absolute_and_a_name_short(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert absolute("envs/mine.py:Mine") == f"{tmp_path}/envs/mine.py:Mine"
-    assert absolute("CartPole-v1") == "CartPole-v1" and absolute("package.mine:Mine") == "package.mine:Mine"
-    assert short(f"{tmp_path}/envs/mine.py:Mine") == "Mine" and short("CartPole-v1") == "CartPole-v1"
+    assert parse("envs/mine.py:Mine").name == f"{tmp_path}/envs/mine.py:Mine"
+    assert parse("CartPole-v1").name == "CartPole-v1" and parse("package.mine:Mine").name == "package.mine:Mine"
+    assert parse(f"{tmp_path}/envs/mine.py:Mine").short == "Mine" and parse("CartPole-v1").short == "CartPole-v1"
 
 
 RESET = "return self.observation_space.sample(), {}"
@@ -84,11 +85,11 @@ STEP = "return self.observation_space.sample(), 1.0, False, False, {}"
 def test_what_is_wrong_is_told_in_a_sentence(file, before, after, said):
     assert before in ENV
     with pytest.raises(InputError, match="(?s)^environment .*") as told:
-        find(f"{file(ENV.replace(before, after, 1))}:Mine", {"size": 3})
+        find(parse(f"{file(ENV.replace(before, after, 1))}:Mine", {"size": 3}))
     assert said in str(told.value)
     assert "\n" not in str(told.value)
 
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="there is no file .*/none.py; an image sees bound folders alone"):
-        find(f"{tmp_path}/none.py:Mine")
+        find(parse(f"{tmp_path}/none.py:Mine"))

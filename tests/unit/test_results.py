@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from rlsif.envs.reference import parse
 from rlsif.errors import InputError
 from rlsif.training import results
 from rlsif.training.checkpoints import Progress
@@ -74,7 +75,7 @@ def test_tensorboard_reads_the_folder(tmp_path):
 
 
 def test_the_run_folder_is_named_as_rllib_users_know_it(tmp_path):
-    folder = results.new_folder(tmp_path / "with space", "PPO", "ALE/Pong-v5")
+    folder = results.new_folder(tmp_path / "with space", "PPO", parse("ALE/Pong-v5"))
     assert folder.parent.name == "ALE_Pong-v5"
     assert folder.name.startswith("PPO_ALE_Pong-v5_2")
 
@@ -82,7 +83,7 @@ def test_the_run_folder_is_named_as_rllib_users_know_it(tmp_path):
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="--results-dir .* cannot be written: Not a directory"):
-        results.new_folder(tmp_path / "file", "PPO", "E-v0")
+        results.new_folder(tmp_path / "file", "PPO", parse("E-v0"))
 
 
 def test_rows_that_the_disk_refused_come_with_the_next(tmp_path, monkeypatch):

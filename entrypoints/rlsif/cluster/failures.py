@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from rlsif import private_api
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,11 +29,10 @@ class Failure:
 def report(problem: BaseException) -> None:
     """Leave the traceback in Ray's key-value store, unless an earlier one is there."""
     import ray
-    from ray.experimental import internal_kv
 
-    if internal_kv._internal_kv_initialized():
+    if ray.is_initialized():
         failure = Failure(ray.get_runtime_context().get_node_id(), own_traceback(problem))
-        internal_kv._internal_kv_put(KEY, json.dumps(asdict(failure)).encode(), overwrite=False)
+        private_api.put_shared(KEY, json.dumps(asdict(failure)).encode(), overwrite=False)
 
 
 def reporting(method: Callable[P, T]) -> Callable[P, T]:
@@ -50,17 +51,13 @@ def reporting(method: Callable[P, T]) -> Callable[P, T]:
 
 def reported() -> Failure | None:
     """What a process has left, if anything."""
-    from ray.experimental import internal_kv
-
-    left = internal_kv._internal_kv_get(KEY) if internal_kv._internal_kv_initialized() else None
+    left = private_api.shared(KEY)
     return Failure(**json.loads(left)) if left else None
 
 
 def forget() -> None:
     """Take the note away, so that the next failure is noted."""
-    from ray.experimental import internal_kv
-
-    internal_kv._internal_kv_del(KEY)
+    private_api.delete_shared(KEY)
 
 
 def own_traceback(problem: BaseException) -> str:

@@ -16,7 +16,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from rlsif import private_api
+from rlsif.private_api import NO_TENSORFLOW
 
 # Ray puts Unix sockets some 60 characters below its folder; their paths end at 107.
 LONGEST_FOLDER = 43
@@ -25,10 +27,6 @@ RAYS_OWN = "r"
 OBJECT_STORE_BYTES = 512 * 1024**2
 # In the image's prefix: what Ray imports for its dashboard alone.
 DASHBOARD_PACKAGES = "dashboard"
-# Of the raylet's arguments, the one that says how it starts the node's agent.
-AGENT = "--dashboard_agent_command="
-# RLlib leaves TensorFlow out where this is set, to anything.
-NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
 SYSTEM_CONFIG = {
     # A node that has lost the head for so long ends.
     "gcs_rpc_server_reconnect_timeout_s": 10,
@@ -98,27 +96,8 @@ def object_store(memory: int) -> int:
 
 
 def leave_out_what_a_run_does_not_need(*, dashboard: bool = False) -> None:
-    """Keep Ray from starting autoscaler, dashboard and metrics in every node of this process.
-
-    Each is a Python process that takes a second of a core, and metrics listen on ports that no
-    token guards; `include_dashboard=False` starts a dashboard process all the same.
-    """
-    import ray._private.services
-    import ray._private.utils
-    from ray._private.node import Node
-
-    def nothing(*_: object, **__: object) -> None:
-        """Start nothing."""
-
-    Node.start_monitor = nothing
-    start = ray._private.services.start_ray_process
-
-    def start_without_metrics(command: list[str], *arguments: Any, **named: Any) -> Any:
-        """Give the node's agent an option that Ray has for it, and does not pass on."""
-        quiet = [f"{word} --disable-metrics-collection" if word.startswith(AGENT) else word for word in command]
-        return start(quiet, *arguments, **named)
-
-    ray._private.services.start_ray_process = start_without_metrics
+    """Keep Ray from starting what no run needs in nodes of this process; find the dashboard where it is wanted."""
+    private_api.leave_out(dashboard=dashboard)
     if dashboard:
         # For this process, which looks whether they are there, and for Ray's own.
         packages = str(Path(sys.prefix) / DASHBOARD_PACKAGES)
@@ -126,10 +105,6 @@ def leave_out_what_a_run_does_not_need(*, dashboard: bool = False) -> None:
         os.environ["PYTHONPATH"] = packages
         # No port; the dashboard notes that it cannot listen there, and goes on.
         os.environ["DASHBOARD_METRIC_PORT"] = "-1"
-        return
-    Node.start_api_server = nothing
-    # The agent of each node then is the small one, without a web server.
-    ray._private.utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
 
 
 class RayNode:
@@ -146,10 +121,7 @@ class RayNode:
         leave_tensorflow_to_those_who_want_it()
         # It ends workers when the machine's memory is nearly full, whosever it is; Slurm watches over the job's own.
         os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-        from ray._private.node import Node
-        from ray._private.parameter import RayParams
-
-        parameters = RayParams(
+        parameters = dict(
             node_name=share.node,
             node_ip_address=own_address,
             gcs_address=head,
@@ -169,7 +141,7 @@ class RayNode:
             dashboard_host="127.0.0.1",
             include_dashboard=dashboard,
         )
-        self._node: Any = Node(parameters, head=head is None, shutdown_at_exit=True, spawn_reaper=True)
+        self._node = private_api.start_node(parameters, head=head is None)
         # Node's own handlers end the process; a role says goodbye first.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.address = str(self._node.gcs_address)
@@ -179,8 +151,8 @@ class RayNode:
 
     def dead(self) -> list[str]:
         """The names of its processes that have ended."""
-        return [str(kind) for kind, _ in self._node.dead_processes()]
+        return private_api.dead_processes(self._node)
 
     def stop(self) -> None:
         """End its processes."""
-        self._node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+        private_api.end_node(self._node)

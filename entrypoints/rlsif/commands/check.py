@@ -21,11 +21,11 @@ def check(
 
     from rlsif.envs.checker import ERROR
     from rlsif.envs.checker import check as check_env
-    from rlsif.envs.find import add_code_folder
-    from rlsif.learning.hyperparameters import from_settings
+    from rlsif.envs.reference import parse
+    from rlsif.learning.judgement import judgement
+    from rlsif.values import env_arguments
 
-    add_code_folder(str(Path.cwd()))
-    findings = check_env(env, from_settings(env_config or [], "--env-config", "gravity=9.8"))
+    findings = check_env(parse(env, env_arguments(env_config or []), Path.cwd()), judgement)
     for finding in findings:
         print(f"{finding.level:<8} {finding.text}")
     return 1 if any(finding.level == ERROR for finding in findings) else 0

@@ -47,12 +47,12 @@ def evaluate(
 
 
 def _in_words(found: dict[str, Any]) -> str:
-    from rlsif.envs.find import short
+    from rlsif.envs.reference import EnvRef
 
     actions = "likeliest actions" if found["deterministic"] else "actions drawn as in training"
     seeds = f"{found['seed']} to {found['seed'] + found['episodes'] - 1}"
     lines = [
-        f"{found['algo']} on {short(found['env'])}, checkpoint {found['checkpoint']}",
+        f"{found['algo']} on {EnvRef(found['env']).short}, checkpoint {found['checkpoint']}",
         f"trained for {found['num_env_steps_sampled_lifetime']:,} env steps; {actions}",
         f"return  mean {found['return_mean']:.1f}  std {found['return_std']:.1f}"
         f"  min {found['return_min']:.1f}  max {found['return_max']:.1f}",

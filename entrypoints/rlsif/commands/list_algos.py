@@ -8,12 +8,12 @@ def print_algorithms() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rlsif.learning.config import ALGORITHMS
+    from rlsif.learning.catalogue import catalogue
 
     table = Table(box=None, header_style="bold")
     for heading in ("algorithm", "--framework", "action spaces", ""):
         table.add_column(heading)
-    for algorithm in ALGORITHMS.values():
+    for algorithm in catalogue().values():
         table.add_row(
             algorithm.name, ", ".join(algorithm.frameworks), ", ".join(algorithm.action_spaces), algorithm.note
         )

@@ -17,15 +17,15 @@ def rollout_demo(
     seed: Annotated[Optional[int], typer.Option(help="Seed of the environment and of the actions.")] = None,
 ) -> int:
     """Let an untrained agent act at random, and print action, observation, reward and end of every step."""
-    from rlsif.envs.find import add_code_folder, find, make
+    from rlsif.envs.find import find, make
+    from rlsif.envs.reference import parse
     from rlsif.errors import check_at_least
-    from rlsif.learning.hyperparameters import from_settings
+    from rlsif.values import env_arguments
 
     check_at_least({"--steps": (steps, 1)})
-    add_code_folder(str(Path.cwd()))
-    config = from_settings(env_config or [], "--env-config", "gravity=9.8")
-    find(env, config)
-    environment = make(env, config)
+    ref = parse(env, env_arguments(env_config or []), Path.cwd())
+    find(ref)
+    environment = make(ref)
     environment.action_space.seed(seed)
     observation, _ = environment.reset(seed=seed)
     print(f"{env}: actions {environment.action_space}, observations {environment.observation_space}")

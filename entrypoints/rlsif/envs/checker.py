@@ -8,15 +8,14 @@ import math
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rlsif.envs.find import FoundEnv, find, make
-from rlsif.learning.config import ALGORITHMS
-from rlsif.sampling.coverage import reason_against
+from rlsif.envs.reference import EnvRef
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 # Random steps that are looked at, one by one.
@@ -37,15 +36,18 @@ class Finding:
     text: str
 
 
-def check(env_id: str, config: Mapping[str, Any] | None = None) -> list[Finding]:
-    """Look at an environment from every side. Raises InputError for one that cannot be made, or is of old Gym."""
-    found = find(env_id, config)
+def check(ref: EnvRef, judge: Callable[[FoundEnv], Iterator[Finding]]) -> list[Finding]:
+    """Look at an environment from every side. Raises InputError for one that cannot be made, or is of old Gym.
+
+    `judge` says what algorithms make of its spaces.
+    """
+    found = find(ref)
 
     def create() -> Any:
-        return make(env_id, config)
+        return make(ref)
 
     findings = []
-    for look in (_gymnasiums_own, _spaces, _steps, _seeds, _pickles, _speed):
+    for look in (_gymnasiums_own, lambda _, found: judge(found), _steps, _seeds, _pickles, _speed):
         try:
             findings += list(look(create, found))
         except Exception as problem:
@@ -76,31 +78,6 @@ def _one_line(said: object) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _spaces(_: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
-    kind = type(found.action_space).__name__
-    able = [a.name for a in ALGORITHMS.values() if kind in a.action_spaces]
-    if not able:
-        yield Finding(ERROR, f"no algorithm here can act in it: its actions are {kind}; Discrete or Box would do.")
-        return
-    yield Finding(OK, f"actions are {_in_words(found.action_space)}; {', '.join(able)} can choose them.")
-    against = reason_against("PPO", found.observation_space, found.action_space, {})
-    fast = "sampled in NumPy, the fast way" if against is None else f"sampled by RLlib, which is slower, for {against}"
-    yield Finding(OK, f"observations are {_in_words(found.observation_space)}; {fast}.")
-    if kind == "Box":
-        low, high = found.action_space.low, found.action_space.high
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            yield Finding(
-                WARNING, "its actions have no bounds, so that none are scaled to; Box(-1, 1, ...) learns best."
-            )
-    if type(found.observation_space).__name__ == "Box" and found.observation_space.dtype == np.float64:
-        yield Finding(WARNING, "observations are float64; networks take float32, so that half of each is thrown away.")
-
-
-def _in_words(space: Any) -> str:
-    """A space in a few words; Gymnasium prints every bound."""
-    return f"Box{list(space.shape)} of {space.dtype}" if type(space).__name__ == "Box" else str(space)
-
-
 def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
     """Random steps: every value is what the spaces say, and episodes end."""
     env = create()
@@ -129,6 +106,7 @@ def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
             ended += 1
             observation, _ = env.reset()
     env.close()
+    yield from _kinds_of_numbers(env.unwrapped, found)
     yield from (Finding(ERROR, text) for text in wrong.values())
     if wrong:
         return
@@ -141,6 +119,21 @@ def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
         )
     if not any(rewards):
         yield Finding(WARNING, f"the reward was 0 in all of {steps:,} random steps; it takes chance to find another.")
+
+
+def _kinds_of_numbers(env: Any, found: FoundEnv) -> Iterator[Finding]:
+    """What is converted to the numbers of the space, without a loss; each kind is told once."""
+    if type(found.observation_space).__name__ != "Box":
+        return
+    for where, observation in (("reset", env.reset(seed=SEED)[0]), ("step", env.step(env.action_space.sample())[0])):
+        given = np.asarray(observation).dtype
+        if given != found.observation_space.dtype:
+            what = f"{type(observation).__name__} of {given}"
+            yield Finding(
+                WARNING,
+                f"{where} gives a {what}, and the observation space is {found.observation_space.dtype}:"
+                f" it is converted; return np.array(..., np.{found.observation_space.dtype}).",
+            )
 
 
 def _look_at_observation(observation: Any, space: Any, where: str, wrong: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""From the name of an environment to its spaces, with a sentence for every name that is none."""
+"""From the reference of an environment to its spaces, with a sentence for every name that is none."""
 
 from __future__ import annotations
 
@@ -8,95 +8,155 @@ import importlib.util
 import inspect
 import io
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Union, cast
 
+from rlsif.envs.reference import EnvRef
+from rlsif.envs.spaces import plain
 from rlsif.errors import InputError, near
+from rlsif.policies.spaces import Space
 
 RESET = "Gymnasium's reset returns (observation, info)"
 STEP = "Gymnasium's step returns (observation, reward, terminated, truncated, info)"
 SIGNATURE = "Gymnasium's is reset(self, *, seed=None, options=None)"
+# Arguments of gymnasium.make that are none of the environment's.
+OF_MAKE = ("id", "disable_env_checker", "render_mode")
+# What RLlib's users call the one argument of their environments.
+RLLIB_ARGUMENTS = ("config", "env_config", "env_context")
+# An id of Gymnasium's, or what makes an environment when it is called.
+Located = Union[str, Callable[..., Any]]
 
 
 @dataclass(frozen=True)
 class FoundEnv:
-    """An environment that can be made: its id, its spaces, and when Gymnasium calls it solved."""
+    """An environment that can be made: its spaces, and when Gymnasium calls it solved."""
 
-    id: str
+    ref: EnvRef
+    # Of Gymnasium.
     observation_space: Any
     action_space: Any
     reward_threshold: float | None
     max_episode_steps: int | None
 
+    @property
+    def observations(self) -> Space:
+        """The space of observations as plain data."""
+        return plain(self.observation_space)
 
-def absolute(env_id: str) -> str:
-    """The name, with the path of `path/to/file.py:Class` made absolute: every process of a run is to find it."""
-    place, _, name = env_id.rpartition(":")
-    return f"{Path(place).expanduser().absolute()}:{name}" if of_file(env_id) else env_id
-
-
-def of_file(env_id: str) -> bool:
-    """Whether the name is `path/to/file.py:Class`."""
-    return env_id.rpartition(":")[0].endswith(".py")
-
-
-def short(env_id: str) -> str:
-    """The name without the module or file that it is from."""
-    return env_id.rpartition(":")[2]
+    @property
+    def actions(self) -> Space:
+        """The space of actions as plain data."""
+        return plain(self.action_space)
 
 
-def make(env_id: str, config: Mapping[str, Any] | None = None, **how: Any) -> Any:
-    """Make the environment, importing first what `module:Id`, `module:Class` or `file.py:Class` names.
+class EnvConfig(dict[str, Any]):
+    """The arguments of an environment made in RLlib's way, with the number of the env runner that makes it."""
 
-    `how` is for gymnasium.make, as render_mode. Gymnasium's checks of every environment's first steps are
-    left out: `find` has made its own. Raises InputError for a module or class that is not there.
+    worker_index = vector_index = num_workers = 0
+    remote = False
+
+
+def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
+    """Make the environment, importing first the module or file that it is from.
+
+    `how` is for gymnasium.make, as render_mode; `worker_index` is the env runner's, for environments written for
+    RLlib. Gymnasium's checks of every environment's first steps are left out: `find` has made its own. Raises
+    InputError for a module or class that is not there.
     """
     import gymnasium
 
-    return gymnasium.make(_registered(env_id), disable_env_checker=True, **how, **(config or {}))
+    add_code_folder(ref.code_folder)
+    located = locate(ref)
+    if isinstance(located, str):
+        return gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
+    return _constructed(ref, located, worker_index, how)
 
 
-def find(env_id: str, config: Mapping[str, Any] | None = None) -> FoundEnv:
+def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how: Mapping[str, Any]) -> Any:
+    """What Gymnasium's registry has no way to make: a wrapper, a function, a class with RLlib's signature."""
+    import gymnasium
+
+    arguments = dict(ref.arguments)
+    limit = arguments.pop("max_episode_steps", None) or getattr(create, "max_episode_steps", None)
+    if _takes_rllibs_config(create):
+        config = EnvConfig({**arguments, **how})
+        config.worker_index = worker_index
+        env = create(config)
+    else:
+        env = create(**arguments, **how)
+    if not isinstance(env, gymnasium.Env):
+        raise InputError(
+            f"environment {ref.name!r}: {ref.short} gave a {type(env).__name__}, which is no gymnasium.Env"
+        )
+    return gymnasium.wrappers.TimeLimit(env, limit) if limit else env
+
+
+def _takes_rllibs_config(create: Callable[..., Any]) -> bool:
+    """Whether it is called as RLlib's users write theirs, with one mapping of all arguments."""
+    parameters = list(inspect.signature(create).parameters.values())
+    return bool(parameters) and parameters[0].name in RLLIB_ARGUMENTS
+
+
+def find(ref: EnvRef) -> FoundEnv:
     """Make the environment once and look at it. Raises InputError for one that cannot be made."""
     from gymnasium import error
 
+    taken = [name for name in OF_MAKE if name in ref.arguments]
+    if taken:
+        raise InputError(f"--env-config {taken[0]} is an argument of gymnasium.make and not of the environment")
     # Gymnasium warns of versions on stderr, where our one sentence is to stand alone.
     with contextlib.redirect_stderr(io.StringIO()):
         try:
-            env = make(env_id, config)
+            env = make(ref)
+        except InputError:
+            raise
         except error.DependencyNotInstalled as problem:
             raise InputError(
-                f"environment {env_id!r} needs a package that is not installed: {_lacking(problem)}"
+                f"environment {ref.name!r} needs a package that is not installed: {_lacking(problem)}"
             ) from problem
         except error.Error as problem:
-            raise InputError(_unknown(env_id, problem)) from problem
-        except TypeError as problem:
-            raise InputError(f"environment {env_id!r} cannot be made with {dict(config or {})}: {problem}") from problem
-        _check_interface(env_id, env)
+            raise InputError(_unknown(ref, problem)) from problem
+        except Exception as problem:
+            raise InputError(_not_made(ref, problem)) from problem
+        _check_interface(ref.name, env)
     env.close()
+    spec = env.spec
     return FoundEnv(
-        env_id, env.observation_space, env.action_space, env.spec.reward_threshold, env.spec.max_episode_steps
+        ref,
+        env.observation_space,
+        env.action_space,
+        spec.reward_threshold if spec else getattr(env.unwrapped, "reward_threshold", None),
+        spec.max_episode_steps if spec else _limit(env),
     )
 
 
-def register(env_id: str, code_folder: str) -> None:
-    """Make the environment known to RLlib by this name, in every process of the run.
+def _limit(env: Any) -> int | None:
+    limit = getattr(env, "_max_episode_steps", None)
+    return int(limit) if limit else None
 
-    `code_folder` is where a process finds the user's own modules. RLlib takes a name with a dot in it
-    for a class, and then loses the time limit.
+
+def _not_made(ref: EnvRef, problem: Exception) -> str:
+    """What its constructor raised, and where."""
+    if isinstance(problem, TypeError) and ref.arguments:
+        return f"environment {ref.name!r} cannot be made with {dict(ref.arguments)}: {problem}"
+    frame = traceback.extract_tb(problem.__traceback__)[-1]
+    said = f"{type(problem).__name__}: {problem}"
+    return f"environment {ref.name!r} cannot be made: {said} ({frame.filename}, line {frame.lineno})"
+
+
+def register(ref: EnvRef, adapt: Callable[[Any], Any]) -> None:
+    """Make the environment known to RLlib by its name, in every process of the run.
+
+    `adapt` wraps each one that is made. RLlib takes a name with a dot in it for a class, and then loses the time limit.
     """
     from ray import tune
 
-    add_code_folder(code_folder)
-
-    def create(context: Mapping[str, Any]) -> Any:
-        add_code_folder(code_folder)
-        return make(env_id, dict(context))
-
-    tune.register_env(env_id, create)
+    add_code_folder(ref.code_folder)
+    tune.register_env(ref.name, lambda context: adapt(make(ref, getattr(context, "worker_index", 0))))
 
 
 def add_code_folder(folder: str) -> None:
@@ -105,31 +165,49 @@ def add_code_folder(folder: str) -> None:
         sys.path.append(folder)
 
 
-def _registered(env_id: str) -> str:
-    """The id that Gymnasium has for the environment. A class is registered, unless its module has done so."""
+def locate(ref: EnvRef) -> Located:
+    """The id that Gymnasium has for the environment, or what makes it. A class of the user's own is registered."""
     import gymnasium
 
-    place, colon, name = env_id.rpartition(":")
-    if not colon:
+    env_id, place, name = ref.name, ref.place, ref.short
+    if not place:
         return env_id
-    module = _module_of_file(env_id, Path(place)) if of_file(env_id) else _module(env_id, place)
+    module = _module_of_file(env_id, Path(place)) if ref.of_file else _module(env_id, place)
     found = getattr(module, name, None)
     if found is None:
         if name in gymnasium.registry:
             return name
         raise InputError(_not_in(env_id, module, name))
-    if not (inspect.isclass(found) and issubclass(found, gymnasium.Env)):
+    if not callable(found):
+        raise InputError(f"environment {env_id!r}: {name} in {place} is no class derived from gymnasium.Env")
+    is_env = inspect.isclass(found) and issubclass(found, gymnasium.Env)
+    if inspect.isclass(found) and not is_env:
         raise InputError(f"environment {env_id!r}: {name} in {place} is not a class derived from gymnasium.Env")
-    by_class = (found, f"{module.__name__}:{name}")
-    for spec in gymnasium.registry.values():
-        if spec.entry_point in by_class:
-            return spec.id
-    own = f"own/{name}-v0"
+    if not is_env or issubclass(found, gymnasium.Wrapper) or _takes_rllibs_config(found):
+        return cast(Located, found)
+    return _registered(env_id, found, (found, f"{module.__name__}:{name}"))
+
+
+def _registered(env_id: str, found: Any, entry_points: tuple[Any, ...]) -> str:
+    """The id of a class, which is registered unless its module has done so. Raises InputError for one of several."""
+    import gymnasium
+
+    ids = [spec.id for spec in gymnasium.registry.values() if spec.entry_point in entry_points]
+    if len(ids) > 1:
+        place = env_id.rpartition(":")[0]
+        raise InputError(
+            f"environment {env_id!r}: the class is registered as {' and '.join(ids)}, which may differ in their"
+            f" arguments; name one, as {place}:{ids[0]}"
+        )
+    if ids:
+        return ids[0]
+    own = f"own/{found.__name__}-v0"
     gymnasium.register(
         own,
-        entry_point=cast(Any, found),
+        entry_point=found,
         max_episode_steps=getattr(found, "max_episode_steps", None),
         reward_threshold=getattr(found, "reward_threshold", None),
+        vector_entry_point=getattr(found, "vector_entry_point", None),
     )
     return own
 
@@ -209,10 +287,11 @@ def _kind(value: Any) -> str:
     return f"{len(value)} values" if isinstance(value, tuple) else f"one {type(value).__name__}"
 
 
-def _unknown(env_id: str, problem: Exception) -> str:
+def _unknown(ref: EnvRef, problem: Exception) -> str:
     import gymnasium
 
-    if short(env_id) in gymnasium.registry:
+    env_id = ref.name
+    if ref.place or env_id in gymnasium.registry:
         return f"environment {env_id!r} cannot be made: {problem}"
     hint = near(env_id, gymnasium.registry) or "; `python -m gymnasium` lists what there is"
     return f"environment {env_id!r} is not known to Gymnasium{hint}"

@@ -6,7 +6,7 @@ those that end an episode included, and `observations` are those to act on next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -14,11 +14,21 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from rlsif.envs.find import add_code_folder, locate
+from rlsif.envs.reference import EnvRef
+from rlsif.errors import RlsifError
+from rlsif.policies.actions import ActionAdapter
+from rlsif.policies.encoder import MisfitError, ObservationEncoder
+
 Array = NDArray[Any]
 
 
+class WrongValue(RlsifError):
+    """An environment gave what is not of its spaces. Says which copy, in which step, and what."""
+
+
 class Step(NamedTuple):
-    """What a step of n copies gave: observations [n, ...], and rewards, terminated, truncated, each [n]."""
+    """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n]."""
 
     observations: Array
     rewards: Array
@@ -29,43 +39,65 @@ class Step(NamedTuple):
 class Environments(Protocol):
     """Copies of one environment."""
 
-    # What to act on next, [n, ...].
+    # What to act on next, encoded, [n, ...].
     observations: Array
     # Which copies will act; the others' next step only begins an episode, [n].
-    acting: NDArray[np.bool_]
+    active: NDArray[np.bool_]
 
-    def step(self, actions: Array) -> Step:
-        """Step every copy by its action, [n, ...]."""
+    def step(self, chosen: Array) -> Step:
+        """Step every copy by what a policy chose, [n, ...]."""
 
     def close(self) -> None:
         """Close every copy."""
 
 
-def make(env_id: str, config: dict[str, Any], number: int, seed: int | None, create: Callable[[], Any]) -> Environments:
-    """Use the environment's own vector entry point where it has one; else `create` every copy."""
-    spec = gymnasium.registry.get(env_id.rpartition(":")[2])
+def make(
+    ref: EnvRef,
+    number: int,
+    seeds: Sequence[int | None],
+    create: Callable[[], Any],
+    encoder: ObservationEncoder,
+    adapter: ActionAdapter,
+) -> Environments:
+    """Use the environment's own vector entry point where it has one; else `create` every copy.
+
+    `seeds` has one for each copy, [number].
+    """
+    add_code_folder(ref.code_folder)
+    located = locate(ref)
+    spec = gymnasium.registry.get(located) if isinstance(located, str) else None
     if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
-        env = gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **config)
+        env = gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **ref.arguments)
         if env.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
-            return Vectorised(env, seed)
+            return Vectorised(env, seeds, encoder, adapter)
         env.close()
-    return OneByOne([create() for _ in range(number)], seed)
+    return OneByOne([create() for _ in range(number)], seeds, encoder, adapter)
 
 
 class Vectorised:
     """An environment with a vector entry point, which begins a new episode in the step after the end of one."""
 
-    def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any], seed: int | None) -> None:
+    def __init__(
+        self,
+        env: gymnasium.vector.VectorEnv[Any, Any, Any],
+        seeds: Sequence[int | None],
+        encoder: ObservationEncoder,
+        adapter: ActionAdapter,
+    ) -> None:
         """Reset it."""
-        self._env = env
-        self.observations, _ = env.reset(seed=seed)
-        self.acting = np.ones(env.num_envs, np.bool_)
+        self._env, self._encoder, self._adapter = env, encoder, adapter
+        self._number = env.num_envs
+        # Such an environment draws for all of its copies from one generator.
+        first, _ = env.reset(seed=seeds[0])
+        self.observations = encoder.batch(first, self._number)
+        self.active = np.ones(self._number, np.bool_)
 
-    def step(self, actions: Array) -> Step:
-        """Step every copy by its action, [n, ...]."""
-        self.observations, rewards, terminated, truncated, _ = self._env.step(actions)
-        self.acting = ~(terminated | truncated)
-        return Step(self.observations, rewards, terminated, truncated)
+    def step(self, chosen: Array) -> Step:
+        """Step every copy by what a policy chose, [n, ...]."""
+        observations, rewards, terminated, truncated, _ = self._env.step(self._adapter.batch(chosen))
+        self.observations = self._encoder.batch(observations, self._number)
+        self.active = ~(terminated | truncated)
+        return Step(self.observations, np.asarray(rewards, np.float64), terminated, truncated)
 
     def close(self) -> None:
         """Close it."""
@@ -75,33 +107,58 @@ class Vectorised:
 class OneByOne:
     """Environments stepped one after the other, each reset as soon as its episode ends."""
 
-    def __init__(self, envs: list[gymnasium.Env[Any, Any]], seed: int | None) -> None:
+    def __init__(
+        self,
+        envs: list[gymnasium.Env[Any, Any]],
+        seeds: Sequence[int | None],
+        encoder: ObservationEncoder,
+        adapter: ActionAdapter,
+    ) -> None:
         """Reset them, each with a seed of its own."""
-        self._envs = envs
-        first = [env.reset(seed=None if seed is None else seed + i)[0] for i, env in enumerate(envs)]
-        self.observations = np.array(first)
-        self.acting = np.ones(len(envs), np.bool_)
-        self._discrete = isinstance(envs[0].action_space, gymnasium.spaces.Discrete)
+        self._envs, self._encoder, self._adapter = envs, encoder, adapter
+        self.observations = encoder.empty(len(envs))
+        self._steps = np.zeros(len(envs), np.int64)
+        for i, (env, seed) in enumerate(zip(envs, seeds)):
+            self._encode(self.observations, i, env.reset(seed=seed)[0])
+        self.active = np.ones(len(envs), np.bool_)
 
-    def step(self, actions: Array) -> Step:
-        """Step every copy by its action, [n, ...]."""
-        after = np.empty_like(self.observations)
-        rewards = np.empty(len(self._envs), np.float32)
-        terminated = np.zeros(len(self._envs), np.bool_)
-        truncated = np.zeros(len(self._envs), np.bool_)
+    def step(self, chosen: Array) -> Step:
+        """Step every copy by what a policy chose, [n, ...]."""
+        number = len(self._envs)
+        after, rewards = self._encoder.empty(number), np.zeros(number)
+        terminated, truncated = np.zeros(number, np.bool_), np.zeros(number, np.bool_)
         ended = []
-        # Environments take a discrete action as a Python integer fastest.
-        acts = actions.tolist() if self._discrete else actions
-        for i, (env, action) in enumerate(zip(self._envs, acts, strict=True)):
-            after[i], rewards[i], terminated[i], truncated[i], _ = env.step(action)
+        self._steps += 1
+        for i, (env, action) in enumerate(zip(self._envs, self._adapter.each(chosen))):
+            observation, reward, terminated[i], truncated[i], _ = env.step(action)
+            self._encode(after, i, observation)
+            try:
+                rewards[i] = reward
+            except (TypeError, ValueError):
+                raise self._wrong(i, f"the reward is {reward!r}, which is no number") from None
             if terminated[i] or truncated[i]:
                 ended.append(i)
+        if np.isnan(rewards).any():
+            # NumPy takes None for it.
+            i = int(np.flatnonzero(np.isnan(rewards))[0])
+            raise self._wrong(i, "the reward is nan, or None")
         self.observations = after
         if ended:
             self.observations = after.copy()
             for i in ended:
-                self.observations[i], _ = self._envs[i].reset()
+                self._steps[i] = 0
+                self._encode(self.observations, i, self._envs[i].reset()[0])
         return Step(after, rewards, terminated, truncated)
+
+    def _encode(self, places: Array, i: int, observation: Any) -> None:
+        try:
+            self._encoder.into(places[i], observation)
+        except (MisfitError, TypeError, ValueError) as problem:
+            raise self._wrong(i, f"the observation is not in the observation space: {problem}") from None
+
+    def _wrong(self, i: int, what: str) -> WrongValue:
+        where = f"after {self._steps[i]} steps of an episode" if self._steps[i] else "after its reset"
+        return WrongValue(f"copy {i} of the environment, {where}: {what}; `check` tells more")
 
     def close(self) -> None:
         """Close every copy."""

@@ -15,7 +15,7 @@ from rlsif.errors import RlsifError, check_at_least
 from rlsif.evaluation import video as film
 from rlsif.evaluation.episodes import AT_ONCE, Episode, play
 from rlsif.evaluation.video import Film
-from rlsif.learning.config import RunSpec
+from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
 
@@ -45,10 +45,9 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     checkpoint = saved.checkpoint_of(asked.run, "RUN", asked.which)
     progress = checkpoints.check(checkpoint)
     spec = saved.spec_of(checkpoint.parent.parent)
-    for folder in (str(Path.cwd()), spec.code_folder):
-        add_code_folder(folder)
+    add_code_folder(str(Path.cwd()))
     film.without_display()
-    env = find(spec.env, spec.env_config)
+    env = find(spec.env)
     with (
         tempfile.TemporaryDirectory() as private,
         noise_into(Path(private) / "noise"),
@@ -59,7 +58,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch)
     return {
         "algo": spec.algo,
-        "env": spec.env,
+        "env": spec.env.name,
         "checkpoint": str(checkpoint),
         "training_iteration": progress.training_iteration,
         "num_env_steps_sampled_lifetime": progress.num_env_steps_sampled_lifetime,
@@ -80,13 +79,12 @@ def _agent(checkpoint: Path, framework: str, env: FoundEnv, environments: int, s
 @contextlib.contextmanager
 def _environments(asked: Evaluation, spec: RunSpec) -> Iterator[list[Any]]:
     """As many as play at once; the first one draws where a film is asked for."""
-    config = spec.env_config
-    made = [make(spec.env, config)]
+    made = [make(spec.env)]
     if asked.video:
-        film.check_drawing(spec.env, made[0])
+        film.check_drawing(spec.env.name, made[0])
         made[0].close()
-        made = [make(spec.env, config, render_mode="rgb_array")]
-    made += [make(spec.env, config) for _ in range(min(asked.episodes, AT_ONCE) - 1)]
+        made = [make(spec.env, render_mode="rgb_array")]
+    made += [make(spec.env) for _ in range(min(asked.episodes, AT_ONCE) - 1)]
     try:
         yield made
     finally:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.framework import try_import_tf
 
+from rlsif import private_api
+
 tf1, tf, _ = try_import_tf()
 
 
@@ -26,7 +28,7 @@ class CompiledUpdate:
             # Only what the loss reads; the data stays on the device for all minibatches.
             self._data = {
                 name: tf1.placeholder(given.dtype, given.shape, name=f"update_{name}")
-                for name, given in policy._loss_input_dict.items()
+                for name, given in private_api.loss_inputs(policy).items()
                 if given.consumers()
             }
             # Which rows are in each minibatch, [minibatches, rows].
@@ -45,7 +47,7 @@ class CompiledUpdate:
     def _loop(self) -> dict[str, Any]:
         """The sums of the statistics over all minibatches, each after its update."""
         # "model" is what a custom model would add.
-        names = sorted(name for name in self._policy._stats_fetches if name != "model")
+        names = [name for name in private_api.statistics_names(self._policy) if name != "model"]
 
         def step(number: Any, totals: Any) -> tuple[Any, Any]:
             statistics, update = self._minibatch(self._rows[number])
@@ -61,15 +63,15 @@ class CompiledUpdate:
 
     def _minibatch(self, rows: Any) -> tuple[dict[str, Any], Any]:
         """Statistics and update of the minibatch of these rows."""
-        policy = self._policy
+        policy, optimizer = self._policy, private_api.optimizer(self._policy)
         columns = {name: tf.gather(data, rows) for name, data in self._data.items()}
         minibatch = SampleBatch(columns, _is_training=True)
         loss = policy.loss(policy.model, policy.dist_class, minibatch)
-        gradients = [(g, v) for g, v in policy.gradients(policy._optimizer, loss) if g is not None]
+        gradients = [(g, v) for g, v in policy.gradients(optimizer, loss) if g is not None]
         statistics = {**policy.stats_fn(minibatch), **policy.grad_stats_fn(minibatch, [g for g, _ in gradients])}
         # The statistics are of the weights before the update.
         with tf.control_dependencies(list(statistics.values())):
-            return statistics, policy.build_apply_op(policy._optimizer, gradients)
+            return statistics, policy.build_apply_op(optimizer, gradients)
 
 
 def _minibatches(rows: int, epochs: int, size: int) -> NDArray[np.int64]:

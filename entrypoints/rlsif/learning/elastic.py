@@ -10,6 +10,8 @@ from typing import Any
 
 import ray
 
+from rlsif import private_api
+
 
 class Elastic:
     """Adds env runners to an algorithm when nodes join, without waiting for them."""
@@ -29,13 +31,7 @@ class Elastic:
         cores = int(ray.cluster_resources().get("rollout", 0))
         there = self._group.num_remote_env_runners() + len(self._coming)
         for number in range(there + 1, cores + 1):
-            runner = self._group._make_worker(
-                env_creator=self._group._env_creator,
-                validate_env=None,
-                worker_index=number,
-                num_workers=number,
-                config=self._group._remote_config_obj_ref,
-            )
+            runner = private_api.make_env_runner(self._group, number)
             self._coming[runner.ping.remote()] = runner
         self._share()
 
@@ -45,11 +41,10 @@ class Elastic:
             ray.get(call)
         except ray.exceptions.RayError:
             return
-        manager = self._group._worker_manager
-        manager.add_actors([runner])
+        number = private_api.add_env_runner(self._group, runner)
         state = ray.put(self._group.local_env_runner.get_state())
         self._group.foreach_env_runner(
-            lambda w: w.set_state(ray.get(state)), remote_worker_ids=[manager.actor_ids()[-1]], local_env_runner=False
+            lambda w: w.set_state(ray.get(state)), remote_worker_ids=[number], local_env_runner=False
         )
 
     def _share(self) -> None:

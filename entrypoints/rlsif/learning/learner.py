@@ -1,4 +1,4 @@
-"""The RLlib Algorithm of a run, in one actor on the learner's node, or in this process in local mode."""
+"""The learner: RLlib's Algorithm of a run, in one actor on the learner's node, or in this process in local mode."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlsif.cluster.ray_node import want_tensorflow
-from rlsif.learning.config import Layout, RunSpec, build
+from rlsif.envs.find import FoundEnv
+from rlsif.learning.catalogue import catalogue
+from rlsif.learning.old_names import know_old_names
+from rlsif.learning.spec import Layout, RunSpec
 
 
-class AlgorithmActor:
+class Learner:
     """Builds, steps, saves and restores an Algorithm; what it returns is plain data."""
 
-    def build(self, spec: RunSpec, layout: Layout) -> dict[str, Any]:
+    def build(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         """Build the algorithm and its env runners; give its settings as JSON can hold them."""
-        from rlsif.envs.find import register
-
         want_tensorflow()
+        from rlsif.learning.build import build
+
         if layout.local_mode and spec.seed is not None:
             # Which of several threads adds first changes the last bits of a sum.
             os.environ["OMP_NUM_THREADS"] = "1"
-        register(spec.env, spec.code_folder)
-        self._algorithm = build(spec, layout)
+        self._algorithm = build(spec, layout, env)
         # RLlib sends weights only after the first update.
         self._algorithm.env_runner_group.sync_weights()
         self._elastic = None
         if layout.elastic:
             from rlsif.learning.elastic import Elastic
 
-            shares = spec.algo == "PPO" and not layout.rllib_samples
-            self._elastic = Elastic(self._algorithm, shares)
-        settings: dict[str, Any] = json.loads(json.dumps(self._algorithm.config.to_dict(), default=str, skipkeys=True))
-        return settings
+            sampler = None if layout.rllib_samples else catalogue()[spec.algo].sampler_class()
+            self._elastic = Elastic(self._algorithm, shares_batch=bool(sampler and sampler.SHARES_BATCH))
+        settings = {name: value for name, value in self._algorithm.config.to_dict().items() if name != "rlsif"}
+        readable: dict[str, Any] = json.loads(json.dumps(settings, default=str, skipkeys=True))
+        return readable
 
     def step(self) -> dict[str, Any]:
         """Train one iteration; give counters, learner statistics and timers, and the episodes that ended."""
@@ -55,10 +58,12 @@ class AlgorithmActor:
         """Write RLlib's own checkpoint into an existing folder. Raises OSError where that fails."""
         self._algorithm.save_checkpoint(folder)
 
-    def restore(self, folder: str) -> None:
-        """Load RLlib's own checkpoint, and let the env runners have its weights."""
+    def restore(self, folder: str) -> str:
+        """Load RLlib's own checkpoint, and let the env runners have its weights; give what the user should know."""
+        know_old_names()
         self._algorithm.load_checkpoint(folder)
         self._algorithm.env_runner_group.sync_weights()
+        return getattr(self._algorithm, "note_of_resume", "")
 
     def stop(self) -> None:
         """Stop the algorithm and its env runners."""

@@ -28,16 +28,26 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
     __init__: Any = reporting(RolloutWorker.__init__)
     sample: Any = reporting(RolloutWorker.sample)
 
+    def set_state(self, state: Any) -> None:
+        """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint."""
+        settings = {name: self.policy_map[name].config for name in self.policy_map.keys()}  # noqa: SIM118
+        super().set_state(state)
+        for name, config in settings.items():
+            self.policy_map[name].config = config
+
 
 class LearnersEnvRunner(EnvRunner):
     """The learner's own RolloutWorker, which holds the policy; without others it samples, too."""
 
     def __init__(self, *, env_creator: Any, config: Any, **kwargs: Any) -> None:
         """Take RolloutWorker's arguments."""
-        super().__init__(env_creator=env_creator, config=config, **kwargs)
+        # RLlib would make an environment for its own sampler; the config has the spaces.
+        without_env = config.copy(copy_frozen=False)
+        without_env.create_local_env_runner = False
+        super().__init__(env_creator=env_creator, config=without_env, **{**kwargs, "num_workers": 1})
         self._sampling = None
         if config.num_env_runners == 0:
-            self._sampling = Sampling(self.config, env_creator, 0, self.filters[DEFAULT_POLICY_ID])
+            self._sampling = Sampling(self.config, 0, self.filters[DEFAULT_POLICY_ID])
 
     @reporting
     def sample(self, **_: Any) -> MultiAgentBatch:

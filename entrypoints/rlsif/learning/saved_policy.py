@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from ray.rllib.policy.policy import Policy
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.framework import try_import_tf
 
-from rlsif.policies.actions import to_env
+from rlsif.learning.old_names import know_old_names
+from rlsif.policies import encoder
+from rlsif.policies.actions import ActionAdapter
+from rlsif.policies.encoder import ObservationEncoder
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
 POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
@@ -35,15 +39,20 @@ class Agent:
         if framework == "tf2":
             tf1.enable_eager_execution()
         tf1.set_random_seed(seed)
+        know_old_names()
         state = pickle.loads((checkpoint / POLICY).read_bytes())
         # Such a checkpoint may be from a machine with GPUs.
         state["policy_spec"]["config"]["num_gpus"] = 0
         self._policy: Any = Policy.from_state(state)
         settings = self._policy.config
-        self._preprocessor = ModelCatalog.get_preprocessor_for_space(env.observation_space, settings["model"])
+        self._encode = _encoding(env, settings["model"])
         filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
         self._filter = filters.get(DEFAULT_POLICY_ID, lambda observation, **_: observation)
-        self._to_env = to_env(settings["normalize_actions"], settings["clip_actions"], env.action_space)
+        # Runs of version 0.1 left that to RLlib.
+        adapted = settings.get("rlsif")
+        normalize = adapted.normalize_actions if adapted else settings["normalize_actions"]
+        clip = adapted.clip_actions if adapted else settings["clip_actions"]
+        self._adapter = ActionAdapter(env.actions, normalize, clip)
         # A recurrent policy's memory, [environments, ...] each; empty for others.
         begun = self._policy.get_initial_state()
         self._memory = [np.repeat(np.asarray(part)[None], environments, axis=0) for part in begun]
@@ -51,15 +60,30 @@ class Agent:
 
     def act(self, observations: list[Any], environments: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these environments, as they take it."""
-        seen = [self._filter(self._preprocessor.transform(each), update=False) for each in observations]
+        seen = [self._filter(self._encode(each), update=False) for each in observations]
         actions, memory, _ = self._policy.compute_actions(
             np.array(seen), [part[environments] for part in self._memory], explore=not deterministic
         )
         for part, after in zip(self._memory, memory, strict=True):
             part[environments] = after
-        return list(self._to_env(actions))
+        return self._adapter.each(np.asarray(actions))
 
     def forget(self, environment: int) -> None:
         """Begin a new episode there."""
         for part, begun in zip(self._memory, self._begun, strict=True):
             part[environment] = begun
+
+
+def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any], Any]:
+    """What makes of an observation what the policy sees."""
+    if encoder.unsupported(env.observations):
+        theirs: Any = ModelCatalog.get_preprocessor_for_space(env.observation_space, model)
+        return lambda observation: theirs.transform(observation)
+    own = ObservationEncoder(env.observations)
+
+    def encode(observation: Any) -> Any:
+        [place] = encoded = own.empty(1)
+        own.into(place, observation)
+        return encoded[0]
+
+    return encode

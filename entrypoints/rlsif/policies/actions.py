@@ -1,22 +1,180 @@
-"""From what a policy chooses to what an environment takes."""
+"""From what a policy chooses to what an environment takes.
+
+Every action space comes down to one of three that policies choose from: `Discrete(n)`, `MultiDiscrete` in one
+dimension, or a `Box` of float32 in one dimension. The adapter turns a choice into an action of the environment's own
+space: never outside of it, in its shape and dtype.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
 from typing import Any
 
-import gymnasium
-from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
+import numpy as np
+from numpy.typing import NDArray
+
+from rlsif.policies.spaces import (
+    Box,
+    Composite,
+    Discrete,
+    MultiBinary,
+    MultiDiscrete,
+    Other,
+    Space,
+    described,
+    leaves,
+)
+
+Array = NDArray[Any]
+# Outputs of a network for the choices of an integer; more are told to be a mistake.
+MOST_CHOICES = 20_000
 
 
-def to_env(normalize: bool, clip: bool, space: gymnasium.spaces.Space[Any]) -> Callable[[Any], Any]:
-    """Turn a policy's actions, [n, ...], into the environment's, as RLlib's normalize_actions and clip_actions say."""
-    if isinstance(space, gymnasium.spaces.Discrete):
-        # RLlib forgets where they start.
-        start = int(space.start)
-        return lambda actions: actions + start
-    if normalize:
-        return lambda actions: unsquash_action(actions, space)
-    if clip:
-        return lambda actions: clip_action(actions, space)
-    return lambda actions: actions
+def unsupported(space: Space) -> str | None:
+    """Why no policy can choose actions of this space, in a few words; None where one can."""
+    parts = [part for _, part in leaves(space)]
+    if not parts or any(_size(part) == 0 for part in parts):
+        return f"actions are {described(space)}, with nothing to choose"
+    for part in parts:
+        if isinstance(part, Other):
+            return f"actions are {part.kind}; Discrete, MultiDiscrete, MultiBinary, Box, and Tuple or Dict of them work"
+        if isinstance(part, Box) and part.dtype.kind in "iu" and not _choices_of_box(part):
+            return (
+                f"actions are {described(part)} from {part.low.min()} to {part.high.max()};"
+                f" whole numbers need bounds, and {MOST_CHOICES:,} choices at most: use a Box of floats"
+            )
+    if len({_is_continuous(part) for part in parts}) > 1:
+        return (
+            f"actions are {described(space)}, which mixes choices and numbers;"
+            " give all as Box, or all as Discrete, MultiDiscrete or MultiBinary"
+        )
+    return None
+
+
+def policy_space(space: Space, normalize: bool = True) -> Space:
+    """What the policy chooses from: Discrete, MultiDiscrete in one dimension, or Box of float32 in one dimension.
+
+    With `normalize` the bounds of a Box are -1 and 1. The space is one that `unsupported` has nothing against.
+    """
+    if isinstance(space, Discrete):
+        return Discrete(space.n)
+    parts = [part for _, part in leaves(space)]
+    if _is_continuous(parts[0]):
+        low, high = (np.concatenate([_bounds(part)[side] for part in parts]) for side in (0, 1))
+        if normalize:
+            low, high = np.full_like(low, -1), np.ones_like(high)
+        return Box(low.astype(np.float32), high.astype(np.float32), np.dtype(np.float32))
+    counts = np.array([n for part in parts for n, _ in _choices(part)], np.int64)
+    return MultiDiscrete(counts, np.zeros_like(counts), np.dtype(np.int64))
+
+
+class ActionAdapter:
+    """Turns what a policy chose into actions of the environment's space."""
+
+    def __init__(self, space: Space, normalize: bool = True, clip: bool = True) -> None:
+        """Take a space that `unsupported` has nothing against, and RLlib's normalize_actions and clip_actions."""
+        self._space = space
+        self._parts: list[_Part] = []
+        at = 0
+        for path, leaf in leaves(space):
+            size = _size(leaf)
+            self._parts.append(_Part(leaf, path, slice(at, at + size), normalize, clip))
+            at += size
+
+    def batch(self, chosen: Array) -> Any:
+        """Actions of the space, [n, ...], or nested as the space is with that in each part; `chosen` is [n, ...]."""
+        if not isinstance(self._space, Composite):
+            return self._parts[0](chosen)
+        return _nest(self._space, iter([part(chosen[:, part.places]) for part in self._parts]))
+
+    def each(self, chosen: Array) -> list[Any]:
+        """The same actions as a list, one for each environment, as its `step` takes them fastest."""
+        if not isinstance(self._space, Composite):
+            actions = self._parts[0](chosen)
+            return list(actions.tolist()) if isinstance(self._space, Discrete) else list(actions)
+        parts = [part(chosen[:, part.places]) for part in self._parts]
+        return [_nest(self._space, iter([part[i] for part in parts])) for i in range(len(chosen))]
+
+
+def _nest(space: Space, values: Iterator[Any]) -> Any:
+    """Values of the leaves in the shape of a space."""
+    if not isinstance(space, Composite):
+        return next(values)
+    nested = [_nest(part, values) for part in space.parts]
+    return dict(zip(space.names, nested)) if space.is_dict else tuple(nested)
+
+
+class _Part:
+    """Turns the choices for one leaf of a space into its actions."""
+
+    def __init__(self, space: Space, path: tuple[Any, ...], places: slice, normalize: bool, clip: bool) -> None:
+        self.path, self.places, self._space = path, places, space
+        self._normalize, self._clip = normalize, clip
+        if isinstance(space, Box) and space.dtype.kind == "f":
+            self._low, self._high = _bounds(space)
+            self._below, self._above = np.isfinite(self._low), np.isfinite(self._high)
+        else:
+            self._starts = np.array([start for _, start in _choices(space)], np.int64)
+
+    def __call__(self, chosen: Array) -> Array:
+        space = self._space
+        if isinstance(space, Discrete):
+            # One of several parts comes as a column.
+            return chosen.reshape(len(chosen)) + space.start
+        if isinstance(space, Box) and space.dtype.kind == "f":
+            return self._of_box(chosen).astype(space.dtype).reshape(len(chosen), *space.shape)
+        dtype = np.dtype(np.int8) if isinstance(space, MultiBinary) else space.dtype  # type: ignore[union-attr]
+        return (chosen + self._starts).astype(dtype).reshape(len(chosen), *space.shape)  # type: ignore[union-attr]
+
+    def _of_box(self, chosen: Array) -> Array:
+        """Numbers within the bounds.
+
+        Normalised, -1 stands for the lower bound and 1 for the higher. Where there is one bound alone, -1 or 1
+        stands for it, and the scale is the environment's own; where there is none, numbers stay as they are.
+        """
+        values = chosen.astype(np.float64)
+        if self._normalize:
+            low, high, below, above = self._low, self._high, self._below, self._above
+            with np.errstate(invalid="ignore"):
+                values = np.where(
+                    below & above,
+                    low + (values + 1) * (high - low) / 2,
+                    np.where(below, low + values + 1, np.where(above, high + values - 1, values)),
+                )
+        if self._normalize or self._clip:
+            values = np.clip(values, self._low, self._high)
+        return values
+
+
+def _is_continuous(space: Space) -> bool:
+    return isinstance(space, Box) and space.dtype.kind == "f"
+
+
+def _bounds(space: Space) -> tuple[Array, Array]:
+    assert isinstance(space, Box)
+    return space.low.reshape(-1).astype(np.float64), space.high.reshape(-1).astype(np.float64)
+
+
+def _size(space: Space) -> int:
+    """How many numbers an action of a leaf has."""
+    return 1 if isinstance(space, (Discrete, Other)) else math.prod(space.shape)  # type: ignore[union-attr]
+
+
+def _choices_of_box(space: Box) -> list[tuple[int, int]]:
+    """How many whole numbers each place of a Box may take, and the first; none where they are too many."""
+    low, high = space.low.reshape(-1).tolist(), space.high.reshape(-1).tolist()
+    counts = [(int(h) - int(n) + 1, int(n)) for n, h in zip(low, high)]
+    return counts if sum(count for count, _ in counts) <= MOST_CHOICES else []
+
+
+def _choices(space: Space) -> list[tuple[int, int]]:
+    """How many values each number of a leaf may take, and the first of them."""
+    if isinstance(space, Discrete):
+        return [(space.n, space.start)]
+    if isinstance(space, MultiDiscrete):
+        return list(zip(space.nvec.reshape(-1).tolist(), space.start.reshape(-1).tolist()))
+    if isinstance(space, MultiBinary):
+        return [(2, 0)] * math.prod(space.shape)
+    assert isinstance(space, Box)
+    return _choices_of_box(space)

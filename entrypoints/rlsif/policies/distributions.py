@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.policies.networks import Array
+from rlsif.policies.spaces import Box, Discrete, MultiDiscrete, Space
 
 
 class Categorical:
@@ -21,6 +22,20 @@ class Categorical:
         actions = np.minimum((cumulated <= drawn[:, None]).sum(axis=1), inputs.shape[1] - 1).astype(np.int32)
         log_probabilities: Array = shifted[np.arange(len(actions)), actions] - np.log(total)
         return actions, log_probabilities
+
+
+class MultiCategorical:
+    """Several discrete actions, each from logits of its own; after RLlib's MultiCategorical."""
+
+    def __init__(self, counts: NDArray[np.int64]) -> None:
+        """Take how many values each action has, [actions]."""
+        self._cuts, self._one = np.cumsum(counts)[:-1], Categorical()
+
+    def sample(self, inputs: Array, random: np.random.Generator) -> tuple[NDArray[np.int32], Array]:
+        """Actions [n, actions] and their log-probabilities [n], from logits [n, values of all actions]."""
+        drawn = [self._one.sample(part, random) for part in np.split(inputs, self._cuts, axis=1)]
+        log_probabilities: Array = np.sum([logp for _, logp in drawn], axis=0)
+        return np.stack([actions for actions, _ in drawn], axis=1), log_probabilities
 
 
 class DiagonalGaussian:
@@ -63,3 +78,13 @@ class EpsilonGreedy:
         any_one = random.integers(inputs.shape[1], size=len(inputs))
         explores = random.random(len(inputs)) < self.epsilon(timestep)
         return np.where(explores, any_one, best).astype(np.int32)
+
+
+def of_actions(space: Space) -> Categorical | MultiCategorical | DiagonalGaussian:
+    """How RLlib draws the actions of a policy's space."""
+    if isinstance(space, Box):
+        return DiagonalGaussian()
+    if isinstance(space, MultiDiscrete):
+        return MultiCategorical(space.nvec)
+    assert isinstance(space, Discrete)
+    return Categorical()

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlsif.envs.find import short
 from rlsif.errors import InputError
-from rlsif.learning.config import RunSpec
+from rlsif.learning.spec import RunSpec
 from rlsif.training import results, saved
 
 RETURN, STEPS, SECONDS = "env_runners/episode_return_mean", "num_env_steps_sampled_lifetime", "time_total_s"
@@ -31,7 +30,7 @@ class Run:
     @property
     def env(self) -> str:
         """The environment's name, without the module or file that it is from."""
-        return short(self.spec.env)
+        return self.spec.env.short
 
     @property
     def state(self) -> str:
@@ -55,7 +54,7 @@ class Run:
         given = {"algo": spec.algo, "env": self.env, "framework": spec.framework}
         return {
             **given,
-            **flat(spec.env_config, "env_config."),
+            **flat(spec.env.arguments, "env_config."),
             **flat(spec.hyperparameters),
             **flat(self.params.get("resources", {})),
         }

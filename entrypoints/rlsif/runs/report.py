@@ -181,7 +181,7 @@ def _tables(run: Run) -> list[tuple[str, list[tuple[str, Any]]]]:
     spec = run.spec
     what = [("algorithm", spec.algo), ("environment", spec.env), ("framework", spec.framework), ("seed", spec.seed)]
     tables = [
-        ("Run", [*what, *flat(spec.env_config).items()]),
+        ("Run", [*what, *flat(spec.env.arguments).items()]),
         ("Hyperparameters", [*flat(spec.hyperparameters).items()]),
     ]
     tables.append(("Resources", [*run.params.get("resources", {}).items()]))

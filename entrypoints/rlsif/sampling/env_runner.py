@@ -6,104 +6,123 @@ What RLlib's algorithms ask of a RolloutWorker on its old API stack, and no more
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 # RLlib says a hundred times that TensorFlow is not there.
 logging.getLogger("ray.rllib.utils.framework").setLevel(logging.ERROR)
 
 # ruff: noqa: E402
-import gymnasium
 import numpy as np
 from ray.rllib.env import INPUT_ENV_SPACES
-from ray.rllib.env.env_context import EnvContext
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, SampleBatch
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
 from rlsif.cluster.failures import reporting
-from rlsif.envs import vector as environments
-from rlsif.policies.actions import to_env
-from rlsif.policies.distributions import Categorical, DiagonalGaussian, EpsilonGreedy
+from rlsif.envs import find, vector
+from rlsif.envs.reference import EnvRef
+from rlsif.envs.spaces import plain
+from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.encoder import ObservationEncoder
 from rlsif.sampling.filters import Filtered
-from rlsif.sampling.samplers import DQNSampler, Features, PPOSampler, Sampler, VTraceSampler
+from rlsif.sampling.samplers import Sampler
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 
+@dataclass(frozen=True)
+class SamplingSpec:
+    """What an env runner must know beside RLlib's settings. Travels in the config, as `rlsif`."""
+
+    env: EnvRef
+    # Of the environment, as Gymnasium has them.
+    observation_space: Any
+    action_space: Any
+    # None where RLlib samples.
+    sampler: type[Sampler] | None
+    # RLlib's own settings, which its sampler would use; it is told that there is nothing to do.
+    normalize_actions: bool
+    clip_actions: bool
+    # The iteration that a resumed run begins after: seeds are not drawn again.
+    resumed_at: int = 0
+
+
 class Sampling:
     """A sampler with all that stands around it, as one env runner of an algorithm has it."""
 
-    def __init__(
-        self,
-        config: AlgorithmConfig,
-        env_creator: Callable[[Any], Any],
-        worker_index: int,
-        rllib_filter: Any = None,
-    ) -> None:
-        """Make environments and sampler; `rllib_filter` is one to share, else a new one is made."""
-        context = EnvContext(config.env_config, worker_index=worker_index)
-        env = env_creator(context)
-        self.spaces = env.observation_space, env.action_space
-        env.close()
-        features = Features(env.observation_space)
-        if rllib_filter is None:
-            [example] = features(np.array([env.observation_space.sample()]))
-            rllib_filter = get_filter(config.observation_filter, example.shape)
-        self.filter = rllib_filter
+    def __init__(self, config: AlgorithmConfig, worker_index: int, rllib_filter: Any = None, restarts: int = 0) -> None:
+        """Make environments and sampler; `rllib_filter` is one to share, else a new one is made.
+
+        `restarts` is how often the env runner was started again.
+        """
+        spec: SamplingSpec = config.rlsif
+        assert spec.sampler is not None
+        observations, actions = plain(spec.observation_space), plain(spec.action_space)
+        encoder = ObservationEncoder(observations)
+        adapter = ActionAdapter(actions, spec.normalize_actions, spec.clip_actions)
+        self.filter = rllib_filter or get_filter(config.observation_filter, encoder.shape)
         number = config.num_envs_per_env_runner
-        seed = None if config.seed is None else config.seed + worker_index * number
-        sampler, distribution = _sampler_and_distribution(config, env.action_space)
-        self.sampler = sampler(
-            environments.make(config.env, dict(config.env_config), number, seed, lambda: env_creator(context)),
-            features,
-            Filtered(rllib_filter),
-            to_env(config.normalize_actions, config.clip_actions, env.action_space),
+        seeds, random = _seeds(config.seed, spec.resumed_at, restarts, worker_index, number)
+        self._env = spec.env
+        self.sampler = spec.sampler(
+            vector.make(spec.env, number, seeds, lambda: find.make(spec.env, worker_index), encoder, adapter),
+            Filtered(self.filter),
             config.to_dict(),
+            policy_space(actions, spec.normalize_actions),
             config.get_rollout_fragment_length(worker_index),
-            np.random.default_rng(seed),
-            distribution,
+            random,
         )
 
     def sample(self) -> MultiAgentBatch:
-        """A batch of experience."""
-        return SampleBatch(self.sampler.sample()).as_multi_agent()
+        """A batch of experience. Raises WrongValue, which names the environment."""
+        try:
+            return SampleBatch(self.sampler.sample()).as_multi_agent()
+        except vector.WrongValue as problem:
+            raise vector.WrongValue(f"environment {self._env.name}: {problem}") from None
 
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
         return [RolloutMetrics(e.length, e.total_reward) for e in self.sampler.episodes()]
 
 
-def _sampler_and_distribution(config: AlgorithmConfig, space: gymnasium.spaces.Space[Any]) -> tuple[type[Sampler], Any]:
-    """The sampler of an algorithm, and how it draws actions."""
-    algo = config.algo_class.__name__
-    if algo == "DQN":
-        settings = {name: value for name, value in config.exploration_config.items() if name != "type"}
-        return DQNSampler, EpsilonGreedy(**settings)
-    distribution = DiagonalGaussian() if isinstance(space, gymnasium.spaces.Box) else Categorical()
-    return PPOSampler if algo == "PPO" else VTraceSampler, distribution
+def _seeds(
+    seed: int | None, resumed_at: int, restarts: int, worker_index: int, number: int
+) -> tuple[list[int | None], np.random.Generator]:
+    """A seed for each copy of the environment, [number], and what the policy's actions are drawn by.
+
+    Independent of those of other env runners, other seeds, and the same run before it was resumed.
+    """
+    if seed is None:
+        return [None] * number, np.random.default_rng()
+    sequence = np.random.SeedSequence(seed, spawn_key=(resumed_at, restarts, worker_index))
+    of_policy, of_envs = sequence.spawn(2)
+    return [int(s) for s in of_envs.generate_state(number, np.uint32) >> 1], np.random.default_rng(of_policy)
 
 
 class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     """An actor that samples. Its first failure is reported to the run."""
 
-    def __new__(cls, *args: Any, worker_index: int = 1, **kwargs: Any) -> Any:
-        """Give the learner, which asks for number 0, a RolloutWorker: it keeps the policy there."""
-        if worker_index == 0:
-            from rlsif.learning.rollout_worker import LearnersEnvRunner
+    # RLlib takes one class for env runners and for the RolloutWorker in which the learner keeps its policy, which it
+    # asks for by number 0. The learner's process says here what that is.
+    of_learner: ClassVar[Optional[type]] = None
 
-            return LearnersEnvRunner(*args, worker_index=0, **kwargs)
+    def __new__(cls, *args: Any, worker_index: int = 1, **kwargs: Any) -> Any:
+        """Give the learner what it keeps its policy in."""
+        if worker_index == 0:
+            assert cls.of_learner is not None
+            return cls.of_learner(*args, worker_index=0, **kwargs)
         return super().__new__(cls)
 
     @reporting
-    def __init__(
-        self, *, env_creator: Callable[[Any], Any], config: AlgorithmConfig, worker_index: int, **_: Any
-    ) -> None:
+    def __init__(self, *, config: AlgorithmConfig, worker_index: int, recreated_worker: bool = False, **_: Any) -> None:
         """Take RolloutWorker's arguments."""
         self.config, self.worker_index = config, worker_index
-        self._sampling = Sampling(config, env_creator, worker_index)
+        self._sampling = Sampling(config, worker_index, restarts=int(recreated_worker))
+        self._spaces = config.observation_space, config.action_space
 
     @reporting
     def sample(self, **_: Any) -> MultiAgentBatch:
@@ -154,7 +173,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
 
     def get_spaces(self) -> dict[str, tuple[Any, Any]]:
         """Spaces of observations and actions, of policy and environment."""
-        return dict.fromkeys((DEFAULT_POLICY_ID, INPUT_ENV_SPACES), self._sampling.spaces)
+        return dict.fromkeys((DEFAULT_POLICY_ID, INPUT_ENV_SPACES), self._spaces)
 
     def assert_healthy(self) -> None:
         """Say by answering that this env runner is there."""

@@ -1,4 +1,4 @@
-"""What a sampler collects, and what the algorithms make of it: the columns of RLlib's sample batches."""
+"""The rollout buffer, and what the algorithms make of it: the columns of RLlib's sample batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-class Rows:
+class RolloutBuffer:
     """Arrays of [steps, envs, ...], filled step by step.
 
     Where an environment only begins an episode, its row is not `valid`.
@@ -50,7 +50,7 @@ class Rows:
         self.steps = rest
 
 
-def flat(rows: Mapping[str, Array] | Rows, names: list[str], chosen: NDArray[np.bool_]) -> dict[str, Array]:
+def flat(rows: Mapping[str, Array] | RolloutBuffer, names: list[str], chosen: NDArray[np.bool_]) -> dict[str, Array]:
     """The chosen rows [steps, envs] of each column, one environment after the other: [rows, ...]."""
     by_env = chosen.T
     return {name: rows[name].swapaxes(0, 1)[by_env] for name in names}

@@ -1,25 +1,26 @@
 """Collects the experience that PPO, APPO, IMPALA and DQN learn from, for feed-forward policies.
 
-The same sampler as RLlib's: same columns, same values from the same weights, same ends of episodes. What differs
-is the random numbers, and that all is done for every environment at once.
+Equal to RLlib's sampler in columns, in values from the same weights, and in the ends of episodes. It draws other
+random numbers, and steps every environment at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.envs.vector import Environments
-from rlsif.policies.networks import ActorCritic, QNetwork
-from rlsif.sampling.rollout_buffer import Rows, advantages, flat, n_step
+from rlsif.envs.vector import Environments, WrongValue
+from rlsif.policies.distributions import EpsilonGreedy, of_actions
+from rlsif.policies.networks import ActorCritic, QNetwork, Weights
+from rlsif.policies.spaces import Space
+from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
 
 Array = NDArray[Any]
-# Filters features of observations [n, features], and learns from them.
+# Filters observations [n, features], and learns from them.
 ObservationFilter = Callable[[Array], Array]
 
 
@@ -31,60 +32,67 @@ class Episode:
     length: int
 
 
-class Features:
-    """What the policy sees of an observation: floats, with integers as one-hot vectors."""
-
-    def __init__(self, space: gymnasium.spaces.Space[Any]) -> None:
-        """Take the space of the observations."""
-        self._one_hot = None
-        if isinstance(space, gymnasium.spaces.Discrete):
-            self._one_hot, self._start = np.eye(int(space.n), dtype=np.float32), int(space.start)
-
-    def __call__(self, observations: Array) -> Array:
-        """Features [n, features] of observations [n, ...]."""
-        if self._one_hot is None:
-            # A copy, for environments may go on in the same array.
-            return observations.astype(np.float32)
-        one_hot: Array = self._one_hot[observations - self._start]
-        return one_hot
-
-
 class Sampler:
     """Steps environments by a policy, and hands out batches. Subclasses know the policy and its columns."""
+
+    # RLlib's exploration that is drawn here: its class, and the settings of it that are known.
+    EXPLORATION: ClassVar[str] = "StochasticSampling"
+    EXPLORATION_SETTINGS: ClassVar[frozenset[str]] = frozenset()
+    # Settings of the algorithm that must have this value.
+    NEEDS: ClassVar[Mapping[str, Any]] = {}
+    # Whether each env runner collects its part of a batch, and can be told how much.
+    SHARES_BATCH: ClassVar[bool] = False
+    _policy: Any
+    _distribution: Any
 
     def __init__(
         self,
         environments: Environments,
-        features: Features,
         observation_filter: ObservationFilter,
-        to_env: Callable[[Array], Array],
         config: Mapping[str, Any],
+        actions: Space,
         fragment: int,
         random: np.random.Generator,
-        distribution: Any,
     ) -> None:
         """Take what stands around the policy.
 
-        `to_env` turns the policy's actions into the environment's; `fragment` is env steps of one environment in
-        a batch; `config` is RLlib's, of the algorithm; `distribution` draws actions from the network's outputs.
+        `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
+        steps of one environment in a batch.
         """
-        self._environments, self._features, self._filter = environments, features, observation_filter
-        self._to_env, self._config, self.fragment, self._random = to_env, config, fragment, random
-        self._distribution = distribution
-        num_envs = len(environments.acting)
-        self._rows = Rows(num_envs, fragment + fragment // 4 + 2)
+        self._environments, self._filter, self._config = environments, observation_filter, config
+        self.fragment, self._random = fragment, random
+        num_envs = len(environments.active)
+        self._rows = RolloutBuffer(num_envs, fragment + fragment // 4 + 2)
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
         self._episodes: list[Episode] = []
         # Env steps of all env runners, for schedules.
         self.timestep = 0
-        self._seen = self._filter(self._features(environments.observations))
+        self._make_policy(config, actions)
+        self._seen = self._filter(environments.observations)
 
-    def set_weights(self, weights: Mapping[str, Any] | list[Any]) -> None:
-        """Take the policy's weights as RLlib sends them."""
+    @classmethod
+    def exploration_unsupported(cls, exploration: Mapping[str, Any]) -> str | None:
+        """Why actions cannot be drawn by RLlib's exploration_config; None where they can."""
+        unknown = set(exploration) - {"type"} - cls.EXPLORATION_SETTINGS
+        if exploration.get("type") != cls.EXPLORATION or unknown:
+            return f"exploration_config is {dict(exploration)}"
+        return None
+
+    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
+        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`."""
         raise NotImplementedError
 
+    def set_weights(self, weights: Weights) -> None:
+        """Take the policy's weights as RLlib sends them."""
+        self._policy.set_weights(weights)
+
     def sample(self) -> dict[str, Array]:
-        """A batch: columns of [rows, ...], one environment after the other."""
+        """A batch: columns of [rows, ...], one environment after the other. Raises WrongValue for nan and infinity."""
+        batch = self._collect()
+        self._check_finite()
+        return batch
+
+    def _collect(self) -> dict[str, Array]:
         raise NotImplementedError
 
     def episodes(self) -> list[Episode]:
@@ -99,62 +107,78 @@ class Sampler:
     def _step(self, actions: Array, **columns: Array) -> Array:
         """Act, and append a row; give what the policy would see of the true next observations."""
         environments, seen = self._environments, self._seen
-        acting = environments.acting
-        step = environments.step(self._to_env(actions))
-        done = acting & (step.terminated | step.truncated)
-        after = self._see(step.observations, done)
+        active = environments.active
+        step = environments.step(actions)
+        done = active & (step.terminated | step.truncated)
+        next_obs = self._see(step.observations, done)
         self._rows.add(
             obs=seen,
             actions=actions,
-            rewards=np.asarray(step.rewards, np.float32),
+            rewards=step.rewards.astype(np.float32),
             terminateds=step.terminated,
             truncateds=step.truncated,
-            valid=acting,
+            valid=active,
             **columns,
         )
-        self._count(step.rewards, acting, done)
-        return after
+        self._count(step.rewards, active, done)
+        return next_obs
 
     def _see(self, observations: Array, done: NDArray[np.bool_]) -> Array:
         """Filter what came next, and what is to be acted on, each once."""
-        after = self._filter(self._features(observations))
+        next_obs = self._filter(observations)
         to_act_on = self._environments.observations
         if to_act_on is observations:
-            self._seen = after
+            self._seen = next_obs
         else:
-            self._seen = after.copy()
-            self._seen[done] = self._filter(self._features(to_act_on[done]))
-        return after
+            self._seen = next_obs.copy()
+            self._seen[done] = self._filter(to_act_on[done])
+        return next_obs
 
-    def _count(self, rewards: Array, acting: NDArray[np.bool_], done: NDArray[np.bool_]) -> None:
-        self._returns += np.where(acting, rewards, 0)
-        self._lengths += acting
-        self.timestep += int(acting.sum())
+    def _count(self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> None:
+        self._returns += np.where(active, rewards, 0)
+        self._lengths += active
+        self.timestep += int(active.sum())
         for env in np.flatnonzero(done):
             self._episodes.append(Episode(float(self._returns[env]), int(self._lengths[env])))
             self._returns[env] = self._lengths[env] = 0
+
+    def _check_finite(self) -> None:
+        """Look at all rows at once; one bad number would spoil every weight."""
+        for name, what in (("obs", "observation"), ("rewards", "reward")):
+            values = self._rows[name]
+            # A sum is finite only if all of its numbers are; it may overflow where all are.
+            if values.dtype.kind != "f" or np.isfinite(values.sum()):
+                continue
+            wrong = ~np.isfinite(values)
+            wrong[~self._rows["valid"]] = False
+            bad = np.argwhere(wrong)
+            if len(bad):
+                step, env, *place = (int(i) for i in bad[0])
+                raise WrongValue(
+                    f"copy {env} of the environment gave {values[tuple(bad[0])]} as {what}{place or ''} in step"
+                    f" {step + 1} of this batch, which would spoil every weight; `check` looks for such values"
+                )
 
 
 class ActorCriticSampler(Sampler):
     """For PPO, APPO and IMPALA."""
 
-    _policy: ActorCritic
+    NEEDS = {"use_gae": True, "use_critic": True, "vtrace": True}
 
-    def set_weights(self, weights: Mapping[str, Any] | list[Any]) -> None:
-        """Take the policy's weights as RLlib sends them."""
-        self._policy = ActorCritic(self._config["model"], weights)
+    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
+        self._policy, self._distribution = ActorCritic(config["model"]), of_actions(actions)
 
     def _act(self) -> None:
         logits, values = self._policy.forward(self._seen)
         actions, log_probabilities = self._distribution.sample(logits, self._random)
         # The value of what an episode ended with; of the others it is the next row's.
         last_values = np.zeros_like(values)
-        after = self._step(
+        next_obs = self._step(
             actions, action_dist_inputs=logits, action_logp=log_probabilities, values=values, last_values=last_values
         )
         cut = self._rows["truncateds"][-1] & ~self._rows["terminateds"][-1] & self._rows["valid"][-1]
         if cut.any():
-            self._rows["last_values"][-1][cut] = self._policy.values(after[cut])
+            self._rows["last_values"][-1][cut] = self._policy.values(next_obs[cut])
 
     def _next_values(self) -> tuple[Array, NDArray[np.bool_]]:
         """The value of what came next, 0 where the episode terminated, and where episodes are done; [steps, envs]."""
@@ -167,12 +191,14 @@ class ActorCriticSampler(Sampler):
 class PPOSampler(ActorCriticSampler):
     """For PPO: advantages and value targets."""
 
-    def sample(self) -> dict[str, Array]:
+    SHARES_BATCH = True
+
+    def _collect(self) -> dict[str, Array]:
         """A batch of about `fragment` rows of every environment."""
         rows, wanted, valid = self._rows, self.fragment * len(self._returns), 0
         rows.steps = 0
         while valid < wanted:
-            valid += int(self._environments.acting.sum())
+            valid += int(self._environments.active.sum())
             self._act()
         next_values, done = self._next_values()
         estimates, targets = advantages(
@@ -188,12 +214,12 @@ class PPOSampler(ActorCriticSampler):
 class VTraceSampler(ActorCriticSampler):
     """For APPO and IMPALA, which learn from stretches of one length, across ends of episodes."""
 
-    def sample(self) -> dict[str, Array]:
+    def _collect(self) -> dict[str, Array]:
         """A batch of `fragment` rows of every environment; what is left over opens the next one."""
         rows, fragment = self._rows, self.fragment
         counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._returns), np.int64)
         while counts.min() < fragment:
-            counts = counts + self._environments.acting
+            counts = counts + self._environments.active
             self._act()
         numbers = rows["valid"].cumsum(axis=0)
         chosen = rows["valid"] & (numbers <= fragment)
@@ -212,26 +238,28 @@ class VTraceSampler(ActorCriticSampler):
 class DQNSampler(Sampler):
     """For DQN: transitions over n steps."""
 
-    _policy: QNetwork
+    EXPLORATION = "EpsilonGreedy"
+    EXPLORATION_SETTINGS = frozenset({"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps"})
+    NEEDS = {"num_atoms": 1, "noisy": False}
 
-    def set_weights(self, weights: Mapping[str, Any] | list[Any]) -> None:
-        """Take the policy's weights as RLlib sends them."""
-        config = self._config
-        self._policy = QNetwork(config["model"], list(config["hiddens"]), config["dueling"], weights)
+    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
+        self._policy = QNetwork(config["model"], list(config["hiddens"]), config["dueling"])
+        exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
+        self._distribution = EpsilonGreedy(**exploration)
 
-    def sample(self) -> dict[str, Array]:
+    def _collect(self) -> dict[str, Array]:
         """A batch of about `fragment` rows of every environment."""
         rows, wanted, valid = self._rows, self.fragment * len(self._returns), 0
         rows.steps = 0
-        after = []
+        next_obs = []
         while valid < wanted:
-            valid += int(self._environments.acting.sum())
+            valid += int(self._environments.active.sum())
             values = self._policy.forward(self._seen)
-            after.append(self._step(self._distribution.sample(values, self._random, self.timestep)))
+            next_obs.append(self._step(self._distribution.sample(values, self._random, self.timestep)))
         chosen = rows["valid"]
         columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds")}
         batch = {
             **flat(rows, ["obs", "actions"], chosen),
-            **n_step({**columns, "new_obs": np.array(after)}, chosen, self._config["n_step"], self._config["gamma"]),
+            **n_step({**columns, "new_obs": np.array(next_obs)}, chosen, self._config["n_step"], self._config["gamma"]),
         }
         return {**batch, "weights": np.ones(len(batch["obs"]), np.float32)}

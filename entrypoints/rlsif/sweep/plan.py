@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources
-from rlsif.envs.find import add_code_folder
+from rlsif.envs.find import FoundEnv, find
 from rlsif.errors import InputError, check_at_least
 from rlsif.files import replace as replace_file
-from rlsif.learning import config as algorithms
-from rlsif.learning.config import Layout, RunSpec
+from rlsif.learning import catalogue
+from rlsif.learning.settings import check_hyperparameters
+from rlsif.learning.spec import Layout, RunSpec, from_json
 from rlsif.sweep.space import Dimension, dimensions, examples
 from rlsif.training import results
 from rlsif.training.options import TrainOptions
@@ -58,6 +60,7 @@ class Sweep:
 
     folder: Path
     spec: RunSpec
+    env: FoundEnv
     layout: Layout
     stop: Stop
     searched: list[Dimension]
@@ -79,9 +82,9 @@ class Sweep:
 def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
     """A new sweep, with a folder. Raises InputError."""
     searched = dimensions(options.grid, options.sample)
-    algo = algorithms.find(options.base.algo or "PPO", options.base.framework or "tf").name
+    algo = catalogue.find(options.base.algo or "PPO", options.base.framework or "tf").name
     for example in examples(searched):
-        algorithms.check_hyperparameters(algo, example)
+        check_hyperparameters(algo, example)
     cpus = there.cpus if isinstance(there, Resources) else there.rollout_cpus
     gpus = there.gpus if isinstance(there, Resources) else there.learner_gpus
     for name, asked, has in (("cpus", options.cpus_per_trial, cpus), ("gpus", options.gpus_per_trial, gpus)):
@@ -97,8 +100,8 @@ def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
         learner_threads=options.cpus_per_trial,
     )
     folder = results.new_folder(options.base.results_dir, f"sweep_{algo}", plan.spec.env)
-    planned = Sweep(folder, plan.spec, layout, plan.stop, searched, options.num_samples, options.scheduler)
-    replace_file(folder / SWEEP, json.dumps({**asdict(planned), "folder": str(folder)}, indent=2))
+    planned = Sweep(folder, plan.spec, plan.env, layout, plan.stop, searched, options.num_samples, options.scheduler)
+    replace_file(folder / SWEEP, json.dumps(_as_json(planned), indent=2))
     return planned
 
 
@@ -124,10 +127,23 @@ def resumed(options: SweepOptions) -> Sweep:
             f"--resume {folder} is not the folder of a sweep; they lie under ~/ray_results/<env>/"
         ) from problem
     saved["spec"], saved["layout"], saved["stop"] = (
-        RunSpec(**saved["spec"]),
+        from_json(saved["spec"]),
         Layout(**saved["layout"]),
         Stop(**saved["stop"]),
     )
     saved["searched"] = [Dimension(d["name"], d["kind"], tuple(d["arguments"])) for d in saved["searched"]]
-    add_code_folder(saved["spec"].code_folder)
-    return Sweep(**{**saved, "folder": folder, "resumed": True})
+    env = find(saved["spec"].env)
+    return Sweep(**{**saved, "env": env, "folder": folder, "resumed": True})
+
+
+def _as_json(planned: Sweep) -> dict[str, Any]:
+    """As sweep.json has it; the environment is looked at again when the sweep is resumed."""
+    fields = {name: value for name, value in vars(planned).items() if name != "env"}
+    return {
+        **fields,
+        "folder": str(planned.folder),
+        "spec": planned.spec.as_json(),
+        "layout": asdict(planned.layout),
+        "stop": asdict(planned.stop),
+        "searched": [asdict(dimension) for dimension in planned.searched],
+    }

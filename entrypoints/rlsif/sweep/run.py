@@ -49,7 +49,7 @@ def sweep(
     with noise_into(planned.folder / LOG) as terminal:
         Told.terminal, Told.began = terminal, began
         Told.number, Told.of = len(_finished(planned)), planned.trials
-        print(f"{planned.spec.algo} on {planned.spec.env}, {planned.trials} trials", file=terminal)
+        print(f"{planned.spec.algo} on {planned.spec.env.name}, {planned.trials} trials", file=terminal)
         print(f"sweep folder: {planned.folder}", file=terminal, flush=True)
         planned = replace(planned, by_role=cluster is not None)
         with contextlib.nullcontext() if cluster else local_ray.started(available()), _sigterm_like_ctrl_c():
@@ -60,7 +60,7 @@ def sweep(
         print(f"interrupted; go on with: sweep --resume {planned.folder}")
         return GO_ON_LATER if job and job.stop_is_asked_for else 128 + signal.SIGINT
     _keep_best(planned, ranked[0])
-    print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env} --config {BEST}")
+    print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env.name} --config {BEST}")
     return 0
 
 

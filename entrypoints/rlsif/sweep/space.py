@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from rlsif.errors import InputError, near
-from rlsif.learning.hyperparameters import nested, typed
+from rlsif.values import nested, read
 
 # Distributions of Tune by their names, and how many arguments each has; None: any number, one or more.
 DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "lograndint": 2, "choice": None}
@@ -86,10 +86,10 @@ def _sample(text: str) -> Dimension:
 def _values(option: str, text: str, values: str) -> tuple[Any, ...]:
     """The values of a list with commas; lists and mappings may be among them."""
     try:
-        read = yaml.safe_load(f"[{values}]")
+        found = read(f"[{values}]")
     except yaml.YAMLError as problem:
         raise InputError(f"{option} {text!r} has values that are neither numbers, words nor lists") from problem
-    return tuple(typed(value) for value in read)
+    return tuple(found)
 
 
 def examples(searched: Iterable[Dimension]) -> Iterable[dict[str, Any]]:

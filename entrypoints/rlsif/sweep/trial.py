@@ -12,13 +12,13 @@ from typing import Any
 
 from ray.tune import Trainable
 
-from rlsif.envs.find import short
-from rlsif.learning.config import Layout, RunSpec
-from rlsif.learning.hyperparameters import merge, nested
-from rlsif.learning.learner import AlgorithmActor
+from rlsif.envs.find import FoundEnv
+from rlsif.learning.learner import Learner
+from rlsif.learning.spec import Layout, RunSpec
 from rlsif.training.checkpoints import CheckpointError, Progress
 from rlsif.training.record import FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.stopping import Stop
+from rlsif.values import merge, nested
 
 # What trials are compared by; the mean return, and less than any before the first episode has ended.
 SCORE = "score"
@@ -29,17 +29,20 @@ KEEP_CHECKPOINTS = 1
 class Trial(Trainable):  # type: ignore[misc]
     """A run with the hyperparameters that Tune has chosen."""
 
-    def setup(self, config: dict[str, Any], spec: RunSpec, layout: Layout, stop: Stop, folder: Path) -> None:
+    def setup(
+        self, config: dict[str, Any], spec: RunSpec, layout: Layout, env: FoundEnv, stop: Stop, folder: Path
+    ) -> None:
         """Build the algorithm; `folder` is the sweep's, and gets the run's."""
-        self._common, self._layout, self._stop, self._sweep_folder = spec, layout, stop, folder
+        self._common, self._layout, self._env = spec, layout, env
+        self._stop, self._sweep_folder = stop, folder
         self._begin(config)
 
     def _begin(self, config: dict[str, Any]) -> None:
         common = self._common
         self._spec = replace(common, hyperparameters=merge(common.hyperparameters, nested(config)))
-        self._folder = self._sweep_folder / f"{common.algo}_{short(common.env).replace('/', '_')}_{self.trial_id}"
-        self._algorithm = AlgorithmActor()
-        self._settings = self._algorithm.build(self._spec, self._layout)
+        self._folder = self._sweep_folder / f"{common.algo}_{common.env.file_name}_{self.trial_id}"
+        self._algorithm = Learner()
+        self._settings = self._algorithm.build(self._spec, self._layout, self._env)
         # Opened by the first step, or by the checkpoint that comes before it.
         self._record: Record | None = None
         self._ended = False

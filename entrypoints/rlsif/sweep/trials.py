@@ -39,6 +39,7 @@ def run_trials(planned: Sweep) -> bool:
     learner = {"CPU": 1.0, "GPU": layout.num_gpus} if layout.num_gpus else on_rollout_node
     bundles = [learner, *(on_rollout_node for _ in range(layout.num_env_runners))]
     given = {"spec": planned.spec, "layout": layout, "stop": planned.stop, "folder": planned.folder}
+    given["env"] = planned.env
     trainable = tune.with_resources(tune.with_parameters(Trial, **given), tune.PlacementGroupFactory(bundles))
     kept = planned.folder / TUNE
     if planned.resumed and tune.Tuner.can_restore(kept):

@@ -1,4 +1,4 @@
-"""Where the Algorithm lives: in an actor of Ray, or in this process. Calls it, and watches it."""
+"""Where the learner lives: in an actor of Ray, or in this process. Calls it, and watches it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 
 from rlsif.cluster import local_ray
 from rlsif.cluster.resources import Resources
+from rlsif.envs.find import FoundEnv
 from rlsif.errors import RlsifError
-from rlsif.learning.config import Layout, RunSpec
-from rlsif.learning.learner import AlgorithmActor
+from rlsif.learning.learner import Learner
+from rlsif.learning.spec import Layout, RunSpec
 
 # How often a call in flight is looked at, in seconds.
 POLL = 0.2
 # A node that is ended fails before it goes; for so long a failure may still be one of those.
 SECONDS_TO_LEAVE = 20
-# Actors without a place on a node wait for one for ever; so long may nodes be away that join again.
+# Unschedulable actors wait indefinitely; nodes that join again may be away for so long.
 SECONDS_WITHOUT_PLACE = 60
 
 
@@ -41,11 +42,11 @@ def host(resources: Resources | None, layout: Layout) -> Iterator[Host]:
 
 
 class Host:
-    """Calls the methods of an AlgorithmActor, wherever it is."""
+    """Calls the methods of an Learner, wherever it is."""
 
-    def build(self, spec: RunSpec, layout: Layout) -> dict[str, Any]:
+    def build(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         """Build the algorithm; give its settings. Raises InputError for values that RLlib refuses."""
-        settings = self._call("build", spec, layout, give_up=self._lacks_a_place)
+        settings = self._call("build", spec, layout, env, give_up=self._lacks_a_place)
         assert settings is not None
         return dict(settings)
 
@@ -58,9 +59,9 @@ class Host:
         """Write a checkpoint into a folder. Raises OSError."""
         self._call("save", folder)
 
-    def restore(self, checkpoint: Path) -> None:
-        """Load a checkpoint."""
-        self._call("restore", str(checkpoint))
+    def restore(self, checkpoint: Path) -> str:
+        """Load a checkpoint; give what the user should know of it, which may be nothing."""
+        return str(self._call("restore", str(checkpoint)))
 
     def stop(self) -> None:
         """End the algorithm and its env runners."""
@@ -78,7 +79,7 @@ class InProcess(Host):
 
     def __init__(self) -> None:
         """Make the actor's class an ordinary object."""
-        self._actor = AlgorithmActor()
+        self._actor = Learner()
 
     def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
         from rlsif.cluster.failures import own_traceback
@@ -100,7 +101,7 @@ class InActor(Host):
 
         self._layout, self._complete = layout, time.monotonic()
         learner, rollout = ({"learner": 1}, {"rollout": 1}) if layout.by_role else ({}, {})
-        actor = ray.remote(AlgorithmActor)
+        actor = ray.remote(Learner)
         self._actor = actor.options(num_cpus=1, num_gpus=layout.num_gpus, resources=learner).remote()
         # RLlib starts its env runners only once the learner's process has imported TensorFlow.
         # Ray gives an actor a process that is idle, so these have it imported by then.

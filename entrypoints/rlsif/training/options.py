@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
 from rlsif.errors import InputError, check_at_least
-from rlsif.learning.config import Layout
+from rlsif.learning.spec import Layout
 from rlsif.training.stopping import Stop
 
 
@@ -81,7 +81,7 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
             num_env_runners=runners,
             num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
             num_gpus=num_gpus,
-            learner_threads=1 if options.local_mode else available.cpus,
+            learner_threads=1 if options.local_mode else options.num_cpus or available.cpus,
             local_mode=options.local_mode,
         ),
         Resources(cpus=cpus, gpus=-int(-num_gpus // 1), memory=available.memory),

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
-from rlsif.envs.find import FoundEnv, absolute, add_code_folder
+from rlsif.envs.find import FoundEnv, add_code_folder
 from rlsif.envs.find import find as find_env
+from rlsif.envs.reference import parse
 from rlsif.errors import InputError
-from rlsif.learning import config as algorithms
-from rlsif.learning import hyperparameters
-from rlsif.learning.config import Layout, RunSpec
-from rlsif.sampling.coverage import reason_against
+from rlsif.learning import catalogue, hyperparameters
+from rlsif.learning.settings import check_hyperparameters, resolve
+from rlsif.learning.spec import Layout, RunSpec
 from rlsif.training import checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
 from rlsif.training.stopping import Stop
+from rlsif.values import env_arguments, from_settings, merge
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Plan:
     """A run about to start: what to train, on what, until when, and from where."""
 
     spec: RunSpec
+    env: FoundEnv
     layout: Layout
     # Of this machine; None for the nodes of a job.
     resources: Resources | None
@@ -36,47 +38,58 @@ class Plan:
 
 
 def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
-    """The plan of a new run, or of one that goes on, here or on the nodes of a job. Raises InputError."""
+    """The plan of a new run, or of one that is resumed, here or on the nodes of a job. Raises InputError."""
     add_code_folder(str(options.code_folder))
     tracking.check(options.log_to)
     if options.resume is not None:
         return _resumed(options, cluster)
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
-    algorithm = algorithms.find(options.algo or "PPO", options.framework or "tf")
-    env_id = absolute(options.env)
-    env_config = _env_config(options)
-    env = find_env(env_id, env_config)
-    algorithms.check_spaces(algorithm, options.env, env.action_space)
-    given = _given_hyperparameters(options)
-    if given:
-        algorithms.check_hyperparameters(algorithm.name, given)
-    merged = hyperparameters.merge(hyperparameters.preset(algorithm.name, options.env), given)
+    algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
+    env = find_env(parse(options.env, env_arguments(options.env_settings), options.code_folder))
+    catalogue.check_spaces(algorithm, options.env, env.observations, env.actions)
+    given = _given_hyperparameters(options, algorithm.name)
+    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    framework, code = options.framework or "tf", str(options.code_folder)
-    spec = RunSpec(algorithm.name, framework, env_id, env_config, code, options.seed, merged)
+    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged)
     processes, resources = _placed(options, cluster, envs, spec, env)
-    return Plan(spec, processes, resources, options.stop.or_default(env.reward_threshold), None, None, None)
+    stop = options.stop.or_default(env.reward_threshold)
+    return Plan(spec, env, processes, resources, stop, None, None, None)
 
 
 def _placed(
-    options: TrainOptions, cluster: Cluster | None, envs: int, spec: RunSpec, env: FoundEnv
+    options: TrainOptions,
+    cluster: Cluster | None,
+    envs: int,
+    spec: RunSpec,
+    env: FoundEnv,
+    resumed_at: int = 0,
 ) -> tuple[Layout, Resources | None]:
     """The processes of the run, here or on a cluster's nodes, and how they sample."""
     placed: tuple[Layout, Resources | None]
     placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
-    against = reason_against(spec.algo, env.observation_space, env.action_space, spec.hyperparameters)
-    return replace(placed[0], rllib_samples=against), placed[1]
+    planned = replace(placed[0], resumed_at=resumed_at)
+    return replace(planned, rllib_samples=_rllib_samples(spec, planned, env)), placed[1]
 
 
-def _env_config(options: TrainOptions) -> dict[str, Any]:
-    """The arguments that the environment is made with."""
-    return hyperparameters.from_settings(options.env_settings, "--env-config", "gravity=9.8")
+def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
+    """Why RLlib's own sampler is used; None where the one in NumPy is.
+
+    RLlib is asked only where settings are not those of a preset, all of which are known to be covered.
+    """
+    against = catalogue.known_against(spec.algo, env.observations)
+    preset = hyperparameters.preset(spec.algo, spec.env.short)
+    preset.pop("num_envs_per_env_runner", None)
+    if against or dict(spec.hyperparameters) == preset:
+        return against
+    return resolve(spec, planned, env)
 
 
-def _given_hyperparameters(options: TrainOptions) -> dict[str, Any]:
+def _given_hyperparameters(options: TrainOptions, algo: str) -> dict[str, Any]:
+    """What the user gave by file and option, over the preset. Raises InputError."""
     from_file = hyperparameters.from_file(options.config_file) if options.config_file else {}
-    return hyperparameters.merge(from_file, hyperparameters.from_settings(options.settings))
+    given = merge(from_file, from_settings(options.settings))
+    return check_hyperparameters(algo, given) if given else given
 
 
 def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
@@ -91,30 +104,8 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
             f"checkpoint {checkpoint.name} is not the last of its run, {later[-1].name} is;"
             f" resume {folder}, or move the later ones away first"
         )
-    spec = saved.spec_of(folder)
-    add_code_folder(spec.code_folder)
-    asked_env = absolute(options.env) if options.env else None
-    asked_config = _env_config(options) or None
-    for name, asked, is_ in (
-        ("--env", asked_env, spec.env),
-        ("--env-config", asked_config, dict(spec.env_config)),
-        ("--framework", options.framework, spec.framework),
-    ):
-        if asked is not None and asked != is_:
-            raise InputError(
-                f"{name} is {asked}, but {checkpoint} is of {is_}; leave {name} out to go on with that run"
-            )
-    if options.algo is not None and options.algo.upper() != spec.algo:
-        raise InputError(
-            f"--algo is {options.algo}, but {checkpoint} is of {spec.algo}; leave --algo out to go on with that run"
-        )
-    if options.seed is not None and options.seed != spec.seed:
-        raise InputError(f"--seed is {options.seed}, but the run has {spec.seed}; leave --seed out")
-    given = _given_hyperparameters(options)
-    if given:
-        algorithms.check_hyperparameters(spec.algo, given)
-        spec = RunSpec(**{**asdict(spec), "hyperparameters": hyperparameters.merge(spec.hyperparameters, given)})
-    env = find_env(spec.env, dict(spec.env_config))
+    spec = _as_asked(options, saved.spec_of(folder), checkpoint)
+    env = find_env(spec.env)
     stop = options.stop.or_default(env.reward_threshold)
     last = next(
         (r for r in reversed(results.read_rows(folder)) if r["training_iteration"] == progress.training_iteration), None
@@ -122,5 +113,23 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
     if last:
         stop.check_not_reached(last)
     envs = json.loads((folder / results.PARAMS).read_text()).get("num_envs_per_env_runner", 1)
-    processes, resources = _placed(options, cluster, envs, spec, env)
-    return Plan(spec, processes, resources, stop, folder, checkpoint, progress)
+    processes, resources = _placed(options, cluster, envs, spec, env, progress.training_iteration)
+    return Plan(spec, env, processes, resources, stop, folder, checkpoint, progress)
+
+
+def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec:
+    """The spec of a run that is resumed, with the hyperparameters given anew. Raises InputError for contradictions."""
+    asked = parse(options.env, {}, options.code_folder).name if options.env else None
+    for name, value, is_ in (
+        ("--env", asked, spec.env.name),
+        ("--env-config", env_arguments(options.env_settings) or None, dict(spec.env.arguments)),
+        ("--framework", options.framework, spec.framework),
+        ("--algo", options.algo.upper() if options.algo else None, spec.algo),
+        ("--seed", options.seed, spec.seed),
+    ):
+        if value is not None and value != is_:
+            raise InputError(
+                f"{name} is {value}, but {checkpoint} is of {is_}; leave {name} out to resume that run"
+            )
+    given = _given_hyperparameters(options, spec.algo)
+    return replace(spec, hyperparameters=merge(spec.hyperparameters, given))

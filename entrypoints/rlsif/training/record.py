@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rlsif.envs.find import short
-from rlsif.learning.config import Layout, RunSpec
+from rlsif.learning.spec import Layout, RunSpec
 from rlsif.training import checkpoints, results
 from rlsif.training.checkpoints import Progress
 from rlsif.training.tracking import Tracking
@@ -54,10 +52,10 @@ class Record:
         How the run ended before it went on no longer holds.
         """
         spec = self._spec
-        told = {"algo": spec.algo, "env": spec.env, "seed": spec.seed, **spec.hyperparameters, **self._resources}
-        self._tracking = Tracking(self._log_to, told, short(spec.env), self.folder)
+        told = {"algo": spec.algo, "env": spec.env.name, "seed": spec.seed, **spec.hyperparameters, **self._resources}
+        self._tracking = Tracking(self._log_to, told, spec.env.short, self.folder)
         (self.folder / results.SUMMARY).unlink(missing_ok=True)
-        run = {**asdict(self._spec), "versions": _versions()}
+        run = {**self._spec.as_json(), "versions": _versions()}
         self._files.write_params({"run": run, "resources": self._resources, **settings})
 
     def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:
@@ -80,7 +78,7 @@ class Record:
         spec, rows = self._spec, self._rows
         return Progress(
             algo=spec.algo,
-            env=spec.env,
+            env=spec.env.name,
             framework=spec.framework,
             training_iteration=rows.iteration,
             num_env_steps_sampled_lifetime=rows.env_steps,
@@ -97,7 +95,7 @@ class Record:
         self._files.write_summary(
             {
                 "algo": spec.algo,
-                "env": spec.env,
+                "env": spec.env.name,
                 "framework": spec.framework,
                 "seed": spec.seed,
                 "iterations": progress.training_iteration,

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rlsif.envs.find import short
+from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError
 from rlsif.files import append, replace
 from rlsif.training.checkpoints import Progress
@@ -24,11 +24,10 @@ PARAMS, PROGRESS, RESULT, SUMMARY = "params.json", "progress.csv", "result.json"
 LOG, CHECKPOINTS = "train.log", "checkpoints"
 
 
-def new_folder(results: Path, algo: str, env_id: str) -> Path:
+def new_folder(results: Path, algo: str, env: EnvRef) -> Path:
     """Make <results>/<env>/<ALGO>_<env>_<date>_<id>. Raises InputError where that cannot be written."""
-    env = short(env_id).replace("/", "_")
-    name = f"{algo}_{env}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-    folder = results.expanduser().absolute() / env / name
+    name = f"{algo}_{env.file_name}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+    folder = results.expanduser().absolute() / env.file_name / name
     try:
         folder.mkdir(parents=True)
     except OSError as problem:

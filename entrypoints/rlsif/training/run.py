@@ -14,7 +14,6 @@ from typing import Any
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
-from rlsif.envs.find import short
 from rlsif.errors import InputError, RlsifError
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results
@@ -121,14 +120,14 @@ class Run:
 
     def _begin(self, algorithm: Host) -> None:
         plan = self._plan
-        settings = algorithm.build(plan.spec, plan.layout)
+        settings = algorithm.build(plan.spec, plan.layout, plan.env)
         self._record.begin(settings)
         if self._job:
             # From now on a job that Slurm starts again goes on with this run.
             replace_file(self._job.run, str(self._record.folder))
         if plan.checkpoint:
-            algorithm.restore(plan.checkpoint)
-            self._display.note(f"resumed from {plan.checkpoint}")
+            told = algorithm.restore(plan.checkpoint)
+            self._display.note(f"resumed from {plan.checkpoint}{told and '; '}{told}")
 
     def _loop(self, algorithm: Host, signals: Signals) -> End:
         """Train until an end is reached or asked for."""
@@ -222,7 +221,7 @@ def _remove_unless_trained(folder: Path) -> None:
 
 
 def _heading(plan: Plan) -> str:
-    return f"{plan.spec.algo} ({plan.spec.framework}) on {short(plan.spec.env)}"
+    return f"{plan.spec.algo} ({plan.spec.framework}) on {plan.spec.env.short}"
 
 
 def _resources_in_words(plan: Plan) -> str:

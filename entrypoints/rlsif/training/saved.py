@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from rlsif.errors import InputError
-from rlsif.learning.config import RunSpec
+from rlsif.learning.spec import RunSpec, from_json
 from rlsif.training import checkpoints, results
 
 LAST, BEST = "last", "best"
@@ -46,8 +46,6 @@ def is_run(folder: Path) -> bool:
 def spec_of(folder: Path) -> RunSpec:
     """What a run trained. Raises InputError where that cannot be read."""
     try:
-        saved = json.loads((folder / results.PARAMS).read_text())["run"]
-        saved.pop("versions")
-        return RunSpec(**saved)
+        return from_json(json.loads((folder / results.PARAMS).read_text())["run"])
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise InputError(f"{folder / results.PARAMS} is missing or was not written by `train`") from problem

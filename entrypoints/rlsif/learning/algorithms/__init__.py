@@ -1,0 +1,1 @@
+"""One file an algorithm: its descriptor, `ALGORITHM`, as `rlsif.learning.catalogue` has it."""

@@ -1,0 +1,11 @@
+"""APPO."""
+
+from rlsif.learning.descriptor import Algorithm
+
+ALGORITHM = Algorithm(
+    name="APPO",
+    frameworks=("tf", "tf2"),
+    action_spaces=("Discrete", "MultiDiscrete", "Box"),
+    note="PPO with sampling and learning apart; many runners",
+    sampler="rlsif.sampling.samplers:VTraceSampler",
+)

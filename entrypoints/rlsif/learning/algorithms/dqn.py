@@ -1,0 +1,17 @@
+"""DQN."""
+
+from rlsif.learning.descriptor import Algorithm
+
+ALGORITHM = Algorithm(
+    name="DQN",
+    frameworks=("tf", "tf2"),
+    action_spaces=("Discrete",),
+    note="learns from few env steps; discrete actions",
+    sampler="rlsif.sampling.samplers:DQNSampler",
+    fixes=("rlsif.learning.fixes:OwnReplayBuffer", "rlsif.learning.fixes:RefilledReplay"),
+    defaults={
+        "replay_buffer_config": {
+            "type": "MultiAgentPrioritizedReplayBuffer", "capacity": 50_000, "replay_sequence_length": 1,
+        }
+    },
+)  # fmt: skip

@@ -1,0 +1,11 @@
+"""IMPALA."""
+
+from rlsif.learning.descriptor import Algorithm
+
+ALGORITHM = Algorithm(
+    name="IMPALA",
+    frameworks=("tf",),
+    action_spaces=("Discrete", "MultiDiscrete", "Box"),
+    note="with tf2, RLlib's learner waits for ever",
+    sampler="rlsif.sampling.samplers:VTraceSampler",
+)

@@ -1,0 +1,12 @@
+"""PPO."""
+
+from rlsif.learning.descriptor import Algorithm
+
+ALGORITHM = Algorithm(
+    name="PPO",
+    frameworks=("tf", "tf2"),
+    action_spaces=("Discrete", "MultiDiscrete", "Box"),
+    note="the default; steady on most tasks",
+    sampler="rlsif.sampling.samplers:PPOSampler",
+    fixes=("rlsif.learning.compiled_ppo:CompiledPPO",),
+)

@@ -1,0 +1,14 @@
+"""SAC."""
+
+from rlsif.learning.descriptor import Algorithm
+
+ALGORITHM = Algorithm(
+    name="SAC",
+    frameworks=("tf",),
+    action_spaces=("Discrete", "Box"),
+    note="learns from few env steps; continuous actions",
+    fixes=("rlsif.learning.fixes:RefilledReplay",),
+    defaults={
+        "replay_buffer_config": {"type": "MultiAgentReplayBuffer", "capacity": 100_000, "replay_sequence_length": 1}
+    },
+)

@@ -1,0 +1,124 @@
+"""From the settings of a run to RLlib's Algorithm. Runs in the learner's process, or where settings are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from rlsif.envs.adapted import Adapted, policy_spaces
+from rlsif.envs.find import FoundEnv, register
+from rlsif.errors import InputError, RlsifError
+from rlsif.learning.catalogue import catalogue
+from rlsif.learning.spec import Layout, RunSpec
+from rlsif.sampling.coverage import unsupported
+from rlsif.sampling.env_runner import ArrayEnvRunner, SamplingSpec
+from rlsif.values import merge
+
+# Seconds; RLlib needs a number.
+SAMPLE_TIMEOUT_S = 10 * 365 * 86_400
+
+
+def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
+    """Build the RLlib Algorithm, its env runners included. Raises InputError for values that RLlib refuses."""
+    config = configure(spec, layout, env)
+    if layout.rllib_samples is None:
+        against = against_sampling(spec, config, env)
+        # It was judged without RLlib where only a preset's settings are given.
+        if against:
+            raise RlsifError(f"the preset of {spec.algo} for {spec.env.short} cannot be sampled in NumPy: {against}")
+    normalize, clip = config.rlsif.normalize_actions, config.rlsif.clip_actions
+    register(spec.env, lambda made: Adapted(made, normalize, clip))
+    try:
+        config.validate()
+        config.freeze()
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as problem:
+        raise InputError(f"RLlib refuses these settings of {spec.algo}: {' '.join(str(problem).split())}") from problem
+    from rlsif.learning.fixes import algorithm_class
+    from rlsif.learning.rollout_worker import LearnersEnvRunner
+
+    ArrayEnvRunner.of_learner = LearnersEnvRunner
+
+    return algorithm_class(catalogue()[spec.algo])(config=config)
+
+
+def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
+    """Why a run with these settings is sampled by RLlib; None where it is in NumPy."""
+    return unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
+
+
+def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
+    """The AlgorithmConfig of a run."""
+    config = config_class(spec.algo)()
+    config.api_stack(enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False)
+    config.framework(spec.framework)
+    config.env_runners(
+        num_env_runners=layout.num_env_runners,
+        num_envs_per_env_runner=layout.num_envs_per_env_runner,
+        # With one, APPO and IMPALA would train on alone when every env runner has failed.
+        create_local_env_runner=layout.num_env_runners == 0,
+        env_runner_cls=_rllibs_env_runner() if layout.rllib_samples else ArrayEnvRunner,
+        custom_resources_per_env_runner={"rollout": 1} if layout.by_role else {},
+        # Env runners are watched by the run; RLlib would drop without a word what comes later than this.
+        sample_timeout_s=SAMPLE_TIMEOUT_S,
+    )
+    config.fault_tolerance(restart_failed_env_runners=True)
+    config.resources(num_gpus=layout.num_gpus)
+    config.debugging(seed=spec.seed, log_sys_usage=False)
+    set_values(config, _threads(layout))
+    set_values(config, catalogue()[spec.algo].defaults)
+    set_values(config, spec.hyperparameters)
+    _set_env(config, spec, layout, env)
+    return config
+
+
+def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
+    """Let RLlib see the environment as its policy does; actions are turned into the environment's by our adapter."""
+    normalize, clip = config.normalize_actions, config.clip_actions
+    observation_space, action_space = policy_spaces(env, normalize)
+    config.environment(
+        spec.env.name,
+        env_config=dict(spec.env.arguments),
+        # RLlib would ask the first env runner for them, and wait for it before it builds the policy.
+        observation_space=observation_space,
+        action_space=action_space,
+        normalize_actions=False,
+        clip_actions=False,
+        disable_env_checking=True,
+        # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
+        **({"is_atari": False} if spec.env.place else {}),
+    )
+    sampler = catalogue()[spec.algo].sampler_class()
+    config.rlsif = SamplingSpec(
+        spec.env, env.observation_space, env.action_space, sampler, normalize, clip, layout.resumed_at
+    )
+
+
+def _rllibs_env_runner() -> Any:
+    from rlsif.learning.rollout_worker import EnvRunner
+
+    return EnvRunner
+
+
+def set_values(config: Any, values: Mapping[str, Any]) -> None:
+    """Set values by RLlib's names, those in nested mappings one by one."""
+    for key, value in values.items():
+        attribute = "lambda_" if key == "lambda" else key
+        default = getattr(config, attribute, None)
+        if isinstance(default, Mapping) and isinstance(value, Mapping):
+            value = merge(default, value)
+        setattr(config, attribute, value)
+
+
+def _threads(layout: Layout) -> dict[str, Any]:
+    """One thread for a runner's session, the learner's cores for its own; RLlib's 2 and 8 fight for them."""
+    learner = layout.learner_threads
+    return {
+        "tf_session_args": {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": 1},
+        "local_tf_session_args": {"intra_op_parallelism_threads": learner, "inter_op_parallelism_threads": learner},
+    }
+
+
+def config_class(algo: str) -> Any:
+    """RLlib's class of an algorithm's settings."""
+    return getattr(import_module(f"ray.rllib.algorithms.{algo.lower()}"), f"{algo}Config")

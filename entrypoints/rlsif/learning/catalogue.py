@@ -1,0 +1,74 @@
+"""The algorithms of RLlib that work with TensorFlow, each by its descriptor.
+
+RLlib has TensorFlow on its old API stack only. What is listed here trains, saves, restores and resumes; what is known
+not to is refused before anything starts. Needs neither RLlib nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
+
+from rlsif.errors import InputError, near
+from rlsif.learning import algorithms
+from rlsif.learning.descriptor import Algorithm
+from rlsif.policies import actions, encoder
+from rlsif.policies.spaces import Box, Discrete, MultiDiscrete, Space, is_image, kind
+
+FRAMEWORKS = ("tf", "tf2")
+# What policies choose from, as users read it.
+CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscrete", Box: "Box"}
+
+
+def catalogue() -> dict[str, Algorithm]:
+    """Every algorithm by its name; one file of `learning/algorithms` has one."""
+    modules = [import_module(f"{algorithms.__name__}.{module.name}") for module in iter_modules(algorithms.__path__)]
+    found: list[Algorithm] = sorted((module.ALGORITHM for module in modules), key=lambda a: a.name != "PPO")
+    return {algorithm.name: algorithm for algorithm in found}
+
+
+def find(name: str, framework: str) -> Algorithm:
+    """The algorithm of that name, in any case, if it works with the framework. Raises InputError."""
+    known = catalogue()
+    algorithm = known.get(name.upper())
+    if algorithm is None:
+        raise InputError(f"algorithm {name!r} is not one of {', '.join(known)}{near(name.upper(), known)}")
+    if framework not in FRAMEWORKS:
+        raise InputError(f"--framework is {framework!r}; it must be tf (graph, faster) or tf2 (eager)")
+    if framework not in algorithm.frameworks:
+        raise InputError(
+            f"{algorithm.name} does not work with --framework {framework} ({algorithm.note}); use --framework tf"
+        )
+    return algorithm
+
+
+def able_to_act(space: Space) -> list[str]:
+    """The names of the algorithms that can choose actions of a space."""
+    if actions.unsupported(space):
+        return []
+    choice = CHOICES[type(actions.policy_space(space))]
+    return [a.name for a in catalogue().values() if choice in a.action_spaces]
+
+
+def check_spaces(algorithm: Algorithm, env: str, observation_space: Space, action_space: Space) -> None:
+    """Refuse an environment that the algorithm cannot see or act in. Raises InputError."""
+    against = actions.unsupported(action_space) or encoder.refused(observation_space)
+    if against:
+        raise InputError(f"no algorithm here can train in {env}: its {against}")
+    able = able_to_act(action_space)
+    if algorithm.name not in able:
+        use = f"use --algo {' or '.join(able)}" if able else "no algorithm here can"
+        raise InputError(
+            f"{algorithm.name} cannot act in {env}: its actions are {kind(action_space)},"
+            f" not {' or '.join(algorithm.action_spaces)}; {use}"
+        )
+
+
+def known_against(algo: str, observation_space: Space) -> str | None:
+    """Why RLlib samples whatever the settings are; None where they decide, and a preset's speak for NumPy."""
+    if catalogue()[algo].sampler is None:
+        return f"{algo} is sampled by RLlib's own"
+    if is_image(observation_space):
+        return "observations are images"
+    return encoder.unsupported(observation_space)

@@ -1,0 +1,43 @@
+"""What there is to say of an algorithm, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from rlsif.sampling.samplers import Sampler
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """All that there is to say of an algorithm. `module:Name` names what is imported by those who need it."""
+
+    # RLlib's; its module is ray.rllib.algorithms.<name in lower case>.
+    name: str
+    frameworks: tuple[str, ...]
+    # Kinds of actions that its policy can choose, after every space came down to one of CHOICES.
+    action_spaces: tuple[str, ...]
+    note: str
+    # The sampler in NumPy; without one RLlib's own is used.
+    sampler: Optional[str] = None
+    # Classes that go before RLlib's: what it has wrong, and a faster update.
+    fixes: tuple[str, ...] = ()
+    # Settings that RLlib's defaults, made for its new stack, have wrong for the old one.
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def sampler_class(self) -> type[Sampler] | None:
+        """The sampler in NumPy; None where there is none."""
+        return imported(self.sampler) if self.sampler else None
+
+    def classes(self) -> list[type]:
+        """The classes that go before RLlib's."""
+        return [imported(name) for name in self.fixes]
+
+
+def imported(name: str) -> Any:
+    """What `module:Name` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,69 @@
+"""What RLlib makes of a run's settings, asked of a process of its own.
+
+That process leaves TensorFlow out, which the asking one may yet need: RLlib looks for it once, when it is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rlsif.envs.find import FoundEnv, add_code_folder
+from rlsif.errors import InputError, RlsifError
+from rlsif.learning.catalogue import catalogue
+from rlsif.learning.hyperparameters import check, whole_numbers
+from rlsif.learning.spec import Layout, RunSpec
+from rlsif.private_api import NO_TENSORFLOW
+
+CODE = "from rlsif.learning.settings import answer; answer()"
+
+
+def check_hyperparameters(algo: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse what RLlib's settings of the algorithm do not have; give the rest as RLlib takes it. Raises InputError."""
+    known = {**_ask({"algo": algo})["defaults"], **catalogue()[algo].defaults}
+    check(given, known, algo)
+    return whole_numbers(given, known)
+
+
+def resolve(spec: RunSpec, layout: Layout, env: FoundEnv) -> str | None:
+    """Why a run with these settings is sampled by RLlib; None where it is in NumPy. Raises InputError."""
+    answer: str | None = _ask({"algo": spec.algo, "spec": spec, "layout": layout, "env": env})["rllib_samples"]
+    return answer
+
+
+def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
+    environment = {**os.environ, NO_TENSORFLOW: "1"}
+    folder = question["spec"].env.code_folder if "spec" in question else "."
+    asked = json.dumps(folder).encode() + b"\n" + pickle.dumps(question)
+    done = subprocess.run([sys.executable, "-c", CODE], env=environment, input=asked, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise RlsifError(f"RLlib cannot be imported: {(done.stderr.decode().strip().splitlines() or ['?'])[-1]}")
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if said.get("refused"):
+        raise InputError(said["refused"])
+    return said
+
+
+def answer() -> None:
+    """Read a question from standard input, and print the answer as one line of JSON."""
+    add_code_folder(json.loads(sys.stdin.buffer.readline()))
+    question = pickle.loads(sys.stdin.buffer.read())
+    try:
+        print(json.dumps(_answered(question), default=str, skipkeys=True))
+    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+        algo = question["algo"]
+        print(json.dumps({"refused": f"RLlib refuses these settings of {algo}: {' '.join(str(problem).split())}"}))
+
+
+def _answered(question: Mapping[str, Any]) -> dict[str, Any]:
+    from rlsif.learning.build import against_sampling, config_class, configure
+
+    if "spec" not in question:
+        return {"defaults": config_class(question["algo"])().to_dict()}
+    spec, env = question["spec"], question["env"]
+    return {"rllib_samples": against_sampling(spec, configure(spec, question["layout"], env), env)}

@@ -1,0 +1,58 @@
+"""What the learner is told: the settings of a run, and the processes that take part. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlsif.envs.reference import EnvRef
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that decides what is trained; a resumed run has the same one."""
+
+    algo: str
+    framework: str
+    env: EnvRef
+    seed: int | None = None
+    # Hyperparameters that differ from RLlib's defaults, nested.
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """As params.json has it."""
+        return {
+            "algo": self.algo,
+            "framework": self.framework,
+            "env": self.env.name,
+            "env_config": dict(self.env.arguments),
+            "code_folder": self.env.code_folder,
+            "seed": self.seed,
+            "hyperparameters": dict(self.hyperparameters),
+        }
+
+
+def from_json(saved: Mapping[str, Any]) -> RunSpec:
+    """What `as_json` gave. Raises KeyError, TypeError for what is no such thing."""
+    env = EnvRef(saved["env"], saved.get("env_config", {}), saved.get("code_folder", "."))
+    return RunSpec(saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many processes take part, and what each gets; may change when a run is resumed."""
+
+    num_env_runners: int
+    num_envs_per_env_runner: int
+    num_gpus: float
+    learner_threads: int
+    local_mode: bool = False
+    # Env runners go to nodes with the role "rollout", the learner to one with the role "learner".
+    by_role: bool = False
+    # Env runners come and go with the nodes that have the role.
+    elastic: bool = False
+    # Why RLlib's own sampler is used; None where the one without TensorFlow is.
+    rllib_samples: str | None = None
+    # The iteration that a resumed run begins after.
+    resumed_at: int = 0

@@ -1,0 +1,169 @@
+"""What a policy sees of an observation: one vector of floats, or an image as it is.
+
+The vector is the one that RLlib's preprocessors make (ray/rllib/models/preprocessors.py): integers one-hot,
+everything else as float32, the parts of Dict and Tuple one after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlsif.policies.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Other, Space, described, is_image, leaves
+
+Array = NDArray[Any]
+# A one-hot vector that is longer is told to be a mistake: the first layer would have a row for each of its places.
+LONGEST_ONE_HOT = 20_000
+
+BESIDE = "an image beside other things"
+
+
+class MisfitError(ValueError):
+    """An observation that is not of its space; says in which way."""
+
+
+def unsupported(space: Space) -> str | None:
+    """Why observations of this space cannot be encoded, in a few words; None where they can."""
+    parts = list(leaves(space))
+    if not parts:
+        return f"observations are {described(space)}, with nothing in them"
+    for path, part in parts:
+        name = "".join(f"[{step!r}]" for step in path)
+        if isinstance(part, Other):
+            return f"observations{name} are {part.kind}, which has no fixed shape"
+        if isinstance(part, (Discrete, MultiDiscrete)) and width(part) > LONGEST_ONE_HOT:
+            return (
+                f"observations{name} are {described(part)}, a one-hot vector of {width(part):,};"
+                f" {LONGEST_ONE_HOT:,} is the most: give them as a Box of numbers"
+            )
+        if path and is_image(part):
+            return f"observations{name} are {BESIDE}"
+        if not path and width(part) == 0:
+            return f"observations are {described(part)}, with nothing in them"
+    return None
+
+
+def refused(space: Space) -> str | None:
+    """Why no policy can see observations of this space, in a few words; None where one can.
+
+    RLlib's own preprocessors take images beside other things.
+    """
+    against = unsupported(space)
+    return None if against and against.endswith(BESIDE) else against
+
+
+def width(space: Space) -> int:
+    """How many floats a space takes in the vector."""
+    if isinstance(space, Discrete):
+        return space.n
+    if isinstance(space, MultiDiscrete):
+        return int(space.nvec.sum())
+    if isinstance(space, (Box, MultiBinary)):
+        return math.prod(space.shape)
+    return sum(width(part) for _, part in leaves(space))
+
+
+class ObservationEncoder:
+    """Encodes observations of a space, one or many at once."""
+
+    def __init__(self, space: Space) -> None:
+        """Take a space that `unsupported` has nothing against."""
+        self.is_image = is_image(space)
+        image = space if isinstance(space, Box) and self.is_image else None
+        # Of one encoded observation.
+        self.shape = image.shape if image else (width(space),)
+        self.dtype = image.dtype if image else np.dtype(np.float32)
+        self._space = space
+        self._parts: list[tuple[tuple[Any, ...], _Part]] = []
+        at = 0
+        for path, leaf in leaves(space):
+            size = width(leaf)
+            self._parts.append((path, _Part(leaf, slice(at, at + size))))
+            at += size
+        self._whole = isinstance(space, Box)
+
+    def empty(self, number: int) -> Array:
+        """Room for so many encoded observations, [number, ...]."""
+        return np.zeros((number, *self.shape), self.dtype)
+
+    def into(self, place: Array, observation: Any) -> None:
+        """Encode one observation into an array of `shape`. Raises MisfitError for one that is not of the space."""
+        if self._whole:
+            space = self._space
+            assert isinstance(space, Box)
+            value = observation if isinstance(observation, np.ndarray) else np.asarray(observation)
+            if value.shape != space.shape:
+                raise MisfitError(_shapes(value, space))
+            if value.dtype.kind not in "fiub":
+                raise MisfitError(f"its numbers are {value.dtype}, the space's are {space.dtype}")
+            place[...] = value if self.is_image else value.reshape(-1)
+            return
+        place[...] = 0
+        for path, part in self._parts:
+            part.into(place, _at(observation, path))
+
+    def batch(self, observations: Any, number: int) -> Array:
+        """Encode observations that a vector environment gives as one array, [number, ...], or as a Dict of such."""
+        if self._whole:
+            values = np.asarray(observations)
+            if values.shape != (number, *self._space.shape):  # type: ignore[union-attr]
+                raise MisfitError(f"the shape of {number} is {list(values.shape)}")
+            # A copy, for environments may write their next observations into the same array.
+            return values.reshape(number, *self.shape).astype(self.dtype)
+        encoded = self.empty(number)
+        for path, part in self._parts:
+            part.batch(encoded, _at(observations, path))
+        return encoded
+
+
+def _at(observation: Any, path: tuple[Any, ...]) -> Any:
+    """The part of a nested observation."""
+    for step in path:
+        try:
+            observation = observation[step]
+        except (KeyError, IndexError, TypeError) as problem:
+            raise MisfitError(f"it has no {step!r}") from problem
+    return observation
+
+
+def _shapes(value: Array, space: Space) -> str:
+    assert not isinstance(space, Other)
+    return f"its shape is {list(value.shape)}, the space's is {list(space.shape)}"  # type: ignore[union-attr]
+
+
+class _Part:
+    """Encodes one leaf of a space into its places of the vector."""
+
+    def __init__(self, space: Space, places: slice) -> None:
+        self._space, self._places = space, places
+        self._one_hot: Callable[[Array], Array] | None = None
+        if isinstance(space, Discrete):
+            self._one_hot = lambda values: values.reshape(-1, 1) - space.start
+            self._offsets, self._counts = np.zeros(1, np.int64), np.array([space.n])
+        elif isinstance(space, MultiDiscrete):
+            start, counts = space.start.reshape(-1), space.nvec.reshape(-1)
+            self._one_hot = lambda values: values.reshape(-1, counts.size) - start
+            self._offsets, self._counts = np.concatenate([[0], counts.cumsum()[:-1]]), counts
+
+    def into(self, place: Array, value: Any) -> None:
+        value = np.asarray(value)
+        if value.shape != self._space.shape:  # type: ignore[union-attr]
+            raise MisfitError(_shapes(value, self._space))
+        self.batch(place[None], value[None])
+
+    def batch(self, encoded: Array, values: Any) -> None:
+        values = np.asarray(values)
+        if values.dtype.kind not in "fiub":
+            raise MisfitError(f"its numbers are {values.dtype}")
+        if self._one_hot is None:
+            encoded[:, self._places] = values.reshape(len(encoded), -1)
+            return
+        chosen = self._one_hot(values).astype(np.int64)
+        if ((chosen < 0) | (chosen >= self._counts)).any():
+            raise MisfitError(f"{values.tolist()} is not in {described(self._space)}")
+        columns = chosen + self._offsets + self._places.start
+        encoded[np.arange(len(encoded))[:, None], columns] = 1

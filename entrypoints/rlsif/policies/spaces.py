@@ -1,0 +1,112 @@
+"""Spaces of observations and actions as plain data, with Gymnasium's names.
+
+`rlsif.envs.spaces` makes them of Gymnasium's; here nothing but NumPy is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Numbers between bounds; `low` and `high` have the shape of the space, and may be infinite."""
+
+    low: NDArray[Any]
+    high: NDArray[Any]
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a value."""
+        return self.low.shape
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """The integers `start` to `start` + `n` - 1."""
+
+    n: int
+    start: int = 0
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class MultiDiscrete:
+    """Several integers, each from `start` to `start` + `nvec` - 1; both have the shape of the space."""
+
+    nvec: NDArray[np.int64]
+    start: NDArray[np.int64]
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a value."""
+        return self.nvec.shape
+
+
+@dataclass(frozen=True)
+class MultiBinary:
+    """Zeros and ones."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A Dict of named parts, in the order in which they are flattened, or a Tuple of parts named 0, 1, ..."""
+
+    names: tuple[Any, ...]
+    parts: tuple[Space, ...]
+    is_dict: bool
+
+
+@dataclass(frozen=True)
+class Other:
+    """A kind of space that is not known here, by its name."""
+
+    kind: str
+
+
+Space = Union[Box, Discrete, MultiDiscrete, MultiBinary, Composite, Other]
+Path = tuple[Any, ...]
+
+
+def leaves(space: Space, path: Path = ()) -> Iterator[tuple[Path, Space]]:
+    """The parts of a space that are no composites, with the names that lead to each, in the order of flattening."""
+    if isinstance(space, Composite):
+        for name, part in zip(space.names, space.parts):
+            yield from leaves(part, (*path, name))
+    else:
+        yield path, space
+
+
+def kind(space: Space) -> str:
+    """What the space is called, for messages: `Box`, `Dict`, ..."""
+    if isinstance(space, Other):
+        return space.kind
+    if isinstance(space, Composite):
+        return "Dict" if space.is_dict else "Tuple"
+    return type(space).__name__
+
+
+def described(space: Space) -> str:
+    """A space in a few words, for messages: `Box[84, 84, 3] of uint8`, `Tuple of Discrete(3) and Box[2] of float32`."""
+    if isinstance(space, Discrete):
+        return f"Discrete({space.n})" if not space.start else f"Discrete({space.n}, start={space.start})"
+    if isinstance(space, Composite):
+        return f"{kind(space)} of {' and '.join(described(part) for part in space.parts) or 'nothing'}"
+    if isinstance(space, Other):
+        return space.kind
+    dtype = f" of {space.dtype}" if isinstance(space, Box) else ""
+    return f"{kind(space)}{list(space.shape)}{dtype}"
+
+
+def is_image(space: Space) -> bool:
+    """Whether convolutions are for it: a Box of three dimensions, as RLlib decides."""
+    return isinstance(space, Box) and len(space.shape) == 3

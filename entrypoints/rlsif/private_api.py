@@ -1,0 +1,239 @@
+"""The private names of Ray and RLlib that are used here, all in one place.
+
+Written against the version below. Moving to another one begins here: `check_version` refuses what was not tried, and
+tests/image/test_private_api.py looks for every name. Ray and RLlib are imported inside the functions, so that a process
+that needs only one of them imports only that.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
+
+from rlsif.errors import RlsifError
+
+# Of Ray, as `ray.__version__` has it up to the second point.
+MADE_FOR = "2.60"
+# RLlib leaves TensorFlow out where this is set, to anything, when it is imported.
+NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
+# Of the raylet's arguments, the one that says how it starts the node's agent.
+AGENT = "--dashboard_agent_command="
+# In the state of a policy, what its optimizer has.
+OPTIMIZER_VARIABLES = "_optimizer_variables"
+
+
+def check_version() -> None:
+    """Refuse another Ray than the one that this was written for. Raises RlsifError."""
+    import ray
+
+    if ray.__version__.rpartition(".")[0] != MADE_FOR:
+        raise RlsifError(
+            f"Ray is {ray.__version__}, and this was written for {MADE_FOR}; build the image with this"
+            " checkout's locks, or see CONTRIBUTING.md on moving to another Ray"
+        )
+
+
+# Ray: processes of a node.
+
+
+def start_node(parameters: Mapping[str, Any], *, head: bool) -> Any:
+    """Start the processes of a node, which end with this one; `parameters` are those of RayParams."""
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
+
+    check_version()
+    return Node(RayParams(**parameters), head=head, shutdown_at_exit=True, spawn_reaper=True)
+
+
+def dead_processes(node: Any) -> list[str]:
+    """The names of a node's processes that have ended."""
+    return [str(kind) for kind, _ in node.dead_processes()]
+
+
+def end_node(node: Any) -> None:
+    """End the processes of a node."""
+    node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+
+
+def leave_out(*, dashboard: bool) -> None:
+    """Keep Ray from starting autoscaler and metrics, and the dashboard unless it is wanted, in nodes of this process.
+
+    Each is a Python process that takes a second of a core, and metrics listen on ports that no token guards;
+    `include_dashboard=False` starts a dashboard process all the same.
+    """
+    import ray._private.services
+    import ray._private.utils
+    from ray._private.node import Node
+
+    def nothing(*_: object, **__: object) -> None:
+        """Start nothing."""
+
+    Node.start_monitor = nothing
+    start = ray._private.services.start_ray_process
+
+    def start_without_metrics(command: list[str], *arguments: Any, **named: Any) -> Any:
+        """Give the node's agent an option that Ray has for it, and does not pass on."""
+        quiet = [f"{word} --disable-metrics-collection" if word.startswith(AGENT) else word for word in command]
+        return start(quiet, *arguments, **named)
+
+    ray._private.services.start_ray_process = start_without_metrics
+    if not dashboard:
+        Node.start_api_server = nothing
+        # The agent of each node then is the small one, without a web server.
+        ray._private.utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
+
+
+def session_logs() -> str:
+    """The folder of logs of this process's Ray."""
+    import ray
+
+    return str(ray._private.worker.global_worker.node.get_logs_dir_path())
+
+
+# Ray: a value that every process of a cluster sees.
+
+
+def put_shared(key: bytes, value: bytes, *, overwrite: bool) -> None:
+    """Write a value; without a Ray do nothing."""
+    from ray.experimental import internal_kv
+
+    if internal_kv._internal_kv_initialized():
+        internal_kv._internal_kv_put(key, value, overwrite=overwrite)
+
+
+def shared(key: bytes) -> Optional[bytes]:
+    """A value; None where there is none."""
+    from ray.experimental import internal_kv
+
+    if not internal_kv._internal_kv_initialized():
+        return None
+    value: Optional[bytes] = internal_kv._internal_kv_get(key)
+    return value
+
+
+def delete_shared(key: bytes) -> None:
+    """Take a value away."""
+    from ray.experimental import internal_kv
+
+    internal_kv._internal_kv_del(key)
+
+
+# RLlib: what an Algorithm lets a subclass decide.
+
+
+@functools.cache
+def hooks() -> type:
+    """A base of Algorithms, whose methods with public names RLlib asks by private ones."""
+    from ray.rllib.algorithms.algorithm import Algorithm
+
+    check_version()
+
+    class Hooks(Algorithm):  # type: ignore[misc]
+        """What subclasses decide."""
+
+        def log_folder(self) -> str:
+            """Where RLlib may write logs."""
+            raise NotImplementedError
+
+        def filters_are_synced(self, config: Any) -> bool:
+            """Whether env runners are asked for what their filters saw."""
+            return True
+
+        def replay_buffer(self, config: Any, theirs: Callable[[Any], Any]) -> Any:
+            """The replay buffer; `theirs` makes RLlib's."""
+            return theirs(config)
+
+        def _setup_logdir(self) -> None:
+            self._logdir = self.log_folder()
+
+        def _sync_filters_if_needed(self, *, central_worker: Any, workers: Any, config: Any) -> None:
+            if self.filters_are_synced(config):
+                super()._sync_filters_if_needed(central_worker=central_worker, workers=workers, config=config)
+
+        def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
+            return self.replay_buffer(config, super()._create_local_replay_buffer_if_necessary)
+
+    return Hooks
+
+
+def timers(algorithm: Any) -> Any:
+    """The timers of an Algorithm, by RLlib's names of them."""
+    return algorithm._timers
+
+
+def counters(algorithm: Any) -> Any:
+    """The counters of an Algorithm, by RLlib's names of them."""
+    return algorithm._counters
+
+
+# RLlib: a policy of TensorFlow.
+
+
+def optimizer(policy: Any) -> Any:
+    """The optimizer of a policy."""
+    return policy._optimizer
+
+
+def loss_inputs(policy: Any) -> Mapping[str, Any]:
+    """The placeholders of a policy's loss in graph mode, by the names of columns."""
+    inputs: Mapping[str, Any] = policy._loss_input_dict
+    return inputs
+
+
+def statistics_names(policy: Any) -> list[str]:
+    """The names of what a policy in graph mode tells of each update."""
+    return sorted(policy._stats_fetches)
+
+
+def fill_columns(policy: Any, fill: Callable[[Any, Mapping[str, Any]], None]) -> None:
+    """Have `fill` look at a batch and its placeholders before a policy in graph mode feeds its loss."""
+    theirs = policy._get_loss_inputs_dict
+
+    def with_columns(batch: Any, shuffle: bool) -> Any:
+        fill(batch, policy._loss_input_dict_no_rnn)
+        return theirs(batch, shuffle=shuffle)
+
+    policy._get_loss_inputs_dict = with_columns
+
+
+# RLlib: the group of env runners.
+
+
+def make_env_runner(group: Any, number: int) -> Any:
+    """Start an env runner's actor; the group does not know it yet."""
+    return group._make_worker(
+        env_creator=group._env_creator,
+        validate_env=None,
+        worker_index=number,
+        num_workers=number,
+        config=group._remote_config_obj_ref,
+    )
+
+
+def add_env_runner(group: Any, runner: Any) -> int:
+    """Let a group have an env runner; give the id by which it knows it."""
+    manager = group._worker_manager
+    manager.add_actors([runner])
+    return int(manager.actor_ids()[-1])
+
+
+# Every name above, for the contract test: what it is looked up in, and how it is called there.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "ray._private.node:Node": (
+        "start_monitor", "start_api_server", "dead_processes", "kill_all_processes", "get_logs_dir_path", "webui_url",
+        "gcs_address",
+    ),
+    "ray._private.parameter:RayParams": ("__init__",),
+    "ray._private.services": ("start_ray_process",),
+    "ray._private.utils": ("get_dashboard_dependency_error",),
+    "ray._private.worker": ("global_worker",),
+    "ray.experimental.internal_kv": (
+        "_internal_kv_initialized", "_internal_kv_put", "_internal_kv_get", "_internal_kv_del",
+    ),
+    "ray.rllib.algorithms.algorithm:Algorithm": (
+        "_setup_logdir", "_sync_filters_if_needed", "_create_local_replay_buffer_if_necessary",
+    ),
+    "ray.rllib.policy.dynamic_tf_policy_v2:DynamicTFPolicyV2": ("_get_loss_inputs_dict",),
+    "ray.rllib.env.env_runner_group:EnvRunnerGroup": ("_make_worker",),
+}  # fmt: skip

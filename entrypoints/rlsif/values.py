@@ -1,0 +1,105 @@
+"""Values that users type: on the command line as KEY=VALUE, in YAML files, in presets. One parser for all of them.
+
+The values are those of JSON: numbers, texts, true, false, null, lists, and mappings with texts as keys. PyYAML alone
+follows YAML 1.1, where `1e-3` is a text, `no` is false, `12:30` is 750 and `2020-01-01` a date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from rlsif.errors import InputError
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads scalars as JSON has them."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|false|True|False", "tfTF"),
+    ("null", r"null|Null|~|", "nN~\0"),
+    ("int", r"[-+]?(0|[1-9][0-9_]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?((0|[1-9][0-9_]*)?\.[0-9]+|(0|[1-9][0-9_]*)\.?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN)",
+        "-+.0123456789",
+    ),
+):
+    # An empty text has no first character; PyYAML knows it by "".
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [c if c != "\0" else "" for c in _first]
+    )
+
+
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()
+    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    """Keys are texts, as in JSON, so that they are the same after they were written and read."""
+    return {_key(key): value for key, value in loader.construct_mapping(node, deep=True).items()}
+
+
+def _key(key: Any) -> str:
+    return {True: "true", False: "false", None: "null"}.get(key, str(key)) if not isinstance(key, str) else key
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def read(text: str) -> Any:
+    """The value of a text. Raises yaml.YAMLError."""
+    # The loader is a SafeLoader.
+    return yaml.load(text, Loader=_Loader)
+
+
+def from_settings(settings: Iterable[str], option: str = "--set", example: str = "lr=0.0003") -> dict[str, Any]:
+    """A nested mapping from `model.fcnet_hiddens=[64,64]` and the like. Raises InputError.
+
+    `option` is what they were given by, and `example` a right one, for messages.
+    """
+    merged: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"{option} {setting!r} has no value; write it as {option} {example}")
+        merged = merge(merged, nested({name.strip(): _value(option, setting, text)}))
+    return merged
+
+
+def env_arguments(settings: Iterable[str]) -> dict[str, Any]:
+    """The arguments of an environment, from what `--env-config` was given. Raises InputError."""
+    return from_settings(settings, "--env-config", "gravity=9.8")
+
+
+def _value(option: str, setting: str, text: str) -> Any:
+    try:
+        return read(text)
+    except yaml.YAMLError as problem:
+        raise InputError(f"{option} {setting!r} has a value that is neither a number, a word nor a list") from problem
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested mapping from dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        found = merge(found, value)
+    return found
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, nested mappings merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
