@@ -13,8 +13,10 @@ from pathlib import Path
 
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import Resources, available
-from rlsif.learning.config import Layout, RunSpec
+from rlsif.envs.find import find
+from rlsif.envs.reference import EnvRef
 from rlsif.learning.hyperparameters import preset
+from rlsif.learning.spec import Layout, RunSpec
 from rlsif.training.learner_host import host
 from rlsif.training.process import noise_into
 
@@ -29,7 +31,7 @@ def main(env_runners: int, whose: str, began: float) -> None:
     against = None if whose == "ours" else "the bench asks for it"
     threads = len(os.sched_getaffinity(0))
     layout = Layout(env_runners, envs if whose == "ours" else 1, 0.0, threads, rllib_samples=against)
-    spec = RunSpec("PPO", "tf", "CartPole-v1", code_folder=str(Path.cwd()), seed=0, hyperparameters=settings)
+    spec = RunSpec("PPO", "tf", EnvRef("CartPole-v1", code_folder=str(Path.cwd())), seed=0, hyperparameters=settings)
     require_token()
     resources = Resources(env_runners + 1, 0, available().memory)
     with (
@@ -37,7 +39,7 @@ def main(env_runners: int, whose: str, began: float) -> None:
         noise_into(Path(folder) / "noise"),
         host(resources, layout) as algorithm,
     ):
-        algorithm.build(spec, layout)
+        algorithm.build(spec, layout, find(spec.env))
         algorithm.step(lambda: False)
         figures = {"first iteration, s": time.time() - began, **measured(algorithm)}
     print(json.dumps(figures))

@@ -34,15 +34,17 @@ class Learner:
     def __init__(self, env_id: str, envs: int, batch: int, settings: dict, ours: bool) -> None:
         """Build it with one env runner, ours or RLlib's."""
         os.environ.pop("RLLIB_TEST_NO_TF_IMPORT", None)
-        from rlsif.envs.find import register
-        from rlsif.learning.config import Layout, RunSpec, build
+        from rlsif.envs.find import find
+        from rlsif.envs.reference import EnvRef
+        from rlsif.learning.build import build
+        from rlsif.learning.spec import Layout, RunSpec
 
-        register(env_id, str(Path.cwd()))
         model = {"fcnet_hiddens": [64, 64], "vf_share_layers": False}
         hyperparameters = {"train_batch_size": batch, "model": model, **settings}
-        spec = RunSpec("PPO", "tf", env_id, seed=0, hyperparameters=hyperparameters)
+        ref = EnvRef(env_id, code_folder=str(Path.cwd()))
+        spec = RunSpec("PPO", "tf", ref, seed=0, hyperparameters=hyperparameters)
         against = None if ours else "the bench asks for it"
-        self._algorithm = build(spec, Layout(1, envs, 0.0, 1, rllib_samples=against))
+        self._algorithm = build(spec, Layout(1, envs, 0.0, 1, rllib_samples=against), find(spec.env))
         self._algorithm.env_runner_group.sync_weights()
 
     def sampling(self) -> dict[str, float]:
