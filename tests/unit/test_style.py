@@ -31,6 +31,10 @@ def test_ruff():
     passes(sys.executable, "-m", "ruff", "check", ".")
 
 
+def test_every_room_keeps_its_contract():
+    passes(str(Path(sys.executable).parent / "lint-imports"), "--no-cache")
+
+
 def test_mypy():
     passes(sys.executable, "-m", "mypy")
 

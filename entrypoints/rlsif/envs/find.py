@@ -148,17 +148,6 @@ def _not_made(ref: EnvRef, problem: Exception) -> str:
     return f"environment {ref.name!r} cannot be made: {said} ({frame.filename}, line {frame.lineno})"
 
 
-def register(ref: EnvRef, adapt: Callable[[Any], Any]) -> None:
-    """Make the environment known to RLlib by its name, in every process of the run.
-
-    `adapt` wraps each one that is made. RLlib takes a name with a dot in it for a class, and then loses the time limit.
-    """
-    from ray import tune
-
-    add_code_folder(ref.code_folder)
-    tune.register_env(ref.name, lambda context: adapt(make(ref, getattr(context, "worker_index", 0))))
-
-
 def add_code_folder(folder: str) -> None:
     """Let modules be imported from a folder. It comes last, so that none hides a library's."""
     if folder not in sys.path:

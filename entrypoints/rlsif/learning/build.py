@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import Any
 
 from rlsif.envs.adapted import Adapted, policy_spaces
-from rlsif.envs.find import FoundEnv, register
+from rlsif.envs.find import FoundEnv, make
+from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.spec import Layout, RunSpec
@@ -27,8 +28,7 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         # It was judged without RLlib where only a preset's settings are given.
         if against:
             raise RlsifError(f"the preset of {spec.algo} for {spec.env.short} cannot be sampled in NumPy: {against}")
-    normalize, clip = config.rlsif.normalize_actions, config.rlsif.clip_actions
-    register(spec.env, lambda made: Adapted(made, normalize, clip))
+    _register(spec.env, config.rlsif)
     try:
         config.validate()
         config.freeze()
@@ -40,6 +40,20 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     ArrayEnvRunner.of_learner = LearnersEnvRunner
 
     return algorithm_class(catalogue()[spec.algo])(config=config)
+
+
+def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
+    """Make the environment known to RLlib's sampler by its name, in every process of the run.
+
+    RLlib takes a name with a dot in it for a class, and then loses the time limit.
+    """
+    from ray import tune
+
+    def create(context: Any) -> Any:
+        worker_index = getattr(context, "worker_index", 0)
+        return Adapted(make(ref, worker_index), sampling.normalize_actions, sampling.clip_actions)
+
+    tune.register_env(ref.name, create)
 
 
 def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:

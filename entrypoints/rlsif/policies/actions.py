@@ -92,7 +92,10 @@ class ActionAdapter:
         """The same actions as a list, one for each environment, as its `step` takes them fastest."""
         if not isinstance(self._space, Composite):
             actions = self._parts[0](chosen)
-            return list(actions.tolist()) if isinstance(self._space, Discrete) else list(actions)
+            if isinstance(self._space, Discrete):
+                return list(actions.tolist())
+            # One number is an array without dimensions.
+            return list(actions) if actions.ndim > 1 else [np.asarray(action) for action in actions]
         parts = [part(chosen[:, part.places]) for part in self._parts]
         return [_nest(self._space, iter([part[i] for part in parts])) for i in range(len(chosen))]
 

@@ -1,0 +1,176 @@
+"""Random spaces: what a policy sees has one shape, and every action that it chooses is in the environment's space."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlsif.envs.adapted import Adapted
+from rlsif.envs.spaces import of_gymnasium, plain
+from rlsif.policies import actions, encoder
+from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.encoder import MisfitError, ObservationEncoder
+
+SHAPES = st.lists(st.integers(1, 3), max_size=2).map(tuple)
+FLOATS = st.sampled_from([np.float16, np.float32, np.float64])
+INTEGERS = st.sampled_from([np.int8, np.uint8, np.int32, np.int64])
+ENDS = st.sampled_from(["both", "low", "high", "none"])
+
+
+def float_box(shape, dtype, ends, low, width):
+    below = low if ends in ("both", "low") else -np.inf
+    above = low + width if ends in ("both", "high") else np.inf
+    return spaces.Box(np.full(shape, below), np.full(shape, above), shape, dtype)
+
+
+FLOAT_BOXES = st.builds(float_box, SHAPES, FLOATS, ENDS, st.integers(-30, 30), st.integers(1, 40))
+INTEGER_BOXES = st.builds(
+    lambda shape, dtype, low, width: spaces.Box(low, low + width, shape, dtype),
+    SHAPES, INTEGERS, st.integers(0, 9), st.integers(1, 9),
+)  # fmt: skip
+CHOICES = st.one_of(
+    st.builds(lambda n, start: spaces.Discrete(n, start=start), st.integers(1, 9), st.integers(-5, 5)),
+    st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda n: spaces.MultiDiscrete(n)),
+    st.just(spaces.MultiDiscrete(np.array([[2, 3], [4, 1]]), start=np.array([[1, 0], [-3, 7]]))),
+    st.sampled_from([1, 4, (2, 3)]).map(spaces.MultiBinary),
+    INTEGER_BOXES,
+)
+
+
+def nested(leaves):
+    parts = st.lists(leaves, min_size=1, max_size=3)
+    return st.one_of(
+        leaves,
+        parts.map(spaces.Tuple),
+        parts.map(lambda ps: spaces.Dict({f"part {number}": part for number, part in enumerate(ps)})),
+        parts.map(lambda ps: spaces.Dict({"outer": spaces.Tuple(ps), "z": ps[0]})),
+    )
+
+
+ACTIONS = st.one_of(nested(CHOICES), nested(FLOAT_BOXES))
+OBSERVATIONS = nested(st.one_of(CHOICES, FLOAT_BOXES))
+
+
+@settings(max_examples=300, deadline=None)
+@given(ACTIONS, st.integers(0, 1000), st.booleans())
+def test_every_action_that_reaches_the_environment_is_in_its_space(space, seed, normalize):
+    assert actions.unsupported(plain(space)) is None
+    chosen_from = of_gymnasium(policy_space(plain(space), normalize))
+    adapter = ActionAdapter(plain(space), normalize, clip=True)
+    random = np.random.default_rng(seed)
+    if isinstance(chosen_from, spaces.Box):
+        # Gaussians leave every bound.
+        chosen = random.normal(scale=50, size=(4, *chosen_from.shape)).astype(np.float32)
+    else:
+        chosen_from.seed(seed)
+        chosen = np.array([chosen_from.sample() for _ in range(4)])
+    for action in adapter.each(chosen):
+        assert space.contains(action), (space, action)
+    together = adapter.batch(chosen)
+    if not isinstance(space, (spaces.Dict, spaces.Tuple)):
+        assert len(together) == 4 and np.asarray(together).shape[1:] == tuple(space.shape)
+
+
+@settings(max_examples=300, deadline=None)
+@given(OBSERVATIONS, st.integers(0, 1000))
+def test_observations_are_encoded_alike_one_by_one_and_together(space, seed):
+    assert encoder.unsupported(plain(space)) is None
+    own = ObservationEncoder(plain(space))
+    space.seed(seed)
+    seen = [space.sample() for _ in range(3)]
+    each = own.empty(3)
+    for place, observation in zip(each, seen):
+        own.into(place, observation)
+    together = own.batch(stacked(space, seen), 3)
+    assert each.dtype == np.float32 and each.shape == (3, encoder.width(plain(space)))
+    assert np.array_equal(each, together)
+
+
+def stacked(space, values):
+    """As Gymnasium's vector environments give observations."""
+    return gymnasium.vector.utils.concatenate(
+        space, values, gymnasium.vector.utils.create_empty_array(space, len(values))
+    )
+
+
+def test_both_ends_of_a_box_are_reached_and_the_middle_is_the_middle():
+    space = spaces.Box(np.array([-2.0, 10.0]), np.array([4.0, 30.0]), dtype=np.float64)
+    adapter = ActionAdapter(plain(space))
+    assert [a.tolist() for a in adapter.each(np.array([[-1, -1], [0, 0], [1, 1]]))] == [[-2, 10], [1, 20], [4, 30]]
+
+
+def test_a_number_with_one_bound_begins_at_it():
+    space = spaces.Box(np.array([15.0, 0.0]), np.array([30.0, np.inf]), dtype=np.float32)
+    adapter = ActionAdapter(plain(space))
+    assert [a.tolist() for a in adapter.each(np.array([[-1, -1], [-9, -9], [1, 4]]))] == [[15, 0], [15, 0], [30, 5]]
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (spaces.Text(4), "Text, which has no fixed shape"),
+        (spaces.Discrete(200_000), "a one-hot vector of 200,000; 20,000 is the most"),
+        (spaces.Dict({"view": spaces.Box(0, 255, (8, 8, 3), np.uint8)}), "an image beside other things"),
+        (spaces.Box(0, 1, (0,)), "with nothing in them"),
+        (spaces.Tuple([]), "with nothing in them"),
+        (spaces.Dict({"a": spaces.Sequence(spaces.Discrete(2))}), r"observations\['a'\] are Sequence"),
+    ],
+)
+def test_an_observation_that_cannot_be_encoded_is_told(space, said):
+    import re
+
+    assert re.search(said, encoder.unsupported(plain(space)))
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (spaces.Text(4), "actions are Text; Discrete"),
+        (spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 1, (1,))]), "mixes choices and numbers"),
+        (spaces.Box(-(2**62), 2**62, (1,), np.int64), "whole numbers need bounds, and 20,000 choices at most"),
+        (spaces.Dict({}), "nothing to choose"),
+    ],
+)
+def test_actions_that_no_policy_can_choose_are_told(space, said):
+    assert said in actions.unsupported(plain(space))
+
+
+@pytest.mark.parametrize(
+    ("observation", "said"),
+    [
+        (np.zeros(1, np.float32), r"its shape is \[1\], the space's is \[2\]"),
+        (None, r"its shape is \[\]"),
+        (np.array(["a", "b"]), "its numbers are <U1"),
+    ],
+)
+def test_an_observation_that_is_not_of_the_space_is_refused(observation, said):
+    own = ObservationEncoder(plain(spaces.Box(-1, 1, (2,))))
+    with pytest.raises(MisfitError, match=said):
+        own.into(own.empty(1)[0], observation)
+
+
+def test_an_integer_out_of_its_space_is_refused():
+    own = ObservationEncoder(plain(spaces.Dict({"a": spaces.Discrete(3, start=5)})))
+    with pytest.raises(MisfitError, match=r"is not in Discrete\(3, start=5\)"):
+        own.into(own.empty(1)[0], {"a": 8})
+    with pytest.raises(MisfitError, match="it has no 'a'"):
+        own.into(own.empty(1)[0], {"b": 5})
+
+
+def test_integers_that_an_environment_returns_for_a_float_box_stay_the_numbers_that_they_are():
+    class Lists(gymnasium.Env):
+        observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2, start=3)
+
+        def reset(self, *, seed=None, options=None):
+            return [0, 0], {}
+
+        def step(self, action):
+            assert action in (3, 4)
+            return [0.25, -0.5], 1.0, False, False, {}
+
+    env = Adapted(Lists(), normalize=True, clip=True)
+    first, _ = env.reset()
+    then, *_ = env.step(1)
+    assert first.dtype == then.dtype == np.float32 and then.tolist() == [0.25, -0.5]
