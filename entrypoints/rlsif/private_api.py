@@ -211,6 +211,12 @@ def make_env_runner(group: Any, number: int) -> Any:
     )
 
 
+def lost_env_runners(group: Any) -> dict[int, Any]:
+    """The actors that a group takes for failed, by number; Ray may have started them again."""
+    manager = group._worker_manager
+    return {number: actor for number, actor in manager.actors().items() if not manager.is_actor_healthy(number)}
+
+
 def add_env_runner(group: Any, runner: Any) -> int:
     """Let a group have an env runner; give the id by which it knows it."""
     manager = group._worker_manager
@@ -236,4 +242,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "ray.rllib.policy.dynamic_tf_policy_v2:DynamicTFPolicyV2": ("_get_loss_inputs_dict",),
     "ray.rllib.env.env_runner_group:EnvRunnerGroup": ("_make_worker",),
+    "ray.rllib.utils.actor_manager:FaultTolerantActorManager": (
+        "actors", "is_actor_healthy", "add_actors", "actor_ids",
+    ),
 }  # fmt: skip

@@ -73,6 +73,12 @@ def train(
             rich_help_panel=FILES,
         ),
     ] = None,
+    env_timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES
+        ),
+    ] = 300.0,
     checkpoint_every: Annotated[
         int, typer.Option(help="Iterations between checkpoints; the last is always kept.", rich_help_panel=FILES)
     ] = 10,
@@ -119,6 +125,7 @@ def train(
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time),
         config_file=config,
         settings=tuple(set_ or ()),
+        env_timeout=env_timeout,
         checkpoint_every=checkpoint_every,
         keep_checkpoints=keep_checkpoints,
         resume=resume,

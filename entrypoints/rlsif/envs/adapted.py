@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.progress import PROGRESS
 from rlsif.envs.spaces import of_gymnasium, plain
 from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.policies.encoder import ObservationEncoder, unsupported
@@ -29,12 +30,14 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(**how)
+        PROGRESS.resets += 1
         return self._encoded(observation), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act by what a policy chose."""
         [chosen] = self._adapter.each(np.asarray(action)[None])
         observation, reward, terminated, truncated, info = self.env.step(chosen)
+        PROGRESS.steps += 1
         return self._encoded(observation), reward, terminated, truncated, info
 
     def _encoded(self, observation: Any) -> Any:

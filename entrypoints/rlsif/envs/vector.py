@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from rlsif.envs.find import add_code_folder, locate
+from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import RlsifError
 from rlsif.policies.actions import ActionAdapter
@@ -97,6 +98,7 @@ class Vectorised:
         observations, rewards, terminated, truncated, _ = self._env.step(self._adapter.batch(chosen))
         self.observations = self._encoder.batch(observations, self._number)
         self.active = ~(terminated | truncated)
+        PROGRESS.steps += self._number
         return Step(self.observations, np.asarray(rewards, np.float64), terminated, truncated)
 
     def close(self) -> None:
@@ -119,7 +121,7 @@ class OneByOne:
         self.observations = encoder.empty(len(envs))
         self._steps = np.zeros(len(envs), np.int64)
         for i, (env, seed) in enumerate(zip(envs, seeds)):
-            self._encode(self.observations, i, env.reset(seed=seed)[0])
+            self._encode(self.observations, i, self._reset(env, seed=seed))
         self.active = np.ones(len(envs), np.bool_)
 
     def step(self, chosen: Array) -> Step:
@@ -131,6 +133,7 @@ class OneByOne:
         self._steps += 1
         for i, (env, action) in enumerate(zip(self._envs, self._adapter.each(chosen))):
             observation, reward, terminated[i], truncated[i], _ = env.step(action)
+            PROGRESS.steps += 1
             self._encode(after, i, observation)
             try:
                 rewards[i] = reward
@@ -147,8 +150,17 @@ class OneByOne:
             self.observations = after.copy()
             for i in ended:
                 self._steps[i] = 0
-                self._encode(self.observations, i, self._envs[i].reset()[0])
+                self._encode(self.observations, i, self._reset(self._envs[i]))
         return Step(after, rewards, terminated, truncated)
+
+    @staticmethod
+    def _reset(env: gymnasium.Env[Any, Any], **how: Any) -> Any:
+        """The first observation of an episode; a simulator may take long to begin one."""
+        before, PROGRESS.doing = PROGRESS.doing, "resetting an environment"
+        observation, _ = env.reset(**how)
+        PROGRESS.resets += 1
+        PROGRESS.doing = before
+        return observation
 
     def _encode(self, places: Array, i: int, observation: Any) -> None:
         try:

@@ -18,6 +18,7 @@ from rlsif.values import merge
 
 # Seconds; RLlib needs a number.
 SAMPLE_TIMEOUT_S = 10 * 365 * 86_400
+SECONDS_TO_ANSWER = 0.2
 
 
 def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
@@ -76,7 +77,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         # Env runners are watched by the run; RLlib would drop without a word what comes later than this.
         sample_timeout_s=SAMPLE_TIMEOUT_S,
     )
-    config.fault_tolerance(restart_failed_env_runners=True)
+    # One that is lost is looked for beside the training, and asked once it answers.
+    config.fault_tolerance(restart_failed_env_runners=True, env_runner_health_probe_timeout_s=SECONDS_TO_ANSWER)
     config.resources(num_gpus=layout.num_gpus)
     config.debugging(seed=spec.seed, log_sys_usage=False)
     set_values(config, _threads(layout))

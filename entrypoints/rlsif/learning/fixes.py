@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.from_config import from_config
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED
@@ -29,6 +30,9 @@ def algorithm_class(descriptor: Descriptor) -> type[Algorithm]:
 class Fixed(private_api.hooks()):  # type: ignore[misc]
     """What every algorithm needs."""
 
+    # Calls to lost env runners that are not answered yet, by number.
+    _asked: Mapping[int, Any] = {}
+
     def setup(self, config: Any) -> None:
         """Let the learner do with the columns that it reads; RLlib's asks for more."""
         super().setup(config)
@@ -42,6 +46,17 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
     def filters_are_synced(self, config: Any) -> bool:
         """Spare every env runner two calls an iteration where there is nothing to sync."""
         return bool(config.observation_filter != "NoFilter")
+
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Take back lost env runners that answer again; RLlib would wait in every iteration for those that do not."""
+        lost = private_api.lost_env_runners(env_runner_group)
+        asked = {number: self._asked.get(number) or actor.ping.remote() for number, actor in lost.items()}
+        answered, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=0) if asked else ([], [])
+        self._asked = {number: call for number, call in asked.items() if call not in answered}
+        if not any(_has_answered(call) for call in answered):
+            return []
+        restored: list[int] = super().restore_env_runners(env_runner_group)
+        return restored
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Restore what RLlib leaves out.
@@ -85,6 +100,14 @@ class OwnReplayBuffer(private_api.hooks()):  # type: ignore[misc]
     def replay_buffer(self, config: Any, theirs: Callable[[Any], Any]) -> Any:
         """Make the buffer of the settings; DQN adds settings of prioritized buffers, which others refuse."""
         return from_config(ReplayBuffer, dict(config["replay_buffer_config"]))
+
+
+def _has_answered(call: Any) -> bool:
+    try:
+        ray.get(call)
+    except ray.exceptions.RayError:
+        return False
+    return True
 
 
 def _fill(batch: Any, placeholders: Mapping[str, Any]) -> None:

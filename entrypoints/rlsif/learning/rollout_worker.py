@@ -19,14 +19,25 @@ from ray.rllib.evaluation.rollout_worker import RolloutWorker
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch
 
 from rlsif.cluster.failures import reporting
-from rlsif.sampling.env_runner import Sampling
+from rlsif.envs.progress import PROGRESS
+from rlsif.sampling.env_runner import Sampling, beating, doing
 
 
 class EnvRunner(RolloutWorker):  # type: ignore[misc]
     """A RolloutWorker that reports its first failure to the run."""
 
-    __init__: Any = reporting(RolloutWorker.__init__)
-    sample: Any = reporting(RolloutWorker.sample)
+    @reporting
+    def __init__(self, *, worker_index: int = 0, **kwargs: Any) -> None:
+        """Take RolloutWorker's arguments."""
+        beating(worker_index)
+        super().__init__(worker_index=worker_index, **kwargs)
+        PROGRESS.doing = "waiting"
+
+    @reporting
+    def sample(self, **kwargs: Any) -> Any:
+        """A batch of experience."""
+        with doing("stepping its environments"):
+            return super().sample(**kwargs)
 
     def set_state(self, state: Any) -> None:
         """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint."""
@@ -56,7 +67,8 @@ class LearnersEnvRunner(EnvRunner):
         sampler = self._sampling.sampler
         sampler.set_weights(self.policy_map[DEFAULT_POLICY_ID].get_weights())
         sampler.timestep = max(sampler.timestep, int(self.policy_map[DEFAULT_POLICY_ID].global_timestep))
-        return self._sampling.sample()
+        with doing("stepping its environments"):
+            return self._sampling.sample()
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""

@@ -5,8 +5,9 @@ What RLlib's algorithms ask of a RolloutWorker on its old API stack, and no more
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
@@ -21,8 +22,10 @@ from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, Sa
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
+from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
 from rlsif.envs import find, vector
+from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.policies.actions import ActionAdapter, policy_space
@@ -103,6 +106,22 @@ def _seeds(
     return [int(s) for s in of_envs.generate_state(number, np.uint32) >> 1], np.random.default_rng(of_policy)
 
 
+def beating(worker_index: int) -> None:
+    """Let the run know from now on how far this env runner is."""
+    PROGRESS.doing = "making its environments"
+    heartbeat.start(worker_index, lambda: (PROGRESS.steps, PROGRESS.resets, PROGRESS.doing))
+
+
+@contextlib.contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Say what the environments do meanwhile."""
+    PROGRESS.doing = what
+    try:
+        yield
+    finally:
+        PROGRESS.doing = "waiting"
+
+
 class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     """An actor that samples. Its first failure is reported to the run."""
 
@@ -121,13 +140,16 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def __init__(self, *, config: AlgorithmConfig, worker_index: int, recreated_worker: bool = False, **_: Any) -> None:
         """Take RolloutWorker's arguments."""
         self.config, self.worker_index = config, worker_index
+        beating(worker_index)
         self._sampling = Sampling(config, worker_index, restarts=int(recreated_worker))
         self._spaces = config.observation_space, config.action_space
+        PROGRESS.doing = "waiting"
 
     @reporting
     def sample(self, **_: Any) -> MultiAgentBatch:
         """A batch of experience."""
-        return self._sampling.sample()
+        with doing("stepping its environments"):
+            return self._sampling.sample()
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""

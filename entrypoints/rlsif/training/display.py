@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import IO, Any, Protocol
 
 from rlsif.training.stopping import Stop
+
+# In a log, of an iteration that takes long.
+SECONDS_BETWEEN_LINES = 60.0
 
 
 class Display(Protocol):
@@ -16,6 +20,9 @@ class Display(Protocol):
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Show an iteration."""
+
+    def progress(self, text: str) -> None:
+        """Show how far an iteration is that takes long."""
 
     def note(self, text: str) -> None:
         """Say something that is not an iteration."""
@@ -35,6 +42,7 @@ class PlainLines:
     def __init__(self, stream: IO[str]) -> None:
         """Write to this stream."""
         self._stream = stream
+        self._progress_at = time.monotonic()
 
     def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
         """Say what is about to run."""
@@ -45,6 +53,7 @@ class PlainLines:
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Write the iteration's line."""
+        self._progress_at = time.monotonic()
         self.note(
             f"iter {row['training_iteration']:>4}  "
             f"steps {row['num_env_steps_sampled_lifetime']:>9,}  "
@@ -54,6 +63,13 @@ class PlainLines:
             f"length {_number(row['env_runners/episode_len_mean']):>6}  "
             f"time {row['time_total_s']:>6.1f} s"
         )
+
+    def progress(self, text: str) -> None:
+        """Write a line a minute."""
+        now = time.monotonic()
+        if now - self._progress_at >= SECONDS_BETWEEN_LINES:
+            self._progress_at = now
+            self.note(text)
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -75,6 +91,8 @@ class LiveTable:
         self._live = Live(console=self._console, refresh_per_second=4, transient=False)
         self._heading: list[tuple[str, str]] = []
         self._stop = Stop()
+        self._lines: list[tuple[str, str]] = []
+        self._share = 0.0
 
     def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
         """Show the table with nothing in it yet."""
@@ -98,7 +116,12 @@ class LiveTable:
             ("episode length", _number(row["env_runners/episode_len_mean"])),
             ("time", f"{row['time_total_s']:.1f} s"),
         ]
-        self._draw(lines, self._stop.progress(row))
+        self._lines, self._share = lines, self._stop.progress(row)
+        self._draw(lines, self._share)
+
+    def progress(self, text: str) -> None:
+        """Show it below the last iteration."""
+        self._draw([*self._lines, ("this iteration", text)], self._share)
 
     def _draw(self, lines: list[tuple[str, str]], share: float) -> None:
         from rich.progress_bar import ProgressBar

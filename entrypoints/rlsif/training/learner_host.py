@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rlsif.cluster import local_ray
+from rlsif.cluster import heartbeat, local_ray
+from rlsif.cluster.heartbeat import Heartbeat
 from rlsif.cluster.resources import Resources
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import RlsifError
@@ -50,8 +51,12 @@ class Host:
         assert settings is not None
         return dict(settings)
 
+    def heartbeats(self) -> list[Heartbeat]:
+        """The last heartbeats of the env runners."""
+        return []
+
     def step(self, give_up: Callable[[], bool]) -> dict[str, Any] | None:
-        """Train one iteration; None when `give_up` said so before it ended. Raises RunFailed."""
+        """Train one iteration; None when `give_up`, asked while it runs, said so before it ended. Raises RunFailed."""
         iteration: dict[str, Any] | None = self._call("step", give_up=give_up)
         return iteration
 
@@ -127,6 +132,10 @@ class InActor(Host):
             raise RunFailed(_failed(str(problem))) from problem
         except RayError as problem:
             raise RunFailed(f"the learner's process ended: {' '.join(str(problem).split())[:300]}") from problem
+
+    def heartbeats(self) -> list[Heartbeat]:
+        """The last heartbeats of the env runners."""
+        return heartbeat.read(self._layout.num_env_runners)
 
     def _raise_what_env_runners_reported(self) -> None:
         from rlsif.cluster import failures

@@ -29,6 +29,8 @@ class TrainOptions:
     stop: Stop = field(default_factory=Stop)
     config_file: Path | None = None
     settings: tuple[str, ...] = ()
+    # Seconds; an env runner that makes no step for so long ends the run.
+    env_timeout: float = 300.0
     checkpoint_every: int = 10
     keep_checkpoints: int = 3
     resume: Path | None = None
@@ -44,6 +46,7 @@ class TrainOptions:
             "--num-gpus": (self.num_gpus, 0),
             "--num-env-runners": (self.num_env_runners, 0),
             "--num-envs-per-env-runner": (self.num_envs_per_env_runner, 1),
+            "--env-timeout": (self.env_timeout, 1),
             "--checkpoint-every": (self.checkpoint_every, 1),
             "--keep-checkpoints": (self.keep_checkpoints, 1),
             "--seed": (self.seed, 0),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlsif.cluster.heartbeat import INTERVAL
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
@@ -23,6 +24,7 @@ from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
+from rlsif.training.progress import Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 
 # After a signal an iteration may take this long to end before the run gives it up.
@@ -93,6 +95,8 @@ class Run:
         """Open the run's files."""
         self._plan, self._options, self._display = plan, options, display
         self._job, self._began = job, began
+        # When heartbeats were last looked at, and whether a slow batch was told.
+        self._looked, self._advised = 0.0, False
         self._seconds_to_finish = SECONDS_TO_FINISH_IN_A_JOB if job else SECONDS_TO_FINISH
         cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
         resources = resources_in_numbers(plan.layout, cpus)
@@ -121,6 +125,7 @@ class Run:
     def _begin(self, algorithm: Host) -> None:
         plan = self._plan
         settings = algorithm.build(plan.spec, plan.layout, plan.env)
+        self._watch = Watch(int(settings["train_batch_size"]), self._options.env_timeout)
         self._record.begin(settings)
         if self._job:
             # From now on a job that Slurm starts again goes on with this run.
@@ -134,14 +139,15 @@ class Run:
         alive, empty_since = self._plan.layout.num_env_runners, None
         while True:
             started = time.monotonic()
-            iteration = algorithm.step(lambda: signals.waited_long(self._seconds_to_finish))
+            self._watch.begin()
+            iteration = algorithm.step(lambda: self._meanwhile(algorithm, signals))
             if iteration is None:
                 return _interrupted(signals, f"; the iteration did not end within {self._seconds_to_finish} s")
             if iteration["num_healthy_workers"] != alive:
                 alive, before = iteration["num_healthy_workers"], alive
                 self._display.note(f"{alive} env runners are alive, {before} were")
             if iteration["num_env_steps_sampled_lifetime"] == self._record.env_steps:
-                empty_since = empty_since or started
+                empty_since = started if self._watch.moved else empty_since or started
                 self._wait_for_env_runners(alive, empty_since)
                 if not signals.caught:
                     continue
@@ -154,6 +160,21 @@ class Run:
                 self._checkpoint(algorithm)
             if end:
                 return end
+
+    def _meanwhile(self, algorithm: Host, signals: Signals) -> bool:
+        """While an iteration runs: show how far it is; give whether it is given up. Raises StandsStill."""
+        now = time.monotonic()
+        if now - self._looked >= INTERVAL:
+            self._looked = now
+            self._watch.look(algorithm.heartbeats())
+            told = self._watch.told()
+            if told:
+                self._display.progress(told)
+            advice = None if self._advised else self._watch.advice()
+            if advice:
+                self._advised = True
+                self._display.note(advice)
+        return signals.waited_long(self._seconds_to_finish)
 
     def _end(self, row: Mapping[str, Any], signals: Signals) -> End | None:
         """The end that the run has come to with this row, if any."""

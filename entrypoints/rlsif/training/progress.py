@@ -1,0 +1,124 @@
+"""Watches an iteration that takes long: what the env runners have done of its batch, and who stands still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rlsif.cluster.heartbeat import INTERVAL, Heartbeat
+from rlsif.errors import RlsifError
+
+# A batch that takes longer than this is slow, in seconds.
+SLOW_BATCH = 60.0
+# Iterations shorter than this need no word, in seconds.
+SHORT = 5.0
+# So long after the start of an iteration its speed is known well enough, in seconds.
+MEASURED = 15.0
+# A runner without a heartbeat for so long has died, or its environment lets no other thread run; in seconds.
+SILENT = 10 * INTERVAL
+
+
+class StandsStill(RlsifError):
+    """An env runner makes no progress. Exit code 1."""
+
+
+@dataclass
+class _Seen:
+    """The last heartbeat of a runner, and when it last made progress and last beat."""
+
+    heartbeat: Heartbeat
+    progress_at: float
+    beat_at: float
+    steps_before: int = 0
+
+
+@dataclass
+class Watch:
+    """One for a run; looks at heartbeats while a call to the learner is in flight."""
+
+    # Env steps of a batch.
+    wanted: int
+    # An env runner without progress for so long ends the run, in seconds.
+    patience: float
+    clock: Callable[[], float] = time.monotonic
+    _runners: dict[int, _Seen] = field(default_factory=dict)
+    _started: float = 0.0
+
+    def begin(self) -> None:
+        """A new iteration begins."""
+        self._started = self.clock()
+        for seen in self._runners.values():
+            seen.steps_before = seen.heartbeat.steps
+
+    def look(self, heartbeats: Sequence[Heartbeat]) -> None:
+        """Take heartbeats. Raises StandsStill for a runner that makes no progress, and what it said last."""
+        now = self.clock()
+        for beat in heartbeats:
+            seen = self._runners.get(beat.runner)
+            if seen is None or beat.beat < seen.heartbeat.beat:
+                # A new one, or one that was started again.
+                self._runners[beat.runner] = _Seen(beat, now, now)
+                continue
+            if (beat.steps, beat.resets, beat.doing) != _state(seen.heartbeat):
+                seen.progress_at = now
+            if beat.beat != seen.heartbeat.beat:
+                seen.beat_at = now
+            seen.heartbeat = beat
+        self._check(now)
+
+    def _check(self, now: float) -> None:
+        if now - self._started < self.patience:
+            return
+        busy = [seen for seen in self._runners.values() if seen.heartbeat.doing != "waiting"]
+        still = [seen for seen in busy if now - seen.progress_at > self.patience]
+        moves = any(now - seen.progress_at <= self.patience for seen in busy)
+        # One that is silent while others move has died, which Ray looks after.
+        still = [seen for seen in still if not moves or now - seen.beat_at <= SILENT]
+        if still:
+            beat = still[0].heartbeat
+            raise StandsStill(
+                f"env runner {beat.runner} on {beat.node} has made no step for {now - still[0].progress_at:.0f} s"
+                f" (it was {beat.doing} after {beat.steps:,} env steps and {beat.resets:,} resets);"
+                " --env-timeout gives it longer"
+            )
+
+    @property
+    def moved(self) -> bool:
+        """Whether a runner has made progress since the iteration began."""
+        return any(seen.progress_at > self._started for seen in self._runners.values())
+
+    @property
+    def done(self) -> int:
+        """Env steps since the iteration began."""
+        return sum(max(0, seen.heartbeat.steps - seen.steps_before) for seen in self._runners.values())
+
+    @property
+    def seconds(self) -> float:
+        """Since the iteration began."""
+        return self.clock() - self._started
+
+    def told(self) -> str | None:
+        """How far the iteration is, in a line; None for a short one."""
+        if self.seconds < SHORT or not self._runners:
+            return None
+        resetting = sum(seen.heartbeat.doing.startswith("resetting") for seen in self._runners.values())
+        waits = f", {resetting} env runners reset their environments" if resetting else ""
+        return f"{self.done:,} of {self.wanted:,} env steps of this batch in {self.seconds:.0f} s{waits}"
+
+    def advice(self) -> str | None:
+        """What to change where a batch takes longer than a minute; None where it does not, or is not known yet."""
+        if self.seconds < MEASURED or not self.done:
+            return None
+        speed = self.done / self.seconds
+        expected = self.wanted / speed
+        if expected < SLOW_BATCH:
+            return None
+        return (
+            f"at {speed:,.1f} env steps/s a batch of {self.wanted:,} takes {expected / 60:.1f} minutes;"
+            " --set train_batch_size=... makes it smaller, more env runners (--num-cpus, more rollout nodes) faster"
+        )
+
+
+def _state(beat: Heartbeat) -> tuple[int, int, str]:
+    return beat.steps, beat.resets, beat.doing

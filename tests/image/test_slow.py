@@ -1,0 +1,54 @@
+"""Environments that are slow, and simulators that stand still."""
+
+import shutil
+from pathlib import Path
+
+EXAMPLE = Path(__file__).parents[2] / "examples/slow_simulator"
+STUCK = """
+import time
+import gymnasium
+
+
+class Stuck(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+    max_episode_steps, steps = 5, 0
+
+    def reset(self, *, seed=None, options=None):
+        return 0, {}
+
+    def step(self, action):
+        Stuck.steps += 1
+        while Stuck.steps > 40:
+            time.sleep(0.1)
+        return 0, 1.0, False, False, {}
+"""
+
+
+def test_a_simulator_of_50_ms_a_step_trains_and_leaves_no_process(container):
+    """Takes a minute of the simulator's own time."""
+    shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)
+    small = ("--set", "train_batch_size=200", "--set", "minibatch_size=50", "--set", "lr=0.02", "--seed", "1")
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--set", "model.fcnet_hiddens=[16]")
+    done = container.train("--env", "env.py:Room", *one, *small, "--stop-reward", "6")
+    assert done.returncode == 0, done.stderr
+    assert "mean return 6" in done.stdout or "mean return 7" in done.stdout
+
+
+def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
+    shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)
+    process = container.start("train", "--env", "env.py:Room", "--num-env-runners", "1", "--results-dir", "results")
+    from tests.image.test_train import wait_for
+
+    output = container.folder / "output"
+    wait_for(lambda: "env steps/s a batch of 4,000 takes" in output.read_text(), process)
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+
+
+def test_an_environment_that_stands_still_ends_the_run_by_name(container):
+    (container.folder / "stuck.py").write_text(STUCK)
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "5")
+    done = container.train("--env", "stuck.py:Stuck", *one)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "error: env runner 1 on " in done.stderr and "has made no step for" in done.stderr
+    assert "stepping its environments after 40 env steps" in done.stderr
