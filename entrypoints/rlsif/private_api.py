@@ -91,6 +91,21 @@ def session_logs() -> str:
     return str(ray._private.worker.global_worker.node.get_logs_dir_path())
 
 
+def job_config() -> Any:
+    """The configuration of a job whose workers do not look for modules in the driver's folder.
+
+    Ray would put that folder first, where a user's tree.py or numpy.py hides the library's.
+    """
+    from ray.job_config import JobConfig
+
+    class OwnPath(JobConfig):  # type: ignore[misc]
+        def _serialize(self) -> Any:
+            self._py_driver_sys_path.clear()
+            return super()._serialize()
+
+    return OwnPath()
+
+
 # Ray: a value that every process of a cluster sees.
 
 
@@ -234,6 +249,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray._private.services": ("start_ray_process",),
     "ray._private.utils": ("get_dashboard_dependency_error",),
     "ray._private.worker": ("global_worker",),
+    "ray.job_config:JobConfig": ("_serialize",),
     "ray.experimental.internal_kv": (
         "_internal_kv_initialized", "_internal_kv_put", "_internal_kv_get", "_internal_kv_del",
     ),

@@ -104,3 +104,37 @@ def test_rows_that_the_disk_refused_come_with_the_next(tmp_path, monkeypatch):
     files.write_row(rows.add(iteration(4), 1.0))
     assert [r["training_iteration"] for r in table(tmp_path)] == ["1", "2", "3", "4"]
     assert [r["training_iteration"] for r in results.read_rows(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_a_column_that_the_last_row_lacks_survives_a_resume(tmp_path):
+    files = results.RunFiles(tmp_path)
+    files.write_row({"training_iteration": 1, "num_env_steps_sampled_lifetime": 5, "loss": 0.5})
+    files.write_row({"training_iteration": 2, "num_env_steps_sampled_lifetime": 9})
+    resumed = results.RunFiles(tmp_path, resumed_at=2)
+    resumed.write_row({"training_iteration": 3, "num_env_steps_sampled_lifetime": 12, "loss": 0.25})
+    lines = (tmp_path / "progress.csv").read_text().splitlines()
+    assert lines[0].split(",")[-1] == "loss" and [line.split(",")[-1] for line in lines[1:]] == ["0.5", "", "0.25"]
+
+
+def test_what_is_no_number_is_null_in_json(tmp_path):
+    import json
+
+    results.RunFiles(tmp_path).write_row({"training_iteration": 1, "a": float("nan"), "b": float("inf"), "c": 1.5})
+
+    def refuse(constant):
+        raise ValueError(constant)
+
+    [row] = [json.loads(line, parse_constant=refuse) for line in (tmp_path / "result.json").read_text().splitlines()]
+    assert (row["a"], row["b"], row["c"]) == (None, None, 1.5)
+
+
+def test_a_service_that_fails_at_the_end_does_not_take_the_run_with_it(tmp_path, monkeypatch, capsys):
+    from rlsif.training import tracking
+
+    def fails():
+        raise ConnectionError("the server is gone")
+
+    service = tracking.Service(lambda row, step: None, fails)
+    monkeypatch.setitem(tracking.SERVICES, "wandb", lambda *_: service)
+    tracking.Tracking(["wandb"], {}, "E-v0", tmp_path).end()
+    assert "wandb failed at the end of the run: the server is gone" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from rlsif import private_api
 from rlsif.cluster.ray_node import (
     RAYS_OWN,
     leave_out_what_a_run_does_not_need,
@@ -36,6 +37,7 @@ def started(resources: Resources) -> Iterator[None]:
             include_dashboard=False,
             _node_ip_address="127.0.0.1",
             _temp_dir=str(folder / RAYS_OWN),
+            job_config=private_api.job_config(),
             log_to_driver=True,
             configure_logging=False,
         )

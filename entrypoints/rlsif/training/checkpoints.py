@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def complete(folder: Path) -> list[Path]:
 def best(folder: Path) -> Path | None:
     """The checkpoint with the highest mean return, the later of equals."""
     means = [(read(p).episode_return_mean, p) for p in complete(folder)]
-    scored = [(mean, p) for mean, p in means if mean is not None]
+    scored = [(mean, p) for mean, p in means if mean is not None and math.isfinite(mean)]
     return max(scored)[1] if scored else None
 
 

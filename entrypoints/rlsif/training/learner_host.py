@@ -45,11 +45,17 @@ def host(resources: Resources | None, layout: Layout) -> Iterator[Host]:
 class Host:
     """Calls the methods of an Learner, wherever it is."""
 
-    def build(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
-        """Build the algorithm; give its settings. Raises InputError for values that RLlib refuses."""
-        settings = self._call("build", spec, layout, env, give_up=self._lacks_a_place)
-        assert settings is not None
-        return dict(settings)
+    def build(
+        self, spec: RunSpec, layout: Layout, env: FoundEnv, give_up: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any] | None:
+        """Build the algorithm; give its settings, or None when `give_up` said so.
+
+        Raises InputError for values that RLlib refuses.
+        """
+        settings: dict[str, Any] | None = self._call(
+            "build", spec, layout, env, give_up=lambda: self._lacks_a_place() or give_up()
+        )
+        return settings
 
     def heartbeats(self) -> list[Heartbeat]:
         """The last heartbeats of the env runners."""

@@ -42,6 +42,12 @@ class Record:
         self.last_checkpoint: Path | None = None
 
     @property
+    def has_unsaved_iterations(self) -> bool:
+        """Whether there are iterations after the last checkpoint."""
+        last = checkpoints.read(self.last_checkpoint).training_iteration if self.last_checkpoint else 0
+        return self._rows.iteration > last
+
+    @property
     def env_steps(self) -> int:
         """Env steps of all rows."""
         return self._rows.env_steps

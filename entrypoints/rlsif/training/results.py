@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import secrets
 import time
 from collections import deque
@@ -89,7 +90,8 @@ class RunFiles:
 
     def _take_back(self, iteration: int) -> None:
         rows = [row for row in read_rows(self.folder) if row["training_iteration"] <= iteration]
-        self._columns = list(rows[-1]) if rows else []
+        # A row may lack columns that others have: APPO has none of its learner before the first update.
+        self._columns = list(dict.fromkeys(name for row in rows for name in row))
         replace(self.folder / RESULT, "".join(json.dumps(row) + "\n" for row in rows))
         self._rewrite_table(rows)
 
@@ -103,7 +105,7 @@ class RunFiles:
 
     def write_row(self, row: Mapping[str, Any]) -> None:
         """Add a row to every file. Raises OSError where the disk refuses; the next row brings it along."""
-        self._unwritten.append(dict(row))
+        self._unwritten.append(_finite(row))
         self._events.add(row)
         append(self.folder / RESULT, "".join(json.dumps(r) + "\n" for r in self._unwritten).encode())
         rows, self._unwritten = self._unwritten, []
@@ -139,6 +141,11 @@ def _csv_lines(columns: list[str], rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     csv.DictWriter(text, columns, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row as JSON can hold it, which has no nan and no infinity."""
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
 
 
 def _mean(values: deque[float] | deque[int]) -> float | None:

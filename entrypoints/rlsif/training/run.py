@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -24,8 +25,9 @@ from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
-from rlsif.training.progress import Watch
+from rlsif.training.progress import StandsStill, Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
+from rlsif.training.run_lock import held
 
 # After a signal an iteration may take this long to end before the run gives it up.
 SECONDS_TO_FINISH = 20
@@ -52,7 +54,7 @@ def train(
     plan = plan or make_plan(options)
     folder = plan.folder or results.new_folder(options.results_dir, plan.spec.algo, plan.spec.env)
     try:
-        with noise_into(folder / results.LOG) as terminal:
+        with held(folder), noise_into(folder / results.LOG) as terminal:
             return Run(plan, options, folder, display_for(terminal), job, began).execute()
     except InputError:
         if plan.folder is None:
@@ -69,6 +71,10 @@ def continued(options: TrainOptions, job: JobFolder) -> TrainOptions | None:
     if summary.is_file() and json.loads(summary.read_text())["state"] == FINISHED:
         return None
     return replace(options, resume=folder) if checkpoints.complete(folder / results.CHECKPOINTS) else options
+
+
+class SpoiltWeights(RlsifError):
+    """An update made numbers of the weights that are none. Exit code 1."""
 
 
 @dataclass(frozen=True)
@@ -109,22 +115,31 @@ class Run:
         self._display.start(_heading(plan), _resources_in_words(plan), str(self._record.folder), plan.stop)
         try:
             with host(plan.resources, plan.layout) as algorithm, Signals() as signals:
-                self._begin(algorithm)
-                end = self._loop(algorithm, signals)
+                end = self._begin(algorithm, signals) or self._trained(algorithm, signals)
         except InputError:
             raise
         except RlsifError as problem:
-            self._record.end(f"failed: {str(problem).splitlines()[0]}", FAILED)
+            self._write_end(f"failed: {str(problem).splitlines()[0]}", FAILED)
             raise
         finally:
             self._display.close()
-        self._record.end(end.reason, end.state)
+        self._write_end(end.reason, end.state)
         self._display.note(self._last_line(end.reason))
         return end.code
 
-    def _begin(self, algorithm: Host) -> None:
+    def _write_end(self, reason: str, state: str) -> None:
+        """Write summary.json; where the disk refuses, say so: how the run ended matters more."""
+        try:
+            self._record.end(reason, state)
+        except OSError as problem:
+            self._display.note(f"warning: {results.SUMMARY} is not written: {problem.strerror}")
+
+    def _begin(self, algorithm: Host, signals: Signals) -> End | None:
+        """Build the algorithm, and load a checkpoint; give the end of a run that was interrupted meanwhile."""
         plan = self._plan
-        settings = algorithm.build(plan.spec, plan.layout, plan.env)
+        settings = algorithm.build(plan.spec, plan.layout, plan.env, lambda: signals.caught is not None)
+        if settings is None:
+            return _interrupted(signals, " before the first iteration")
         self._watch = Watch(int(settings["train_batch_size"]), self._options.env_timeout)
         self._record.begin(settings)
         if self._job:
@@ -133,6 +148,17 @@ class Run:
         if plan.checkpoint:
             told = algorithm.restore(plan.checkpoint)
             self._display.note(f"resumed from {plan.checkpoint}{told and '; '}{told}")
+        return None
+
+    def _trained(self, algorithm: Host, signals: Signals) -> End:
+        """The end of the loop. What was learned before a failure is kept in a checkpoint."""
+        try:
+            return self._loop(algorithm, signals)
+        except (RunFailed, StandsStill):
+            if self._record.has_unsaved_iterations:
+                with contextlib.suppress(RlsifError, OSError):
+                    self._checkpoint(algorithm)
+            raise
 
     def _loop(self, algorithm: Host, signals: Signals) -> End:
         """Train until an end is reached or asked for."""
@@ -153,6 +179,7 @@ class Run:
                     continue
                 return _interrupted(signals, "; no env runner was alive")
             empty_since = None
+            _check_finite(iteration["statistics"])
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
             end = self._end(row, signals)
@@ -226,6 +253,16 @@ class Run:
             f"done: {reached} after {steps:,} env steps in {progress.time_total_s:.1f} s ({reason});"
             f" checkpoint {self._record.last_checkpoint or 'none'}"
         )
+
+
+def _check_finite(statistics: Mapping[str, float]) -> None:
+    """Refuse an update that has spoilt the weights. Raises SpoiltWeights; the last checkpoint is from before it."""
+    for name, value in statistics.items():
+        if "loss" in name.rpartition("/")[2] and not math.isfinite(value):
+            raise SpoiltWeights(
+                f"{name} is {value} after an update, and so are the weights; a smaller lr or grad_clip helps,"
+                " and the last checkpoint is from before it"
+            )
 
 
 def _interrupted(signals: Signals, how: str = "") -> End:

@@ -56,8 +56,12 @@ class Tracking:
 
     def end(self) -> None:
         """End the run at each."""
-        for service in self._services.values():
-            service.end()
+        for name, service in self._services.items():
+            try:
+                service.end()
+            except Exception as problem:
+                # Goes to train.log; the run is over, and its own files say how.
+                print(f"--log-to {name} failed at the end of the run: {problem}")
 
 
 def _wandb(settings: dict[str, Any], env: str, folder: Path) -> Service:

