@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import typer
 
 from rlsif.errors import BAD_INPUT, told_in_one_sentence
+from rlsif.host_environment import shut_out
 
 
 def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]], name: str) -> None:
     """Run a function, or the one of several that the first argument names, and exit with the code it returns."""
+    shut_out(os.environ)
     with told_in_one_sentence():
         raise SystemExit(call(command, name))
 

@@ -23,8 +23,12 @@ from rlsif.learning.descriptor import Algorithm as Descriptor
 def algorithm_class(descriptor: Descriptor) -> type[Algorithm]:
     """RLlib's class of an algorithm with our fixes before it."""
     name = descriptor.name
-    theirs = getattr(import_module(f"ray.rllib.algorithms.{name.lower()}"), name)
-    return type(name, (*descriptor.classes(), Fixed, theirs), {})
+    return type(name, (*descriptor.classes(), Fixed, _rllibs_class(name)), {})
+
+
+def _rllibs_class(name: str) -> type[Algorithm]:
+    theirs: type[Algorithm] = getattr(import_module(f"ray.rllib.algorithms.{name.lower()}"), name)
+    return theirs
 
 
 class Fixed(private_api.hooks()):  # type: ignore[misc]
@@ -57,6 +61,11 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
             return []
         restored: list[int] = super().restore_env_runners(env_runner_group)
         return restored
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Name RLlib's own class in checkpoints, which can be read where this package is not, or has moved on."""
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "algorithm_class": _rllibs_class(type(self).__name__)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Restore what RLlib leaves out.

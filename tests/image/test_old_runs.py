@@ -1,0 +1,25 @@
+"""Runs that version 0.1 left: sampled in NumPy, and by RLlib with a memory and a filter. They are in tests/data."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
+
+
+@pytest.mark.parametrize("kind", ["dense", "recurrent"])
+def test_a_run_of_version_0_1_is_evaluated_and_resumed(container, kind):
+    run = container.folder / kind
+    shutil.copytree(OLD / kind, run)
+    done = container("evaluate", run, "--episodes", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["returns"]) == 2
+    done = container("train", "--resume", run, "--stop-iters", "3", "--local-mode")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+    assert [row["training_iteration"] for row in rows] == [1, 2, 3]
+    updates = [row["info/learner/default_policy/num_grad_updates_lifetime"] for row in rows]
+    assert updates[0] < updates[1] < updates[2]
+    assert ("sampled by RLlib" in done.stdout) == (kind == "recurrent")

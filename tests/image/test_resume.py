@@ -1,0 +1,99 @@
+"""What a resumed run learns with: its place in schedules, settings given anew, a replay buffer that is empty."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
+SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
+STATS = "info/learner/default_policy/learner_stats"
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("framework", ["tf", "tf2"])
+def test_schedules_are_at_their_place_in_the_first_update(container, framework):
+    schedules = ("--set", "lr_schedule=[[0,1e-5],[4e3,1e-3]]", "--set", "entropy_coeff_schedule=[[0,0.1],[4e3,0]]")
+    one = ("--num-envs-per-env-runner", "1", "--framework", framework)
+    assert container.train("--env", "CartPole-v1", *schedules, *one, *SMALL, "--stop-iters", "3").returncode == 0
+    [run] = container.runs
+    assert container.train("--resume", run, "--stop-iters", "6", "--local-mode").returncode == 0
+    rates = [row[f"{STATS}/cur_lr"] for row in rows(run)]
+    entropy = [row[f"{STATS}/entropy_coeff"] for row in rows(run)]
+    assert rates == sorted(rates) and len(set(rates)) == 6
+    assert entropy == sorted(entropy, reverse=True) and len(set(entropy)) == 6
+
+
+# A learner as `train --resume --set` builds it; prints what its policy and its sampler would use.
+SETTINGS = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from rlsif.cluster.ray_node import want_tensorflow
+want_tensorflow()
+import ray
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+from rlsif.envs.find import find
+from rlsif.learning.learner import Learner
+from rlsif.learning.spec import Layout
+from rlsif.training.saved import spec_of
+run, samples = Path(sys.argv[1]), sys.argv[2]
+spec = spec_of(run)
+given = {**spec.hyperparameters, "gamma": 0.5, "lambda": 0.25, "clip_param": 0.125}
+learner = Learner()
+layout = Layout(0, 1, 0.0, 1, local_mode=True, rllib_samples="asked" if samples == "rllib" else None)
+learner.build(replace(spec, hyperparameters=given), layout, find(spec.env))
+learner.restore(str(run / "checkpoints/checkpoint_000002"))
+policy = learner._algorithm.get_policy()
+print("used", [policy.config[name] for name in ("gamma", "lambda", "clip_param")])
+if samples == "numpy":
+    sampler = learner._algorithm.env_runner._sampling.sampler
+    print("sampled", [sampler._config[name] for name in ("gamma", "lambda")])
+"""
+
+
+@pytest.mark.parametrize(("kind", "samples"), [("dense", "numpy"), ("recurrent", "rllib")])
+def test_settings_given_to_a_resumed_run_are_used(container, kind, samples):
+    run = container.folder / kind
+    shutil.copytree(OLD / kind, run)
+    done = container("python", "-c", SETTINGS, run, samples)
+    assert done.returncode == 0, done.stderr
+    assert "used [0.5, 0.25, 0.125]" in done.stdout
+    assert samples == "rllib" or "sampled [0.5, 0.25]" in done.stdout
+
+
+def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(container):
+    dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=400")
+    fill = ("--set", "num_steps_sampled_before_learning_starts=1000", "--stop-iters")
+    assert container.train(*dqn, *fill, "4").returncode == 0
+    [run] = container.runs
+    done = container.train("--resume", run, "--local-mode", "--stop-iters", "8")
+    assert done.returncode == 0, done.stderr
+    assert "the replay buffer is empty: learning waits for 1,000 new env steps" in done.stdout
+    learned = [row.get("info/learner/default_policy/num_grad_updates_lifetime") for row in rows(run)]
+    # Iterations of 400 env steps: two that only sample, before the run and after it was resumed.
+    assert [value is None for value in learned[:2]] == [True, True] and learned[3] is not None
+    assert [value is None for value in learned[4:6]] == [True, True] and learned[7] > learned[3]
+
+
+# Every variable that Ray, Python or TensorFlow read, and that a host may carry.
+CARRIED = {
+    "RAY_ADDRESS": "10.0.0.1:6379", "RAY_NAMESPACE": "other", "RAY_TMPDIR": "/nowhere", "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}",
+    "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "PYTHONPATH": "/nowhere", "PYTHONHASHSEED": "1",
+    "TF_CONFIG": "{}", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
+    "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "64", "MPLBACKEND": "module://nothing",
+}  # fmt: skip
+
+
+def test_nothing_that_a_host_carries_in_its_environment_changes_a_run(container):
+    for name in ("tree.py", "numpy.py", "ray.py"):
+        (container.folder / name).write_text("raise ImportError('the user\\'s file hides a library')\n")
+    small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
+    options = ("--env", "CartPole-v1", "--stop-iters", "1", *small, "--results-dir", container.folder / "results")
+    done = container("train", *options, env=CARRIED)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
