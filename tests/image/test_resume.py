@@ -82,7 +82,8 @@ def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(container):
 
 # Every variable that Ray, Python or TensorFlow read, and that a host may carry.
 CARRIED = {
-    "RAY_ADDRESS": "10.0.0.1:6379", "RAY_NAMESPACE": "other", "RAY_TMPDIR": "/nowhere", "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}",
+    "RAY_ADDRESS": "10.0.0.1:6379", "RAY_NAMESPACE": "other", "RAY_TMPDIR": "/nowhere",
+    "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}",
     "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "PYTHONPATH": "/nowhere", "PYTHONHASHSEED": "1",
     "TF_CONFIG": "{}", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
     "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "64", "MPLBACKEND": "module://nothing",

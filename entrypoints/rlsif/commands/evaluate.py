@@ -22,6 +22,10 @@ def evaluate(
     ] = False,
     last: Annotated[bool, typer.Option("--last", help="The last checkpoint.")] = False,
     checkpoint: Annotated[Optional[int], typer.Option(metavar="N", help="The checkpoint of iteration N.")] = None,
+    env: Annotated[
+        Optional[str],
+        typer.Option(help="Where the environment is now, where its module or file was moved: new/place.py:Class."),
+    ] = None,
     video: Annotated[
         Optional[Path], typer.Option(help="Film the first episode: a new .mp4 or .gif. Needs no display.")
     ] = None,
@@ -41,7 +45,7 @@ def evaluate(
     if best + last + (checkpoint is not None) > 1:
         raise InputError("--best, --last and --checkpoint each name a checkpoint; give one of them")
     which = saved.LAST if last else saved.BEST if checkpoint is None else checkpoint
-    found = evaluate_agent(Evaluation(run, which, episodes, seed, deterministic, video))
+    found = evaluate_agent(Evaluation(run, which, episodes, seed, deterministic, video, env))
     print(dumps(found) if json else _in_words(found))
     return 0
 

@@ -18,7 +18,7 @@ from typing import Any, Union, cast
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.errors import InputError, near
-from rlsif.policies.spaces import Space
+from rlsif.policies.spaces import Space, described
 
 RESET = "Gymnasium's reset returns (observation, info)"
 STEP = "Gymnasium's step returns (observation, reward, terminated, truncated, info)"
@@ -41,6 +41,11 @@ class FoundEnv:
     action_space: Any
     reward_threshold: float | None
     max_episode_steps: int | None
+
+    @property
+    def described(self) -> str:
+        """Its spaces in words."""
+        return f"observations {described(self.observations)} and actions {described(self.actions)}"
 
     @property
     def observations(self) -> Space:

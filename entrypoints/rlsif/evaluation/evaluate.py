@@ -6,7 +6,7 @@ import contextlib
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Evaluation:
     # The likeliest action; else actions are drawn as in training.
     deterministic: bool = True
     video: Path | None = None
+    # Where the environment is now, if its module or file was moved.
+    env: str | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without the run. Raises InputError."""
@@ -44,10 +46,13 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     """Play the episodes; give their statistics. Raises InputError, and RlsifError where the environment fails."""
     checkpoint = saved.checkpoint_of(asked.run, "RUN", asked.which)
     progress = checkpoints.check(checkpoint)
-    spec = saved.spec_of(checkpoint.parent.parent)
+    folder = checkpoint.parent.parent
+    spec = saved.spec_of(folder)
     add_code_folder(str(Path.cwd()))
+    spec = replace(spec, env=saved.moved(spec.env, asked.env, Path.cwd()))
     film.without_display()
     env = find(spec.env)
+    saved.check_spaces(folder, env)
     with (
         tempfile.TemporaryDirectory() as private,
         noise_into(Path(private) / "noise"),

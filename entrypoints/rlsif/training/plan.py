@@ -106,6 +106,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
         )
     spec = _as_asked(options, saved.spec_of(folder), checkpoint)
     env = find_env(spec.env)
+    saved.check_spaces(folder, env)
     stop = options.stop.or_default(env.reward_threshold)
     last = next(
         (r for r in reversed(results.read_rows(folder)) if r["training_iteration"] == progress.training_iteration), None
@@ -119,6 +120,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
 
 def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec:
     """The spec of a run that is resumed, with the hyperparameters given anew. Raises InputError for contradictions."""
+    spec = replace(spec, env=saved.moved(spec.env, options.env, options.code_folder))
     asked = parse(options.env, {}, options.code_folder).name if options.env else None
     for name, value, is_ in (
         ("--env", asked, spec.env.name),

@@ -28,11 +28,14 @@ class Record:
         progress: Progress | None,
         keep: int,
         log_to: Sequence[str] = (),
+        spaces: str = "",
     ) -> None:
         """Open the files of a new run, or of one that goes on from `progress`.
 
-        `keep` is how many checkpoints are kept, `log_to` names services that are told, too.
+        `keep` is how many checkpoints are kept, `log_to` names services that are told, too; `spaces` are the
+        environment's, in words.
         """
+        self._spaces = spaces or None
         self._log_to = log_to
         self.folder, self._spec, self._resources, self._keep = folder, spec, resources, keep
         self._checkpoints = folder / results.CHECKPOINTS
@@ -61,7 +64,7 @@ class Record:
         told = {"algo": spec.algo, "env": spec.env.name, "seed": spec.seed, **spec.hyperparameters, **self._resources}
         self._tracking = Tracking(self._log_to, told, spec.env.short, self.folder)
         (self.folder / results.SUMMARY).unlink(missing_ok=True)
-        run = {**self._spec.as_json(), "versions": _versions()}
+        run = {**self._spec.as_json(), "spaces": self._spaces, "versions": _versions()}
         self._files.write_params({"run": run, "resources": self._resources, **settings})
 
     def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:

@@ -106,7 +106,8 @@ class Run:
         self._seconds_to_finish = SECONDS_TO_FINISH_IN_A_JOB if job else SECONDS_TO_FINISH
         cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
         resources = resources_in_numbers(plan.layout, cpus)
-        self._record = Record(folder, plan.spec, resources, plan.progress, options.keep_checkpoints, options.log_to)
+        keep, log_to, spaces = options.keep_checkpoints, options.log_to, plan.env.described
+        self._record = Record(folder, plan.spec, resources, plan.progress, keep, log_to, spaces)
         self._record.last_checkpoint = plan.checkpoint
 
     def execute(self) -> int:

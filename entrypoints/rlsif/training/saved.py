@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rlsif.envs.find import FoundEnv
+from rlsif.envs.reference import EnvRef, parse
 from rlsif.errors import InputError
 from rlsif.learning.spec import RunSpec, from_json
 from rlsif.training import checkpoints, results
@@ -36,6 +38,24 @@ def checkpoint_of(path: Path, option: str, which: str | int = LAST) -> Path:
             return checkpoint
     kept = ", ".join(str(checkpoints.read(checkpoint).training_iteration) for checkpoint in found)
     raise InputError(f"{path} has no checkpoint of iteration {which}; it has those of {kept}")
+
+
+def moved(env: EnvRef, given: str | None, code_folder: Path) -> EnvRef:
+    """The environment of a run, at the place that `--env` gives, where its module or file was moved to another."""
+    if given is None:
+        return env
+    there = parse(given, env.arguments, code_folder)
+    return there if there.place and there.short == env.short else env
+
+
+def check_spaces(folder: Path, found: FoundEnv) -> None:
+    """Refuse an environment that has come to have other spaces than the run was trained in. Raises InputError."""
+    trained = json.loads((folder / results.PARAMS).read_text())["run"].get("spaces")
+    if trained is not None and trained != found.described:
+        raise InputError(
+            f"environment {found.ref.name!r} has {found.described}, and the run in {folder} was trained with {trained};"
+            " give --env the place of the code that it was trained with"
+        )
 
 
 def is_run(folder: Path) -> bool:

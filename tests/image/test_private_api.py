@@ -1,0 +1,69 @@
+"""Every private name of Ray and RLlib that is used is there, in the version that the image has."""
+
+import json
+
+import pytest
+
+from rlsif.private_api import MADE_FOR, NAMES
+
+LOOK = """
+import json, sys
+from importlib import import_module
+found = {}
+for place, names in json.loads(sys.argv[1]).items():
+    module, _, attribute = place.partition(":")
+    holder = import_module(module)
+    holder = getattr(holder, attribute) if attribute else holder
+    found[place] = [name for name in names if not hasattr(holder, name)]
+import ray
+print(json.dumps({"missing": found, "version": ray.__version__}))
+"""
+# Attributes that instances have: a policy of PPO and the groups of an algorithm, as the learner meets them.
+INSTANCES = """
+import json
+from rlsif.cluster.ray_node import want_tensorflow
+want_tensorflow()
+import ray
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+from rlsif.envs.find import find
+from rlsif.envs.reference import EnvRef
+from rlsif.learning.learner import Learner
+from rlsif.learning.spec import Layout, RunSpec
+spec = RunSpec("PPO", "tf", EnvRef("CartPole-v1"))
+learner = Learner()
+learner.build(spec, Layout(0, 1, 0.0, 1, local_mode=True), find(spec.env))
+algorithm = learner._algorithm
+policy, group = algorithm.get_policy(), algorithm.env_runner_group
+wanted = [(algorithm, ("_timers", "_counters")), (group, ("_env_creator", "_remote_config_obj_ref", "_worker_manager")),
+          (policy, ("_optimizer", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches"))]
+print(json.dumps([name for holder, names in wanted for name in names if not hasattr(holder, name)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def looked(apptainer, rl_sif):
+    import subprocess
+
+    done = subprocess.run(
+        [apptainer, "exec", rl_sif, "python", "-c", LOOK, json.dumps(NAMES)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_image_has_the_ray_that_the_adapter_was_made_for(looked):
+    assert looked["version"].startswith(f"{MADE_FOR}.")
+
+
+@pytest.mark.parametrize("place", NAMES)
+def test_every_name_is_there(looked, place):
+    assert looked["missing"][place] == []
+
+
+def test_what_instances_have_is_there(container):
+    done = container("python", "-c", INSTANCES)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []

@@ -1,0 +1,143 @@
+"""Environments that give what is not of their spaces, and environments written in other ways."""
+
+import json
+
+import pytest
+
+SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
+ENVS = """
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+
+class Base(gymnasium.Env):
+    observation_space, action_space, max_episode_steps = Box(-1, 1, (2,)), Discrete(2), 20
+    steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        Base.steps += 1
+        return *self.seen(), False, False, {}
+
+    def seen(self):
+        return np.zeros(2, np.float32), 0.7 / 20
+
+
+class Nan(Base):
+    def seen(self):
+        return np.array([0, np.nan if Base.steps == 900 else 0], np.float32), 1.0
+
+
+class Infinite(Base):
+    def seen(self):
+        return np.zeros(2, np.float32), np.inf if Base.steps == 900 else 1.0
+
+
+class NoReward(Base):
+    def seen(self):
+        return np.zeros(2, np.float32), None if Base.steps == 900 else 1.0
+
+
+class Short(Base):
+    def seen(self):
+        return np.zeros(1 if Base.steps == 900 else 2, np.float32), 1.0
+
+
+class RLlibs(Base):
+    def __init__(self, config):
+        assert config["size"] == 3 and config.worker_index >= 0
+        self.action_space = Discrete(config["size"], start=-1)
+
+    def step(self, action):
+        assert action in (-1, 0, 1)
+        return super().step(action)
+
+
+class Wrapped(gymnasium.Wrapper):
+    def __init__(self, gravity=9.8):
+        super().__init__(gymnasium.make("CartPole-v1"))
+
+
+def make_pole(**_):
+    return gymnasium.make("CartPole-v1")
+
+
+class Broken(Base):
+    def __init__(self):
+        raise RuntimeError("the licence server is away")
+
+
+class Twice(Base):
+    pass
+
+
+gymnasium.register("Twice-v0", Twice)
+gymnasium.register("Twice-v1", Twice)
+"""
+
+
+@pytest.fixture
+def envs(container):
+    (container.folder / "envs.py").write_text(ENVS)
+    return container
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("Nan", "gave nan as observation[1] in step"),
+        ("Infinite", "gave inf as reward in step"),
+        ("NoReward", "the reward is nan, or None"),
+        ("Short", "its shape is [1], the space's is [2]"),
+    ],
+)
+def test_a_value_that_would_spoil_the_weights_ends_the_run_by_name(envs, env, said):
+    one = ("--num-envs-per-env-runner", "1", "--checkpoint-every", "1")
+    done = envs.train("--env", f"envs.py:{env}", *one, *SMALL, "--stop-reward", "475", "--stop-iters", "9")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"envs.py:{env}: copy 0 of the environment" in done.stderr and said in done.stderr
+    [run] = envs.runs
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["state"] == "failed" and summary["iterations"] == 2
+    assert summary["checkpoint"].endswith("checkpoint_000002")
+
+
+@pytest.mark.parametrize("name", ["RLlibs", "Wrapped", "make_pole"])
+def test_environments_written_in_other_ways_train_and_are_evaluated(envs, name):
+    size = ("--env-config", "size=3") if name == "RLlibs" else ()
+    done = envs.train("--env", f"envs.py:{name}", *size, *SMALL, "--stop-iters", "1")
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy" in done.stdout
+    [run] = envs.runs
+    (envs.folder / "new place").mkdir()
+    (envs.folder / "envs.py").rename(envs.folder / "new place/envs.py")
+    done = envs("evaluate", run, "--episodes", "1")
+    assert done.returncode == 2 and "there is no file" in done.stderr
+    done = envs("evaluate", run, "--episodes", "1", "--env", f"new place/envs.py:{name}")
+    assert done.returncode == 0, done.stderr
+    moved = ("--resume", run, "--env", f"new place/envs.py:{name}", *size)
+    assert envs.train(*moved, "--local-mode", "--stop-iters", "2").returncode == 0
+
+
+def test_a_return_is_summed_exactly_enough_to_be_reached(envs):
+    done = envs.train("--env", "envs.py:Base", *SMALL, "--stop-reward", "0.7", "--stop-iters", "12")
+    assert done.returncode == 0 and "reached 0.7" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("envs.py:Broken",), "cannot be made: RuntimeError: the licence server is away"),
+        (("envs.py:Twice",), "registered as Twice-v0 and Twice-v1"),
+        (("CartPole-v1", "--env-config", "id=007"), "--env-config id is an argument of gymnasium.make"),
+        (("CartPole-v1", "--set", "evaluation_interval=1"), "'evaluation_interval' has no effect here"),
+        (("CartPole-v1", "--set", "restart_failed_sub_environments=true"), "has no effect here"),
+    ],
+)
+def test_what_cannot_be_right_is_told_in_a_sentence(envs, options, said):
+    done = envs.train("--env", *options)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
