@@ -19,6 +19,7 @@ def check(
     """
     from pathlib import Path
 
+    from rlsif import packages
     from rlsif.envs.find import add_code_folder
     from rlsif.training.check_env import ERROR
     from rlsif.training.check_env import check as check_env
@@ -28,6 +29,8 @@ def check(
     findings = check_env(env, from_settings(env_config or [], "--env-config", "gravity=9.8"))
     for finding in findings:
         print(f"{finding.level:<8} {finding.text}")
+    for right, text, mend in packages.told(Path(packages.FOLDER), packages.image_digest()):
+        print(f"{'ok' if right else 'warning':<8} {text} {mend}".rstrip())
     return 1 if any(finding.level == ERROR for finding in findings) else 0
 
 
