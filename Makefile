@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 HOST := .venv/bin/python
 DEV := .venv-dev/bin/python
-export EXTRAS TENSORFLOW
+export EXTRAS TENSORFLOW REQUIREMENTS ENVIRONMENT APT WHEELHOUSE NAME
 
 .PHONY: help
 help:  ## print this
@@ -14,7 +14,7 @@ demo: image-cpu  ## set everything up and train CartPole-v1 to a mean return of 
 	"$$($(HOST) -m rlsif.commands.images ensure-apptainer 2>/dev/null)" exec rl.sif train --env CartPole-v1 --stop-reward 475
 
 .PHONY: image-cpu
-image-cpu: host  ## build rl.sif
+image-cpu: host  ## build rl.sif; EXTRAS, REQUIREMENTS, APT, NAME: see docs/images.md
 	@$(HOST) -m rlsif.commands.images build cpu
 
 .PHONY: image-gpu

@@ -1,13 +1,15 @@
 """Put the bytecode of all modules of a prefix into one file, for fast_import.py.
 
-Usage: PREFIX/bin/python bundle.py, which bundles its own prefix.
+Usage: PREFIX/bin/python bundle.py SEAL, which bundles its own prefix. SEAL is a word of the definition that
+the image is built from: as long as the image's definition has it, fast_import.py takes every module for
+unchanged. To be run where the files have their final places and times.
 
 The file: 8 bytes with the size of the index; the index, marshalled; then bytecode and entries.
-The index is (folders, ranges). Folders, relative to the prefix, have the (offset, size) of their
-entry, counted from the end of the index. An entry is marshalled, too: ({module: (is a package,
-offset, size)}, names that are importable in another way). Ranges are what importing RLlib with
-TensorFlow touches most of files: (path relative to the prefix, start, end) in bytes, in the order of
-loading. The modules that it imports have their bytecode first, in the order of importing.
+The index is (folders, ranges, seal). Folders, relative to the prefix, have the (offset, size) of their
+entry, counted from the end of the index. An entry is marshalled, too: ({module: (is a package, offset,
+size, time of the source in seconds, its size)}, names that are importable in another way). Ranges are what
+importing RLlib with TensorFlow touches most of files: (path relative to the prefix, start, end) in bytes,
+in the order of loading. The modules that it imports have their bytecode first, in the order of importing.
 """
 
 import compileall
@@ -116,20 +118,32 @@ def largest_range(pages: list[int]) -> tuple[int, int]:
 
 
 def compile_the_rest(library: Path) -> None:
-    """Compile what is imported before the bundle is there, or beside it; never checked against a source."""
-    for folder in (library, library / f"site-packages/{LEFT_OUT}"):
+    """Compile what is imported before the bundle is there, or beside it."""
+    site = library / "site-packages"
+    for hook in site.glob("_*.pth"):
+        compileall.compile_file(
+            hook.with_suffix(".py"), quiet=2, invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP
+        )
+    for folder in (library, site / LEFT_OUT):
         compileall.compile_dir(
             folder,
             quiet=2,
             rx=re.compile("site-packages/(?!rlsif)"),
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP,
         )
 
 
-def main(prefix: Path) -> None:
+def described(path: Path, place: tuple[int, int]) -> tuple[bool, int, int, int, int]:
+    """What the index says of a module."""
+    found = path.stat()
+    return path.name == "__init__.py", *place, int(found.st_mtime), found.st_size
+
+
+def main(prefix: Path, seal: str) -> None:
     """Write lib/modules.bundle and have it used."""
     library = prefix / "lib/python3.11"
     site = library / "site-packages"
+    shutil.copy(FAST_IMPORT, site / "_fast_import.py")
     found = {folder: contents(folder) for folder in (*folders(library), *folders(site))}
     use = used(prefix)
     sources = {path for modules, _ in found.values() for path in modules.values()}
@@ -147,17 +161,16 @@ def main(prefix: Path) -> None:
     hot = sum(places[p][1] for p in dict.fromkeys(first) if p in places)
     index = {}
     for folder, (modules, others) in found.items():
-        entry = {name: (path.name == "__init__.py", *places[path]) for name, path in modules.items() if path in places}
+        entry = {name: described(path, places[path]) for name, path in modules.items() if path in places}
         index[str(folder.relative_to(prefix))] = add(marshal.dumps((entry, frozenset(others))))
     ranges = [("lib/modules.bundle", 0, hot), *use["ranges"]]
-    head = marshal.dumps((index, ranges))
-    (prefix / "lib/modules.bundle").write_bytes(b"".join([len(head).to_bytes(8, "little"), head, *payload]))
-    shutil.copy(FAST_IMPORT, site / "_fast_import.py")
     (site / "_fast_import.pth").write_text("import _fast_import\n")
+    head = marshal.dumps((index, ranges, seal))
+    (prefix / "lib/modules.bundle").write_bytes(b"".join([len(head).to_bytes(8, "little"), head, *payload]))
     compile_the_rest(library)
     print(f"bundle: {len(places)} modules, {end / 1e6:.0f} MB, {hot / 1e6:.0f} MB of it for RLlib with TensorFlow")
     print(f"bundle: {sum(b - a for _, a, b in ranges) / 1e6:.0f} MB to read ahead")
 
 
 if __name__ == "__main__":
-    observe(Path(sys.prefix)) if sys.argv[1:] == ["observe"] else main(Path(sys.prefix))
+    observe(Path(sys.prefix)) if sys.argv[1:] == ["observe"] else main(Path(sys.prefix), sys.argv[1])

@@ -3,7 +3,9 @@
 Usage: labels.py FILE_OF_GIVEN_LABELS
 """
 
+import hashlib
 import platform
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +24,16 @@ def versions() -> dict[str, str]:
     return found
 
 
+def debian() -> str:
+    """The release of Debian, and a digest of its packages, which no lock holds: `12.12 96 packages 0123456789ab`."""
+    listing = subprocess.run(["dpkg-query", "--show"], check=True, capture_output=True, text=True).stdout
+    release = Path("/etc/debian_version").read_text().strip()
+    return f"{release} {len(listing.splitlines())} packages {hashlib.sha256(listing.encode()).hexdigest()[:12]}"
+
+
 if __name__ == "__main__":
     sys.stdout.write(Path(sys.argv[1]).read_text())
     for name, version in versions().items():
         print(f"rlsif.version.{name} {version}")
+    print(f"rlsif.debian {debian()}")
+    print(f"rlsif.pins {Path(sys.prefix, 'pins/digest').read_text().strip()}")

@@ -16,8 +16,11 @@ readonly image=(--python-version 3.11 --python-platform x86_64-manylinux_2_28 --
 compile cpu "${image[@]}" --override cpu.overrides
 # The same versions in both images, wherever both have a package.
 compile gpu "${image[@]}" --constraint cpu.lock
-for extra in box2d notebook wandb mlflow; do
-    compile "extras/$extra" "${image[@]}" --constraint cpu.lock
+# What an extra shares with the images or with another extra has one version, so that several go into one image.
+constraints=(--constraint cpu.lock)
+for extra in box2d notebook wandb mlflow mujoco robotics atari minigrid pettingzoo envpool; do
+    compile "extras/$extra" "${image[@]}" --override extras.overrides "${constraints[@]}"
+    constraints+=(--constraint "extras/$extra.lock")
 done
 # Only what is not in the images anyway.
 mapfile -t there < <(sed -n 's/^\([a-z][^ =]*\)==.*/--no-emit-package=\1/p' cpu.lock)

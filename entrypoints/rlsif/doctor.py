@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlsif import packages
+
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 OLDEST_APPTAINER = (1, 1)
 # What Ray asks for: open files of a process, and shared memory in bytes.
@@ -42,7 +44,7 @@ def examine(checkout: Path) -> list[Finding]:
     """Look at the machine from every side that matters; takes some seconds."""
     looks: list[Callable[[Path], Iterator[Finding]]] = [
         _python, _apptainer, _namespaces, _fuse, _subordinate_ids, _shared_memory, _open_files, _space,
-        _images, _gpus, _slurm,
+        _images, _packages, _gpus, _slurm,
     ]  # fmt: skip
     return [finding for look in looks for finding in look(checkout)]
 
@@ -183,7 +185,7 @@ def _space(checkout: Path) -> Iterator[Finding]:
 
 
 def _images(checkout: Path) -> Iterator[Finding]:
-    from rlsif.images.build import INPUTS_LABEL, Request
+    from rlsif.images.build import BELOW_LABEL, INPUTS_LABEL, Request
 
     program = shutil.which("apptainer") or shutil.which("singularity")
     for variant, target in (("cpu", "rl.sif"), ("gpu", "rl-gpu.sif")):
@@ -196,15 +198,31 @@ def _images(checkout: Path) -> Iterator[Finding]:
         if not labels:
             continue
         extras = tuple(e for e in labels.get("rlsif.extras", "none").split(",") if e != "none")
+        below = Request(checkout, variant)
+        # Of what a user has added, the image below can be told alone.
+        is_current = labels.get(BELOW_LABEL) == below.digest() and (
+            labels.get("rlsif.added", "none") != "none"
+            or labels.get(INPUTS_LABEL) == Request(checkout, variant, extras).digest()
+        )
         versions = ", ".join(
             f"{name} {labels.get(f'rlsif.version.{name}')}" for name in ("python", "ray", "tensorflow")
         )
-        if labels.get(INPUTS_LABEL) == Request(checkout, variant, extras).digest():
+        if is_current:
             yield Finding(OK, f"{target} is of this checkout: {versions}.")
         else:
             yield Finding(
                 WARNING, f"{target} is of another state of this checkout: {versions}.", f"make image-{variant}"
             )
+
+
+def _packages(checkout: Path) -> Iterator[Finding]:
+    program = shutil.which("apptainer") or shutil.which("singularity")
+    root = Path(os.environ.get(packages.VARIABLE) or packages.FOLDER)
+    image = checkout / "rl.sif"
+    if not (root.is_dir() and program and image.is_file()):
+        return
+    for right, text, mend in packages.told(root, _labels(program, image).get("rlsif.pins")):
+        yield Finding(OK if right else WARNING, text, mend.replace("IMAGE", "rl.sif"))
 
 
 def _labels(program: str, image: Path) -> dict[str, str]:

@@ -71,3 +71,23 @@ def test_an_old_python(doctor):
     done = doctor(python3="[[ $1 == --version ]] && echo Python 3.6.8; [[ $1 == --version ]]")
     assert done.returncode == 2
     assert done.stderr == "error: Python 3.6.8 is on the PATH; Python 3.9 or later is needed, load its module\n"
+
+
+def test_packages_beside_the_code(doctor, tmp_path, monkeypatch):
+    copy = tmp_path / "a checkout"
+    for name in ("entrypoints", "slurm", "containers"):
+        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("rl.sif", "pyproject.toml"):
+        (copy / file).touch()
+    (tmp_path / "code/.rlsif/0123456789ab").mkdir(parents=True)
+    (tmp_path / "code/.rlsif/0123456789ab/requirements.lock").write_text(
+        "highway-env==1.12.1 \\\n    --hash=sha256:00\n"
+    )
+    monkeypatch.chdir(tmp_path / "code")
+    labels = '{{"data": {{"attributes": {{"labels": {{"rlsif.pins": "{}"}}}}}}}}'
+    said = f"[[ $1 == inspect ]] && echo '{labels}' || echo 1.4.5"
+    found = "packages beside the code, in .rlsif/0123456789ab"
+    assert f"ok       {found}: highway-env 1.12.1.\n" in doctor(copy, apptainer=said.format("0123456789ab")).stdout
+    told = doctor(copy, apptainer=said.format("ba9876543210")).stdout
+    assert f"warning  {found}, are for another image, so that this one does not find them.\n" in told
+    assert "mend: apptainer exec rl.sif packages add -r .rlsif/0123456789ab/requirements.in" in told

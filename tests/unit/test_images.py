@@ -1,13 +1,15 @@
 """The host side of building images."""
 
+import hashlib
+import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from rlsif.errors import InputError
-from rlsif.images import apptainer, site
+from rlsif.errors import InputError, RlsifError
+from rlsif.images import apptainer, debian, site
 from rlsif.images.build import Request
 
 CHECKOUT = Path(__file__).parents[2]
@@ -89,11 +91,13 @@ def test_the_digest_is_that_of_the_inputs(tmp_path):
 def test_the_definition_is_given_every_argument_that_it_uses(variant):
     used = set(re.findall(r"\{\{ (\w+) \}\}", (CHECKOUT / "containers/rl.def").read_text()))
     given = re.findall(r"^(\w+)=", (CHECKOUT / f"containers/{variant}.args").read_text(), flags=re.M)
-    assert used == {*given, "BASE", "STAGING"}
+    assert used == {*given, "BASE", "STAGING", "SEAL"}
 
 
 def test_an_unknown_extra_is_refused():
-    with pytest.raises(InputError, match="EXTRAS has 'jupiter'; known are box2d, mlflow, notebook, wandb"):
+    with pytest.raises(
+        InputError, match="EXTRAS has .jupiter.; known are atari, box2d, envpool, minigrid, mlflow, mujoco"
+    ):
         Request(CHECKOUT, "cpu", extras=("jupiter",))
 
 
@@ -143,3 +147,37 @@ def test_a_site_reaches_the_container_as_shell(tmp_path):
     assert """export https_proxy='http://u:p'"'"'w@proxy'""" in environment
     assert (tmp_path / "site/sources.list").read_text().startswith("deb http://m.example/debian bookworm main")
     assert (tmp_path / "site/ca.pem").read_text() == "certificates"
+
+
+def test_a_debian_package_that_is_not_of_the_signed_list_is_refused(tmp_path, monkeypatch):
+    """apt says the hashes that were signed; a mirror that serves another file is found out."""
+
+    def run(self, command, folder):
+        if "--print-uris" in command:
+            return f"'http://m.example/a.deb' a.deb 3 SHA256:{hashlib.sha256(b'the real one').hexdigest()}\n"
+        if "download" in command:
+            (folder / "a.deb").write_bytes(self.served)
+        return ""
+
+    monkeypatch.setattr(debian.PrivateApt, "_run", run)
+    apt = debian.PrivateApt(tmp_path, "http://m.example/debian", "unstable")
+    apt.served = b"the real one"
+    apt.unpack(["a"], tmp_path / "root")
+    apt.served = b"another"
+    with pytest.raises(RlsifError, match=r"a\.deb from the mirror is not what the signed list of unstable has"):
+        apt.unpack(["a"], tmp_path / "root")
+
+
+def test_only_unstable_may_be_past_its_date(tmp_path, monkeypatch):
+    monkeypatch.setattr(debian.PrivateApt, "_run", lambda *_: "")
+    for suite, expected in (("bookworm", False), ("unstable", True)):
+        debian.PrivateApt(tmp_path / suite, "http://m.example/debian", suite)
+        assert ("Check-Valid-Until" in (tmp_path / suite / "apt.conf").read_text()) == expected
+
+
+def test_a_user_without_subordinate_ids_is_told_the_ways_out(tmp_path):
+    (tmp_path / "subuid").write_text("somebody:100000:65536\n")
+    with pytest.raises(RlsifError, match=r"subuid has no line for \S+, .*usermod --add-subuids .* copy rl\.sif here"):
+        debian._check_subordinate_ids(tmp_path / "subuid")
+    (tmp_path / "subuid").write_text(f"{os.getuid()}:100000:65536\n")
+    debian._check_subordinate_ids(tmp_path / "subuid")

@@ -20,10 +20,16 @@ def build(
     variants: List[str] = typer.Argument(..., help="cpu, gpu or both."),
     extras: str = typer.Option("", envvar="EXTRAS", help="Optional packages, by comma: notebook."),
     tensorflow: Optional[Path] = typer.Option(None, envvar="TENSORFLOW", help="A TensorFlow wheel of your own."),
+    requirements: Optional[Path] = typer.Option(None, envvar="REQUIREMENTS", help="requirements.txt, pyproject.toml."),
+    environment: Optional[Path] = typer.Option(None, envvar="ENVIRONMENT", help="An environment.yml of conda."),
+    apt: str = typer.Option("", envvar="APT", help="Debian packages, by blank."),
+    wheelhouse: Optional[Path] = typer.Option(None, envvar="WHEELHOUSE", help="A folder of wheels, for no network."),
+    name: Optional[str] = typer.Option(None, envvar="NAME", help="Name of the image; default rl or rl-gpu."),
 ) -> None:
     """Build images, or say that they are up to date."""
     from rlsif.images import apptainer, site
     from rlsif.images.build import TARGETS, Request, make
+    from rlsif.images.layer import Additions
     from rlsif.images.sif import Images
 
     with told_in_one_sentence():
@@ -31,7 +37,8 @@ def build(
         if unknown:
             raise InputError(f"there is no image {unknown[0]!r}; there are {', '.join(TARGETS)}")
         wanted = tuple(sorted(e for e in extras.replace(",", " ").split()))
-        requests = [Request(CHECKOUT, v, wanted, tensorflow) for v in variants]
+        added = Additions(requirements, environment, tuple(apt.replace(",", " ").split()), wheelhouse)
+        requests = [Request(CHECKOUT, v, wanted, tensorflow, added, name) for v in variants]
         machine = site.this_machine()
         images = Images(apptainer.find_or_install(machine, _patchelf()).program)
         for request in requests:

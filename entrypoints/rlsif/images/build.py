@@ -1,4 +1,4 @@
-"""Build rl.sif and rl-gpu.sif from containers/, or do nothing when nothing changed."""
+"""Build rl.sif and rl-gpu.sif from containers/, and layers on top of them, or do nothing when nothing changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,30 @@ from typing import Any
 from rlsif.errors import InputError
 from rlsif.images import sources
 from rlsif.images.apptainer import build_options
+from rlsif.images.layer import Additions, lock_is_current, solve, stage_layer
 from rlsif.images.sif import ImageError, Images
 from rlsif.images.site import Site
 
 TARGETS = {"cpu": "rl.sif", "gpu": "rl-gpu.sif"}
 INPUTS_LABEL = "rlsif.inputs"
+# The same of the image below a layer.
+BELOW_LABEL = "rlsif.below"
 # zstd unpacks three times as fast as gzip; above this level it is slow to pack and hardly smaller.
 MKSQUASHFS = f"{sources.ALL_ROOT} -comp zstd -Xcompression-level 9 -b 128K"
+# A layer packs the whole image again, and is to be there in seconds.
+LAYER_MKSQUASHFS = f"{sources.ALL_ROOT} -comp zstd -Xcompression-level 5 -b 128K"
+LAYER_SCRIPTS = "containers/build/layer"
+NOTHING = Additions()
+LAYER = """Bootstrap: localimage
+From: {base}
+
+%files
+    {staging} /build
+
+%post
+    # The seal of the image below, whose own modules stay as they are; see build/fast_import.py.
+    bash /build/containers/build/layer.sh "{seal}-layer"
+"""
 
 
 @dataclass(frozen=True)
@@ -35,59 +52,120 @@ class Request:
     variant: str
     extras: tuple[str, ...] = ()
     tensorflow: Path | None = None
+    added: Additions = NOTHING
+    name: str | None = None
 
     def __post_init__(self) -> None:
         """Check it. Raises InputError."""
-        known = sorted(p.stem for p in (self.checkout / "containers/requirements/extras").glob("*.lock"))
+        known = sorted(p.stem for p in self.extras_folder.glob("*.lock"))
         for extra in self.extras:
             if extra not in known:
                 raise InputError(f"EXTRAS has {extra!r}; known are {', '.join(known)}")
         if self.tensorflow is not None and not (self.tensorflow.is_file() and self.tensorflow.suffix == ".whl"):
             raise InputError(f"TENSORFLOW is {self.tensorflow}, which is not a wheel file (*.whl)")
+        if self.name is not None and not re.fullmatch(r"[\w.-]+", self.name):
+            raise InputError(
+                f"NAME is {self.name!r}; it must be the name of a file in the checkout, as mine or mine.sif"
+            )
 
     @property
     def target(self) -> Path:
         """The image's path."""
-        return self.checkout / TARGETS[self.variant]
+        return self.checkout / (f"{self.name.removesuffix('.sif')}.sif" if self.name else TARGETS[self.variant])
 
-    def digest(self) -> str:
-        """SHA-256 of all that decides the image's content, as far as this checkout holds it."""
+    @property
+    def extras_folder(self) -> Path:
+        """Where the locks of extras are."""
+        return self.checkout / "containers/requirements/extras"
+
+    @property
+    def lock(self) -> Path:
+        """The lock of the variant's own packages."""
+        return self.checkout / f"containers/requirements/{self.variant}.lock"
+
+    def base_digest(self) -> str:
+        """SHA-256 of all that decides the base image's content, as far as this checkout holds it."""
         digest = hashlib.sha256()
         for path in sorted(self._inputs()):
             digest.update(f"{path.relative_to(self.checkout)}\0".encode())
             digest.update(path.read_bytes() + b"\0")
         digest.update(_shared_packages(self.checkout / "containers/requirements").encode())
-        digest.update(repr((self.variant, self.extras, os.environ.get("CONDA_CHANNEL"))).encode())
+        digest.update(repr((self.variant, os.environ.get("CONDA_CHANNEL"))).encode())
         if self.tensorflow:
             digest.update(self.tensorflow.read_bytes())
         return digest.hexdigest()
+
+    def digest(self) -> str:
+        """SHA-256 of all that decides the image's content: the base image's, and that of the layer on top."""
+        base = self.base_digest()
+        files = [*self.extra_files(), *self.added.files(), *sorted(self.checkout.glob(f"{LAYER_SCRIPTS}*"))]
+        if not self.has_layer:
+            return base
+        digest = hashlib.sha256(repr((base, self.extras, self.added.debian)).encode())
+        for path in files:
+            digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+    @property
+    def has_layer(self) -> bool:
+        """Whether something comes on top of the base image."""
+        return bool(self.extras) or self.added != NOTHING
+
+    def extra_files(self) -> list[Path]:
+        """The locks of the extras, with their lists of Debian packages and their environments."""
+        return sorted(p for e in self.extras for p in self.extras_folder.glob(f"{e}.*") if p.suffix != ".in")
 
     def _inputs(self) -> Iterator[Path]:
         yield self.checkout / "pyproject.toml"
         other = {"cpu": "gpu", "gpu": "cpu"}[self.variant]
         for folder in ("containers", "entrypoints"):
             for path in (self.checkout / folder).rglob("*"):
-                if path.is_file() and "__pycache__" not in path.parts and path.stem != other:
+                of_layer = path.parent == self.extras_folder or str(path).startswith(f"{self.checkout / LAYER_SCRIPTS}")
+                if path.is_file() and "__pycache__" not in path.parts and path.stem != other and not of_layer:
                     yield path
 
 
 def make(request: Request, images: Images, site: Site) -> str:
     """Have the image, from the cache or by building it; give one line that says what was done."""
+    base = None
+    if request.added.requirements and not lock_is_current(request.added.requirements, request.lock):
+        base = _kept_base(request, images, site)[0]
+        solve(request.added, request.lock, base, images, site)
     digest = request.digest()
     if built_from(images, request.target) == digest:
         return f"{request.target.name} is up to date"
-    kept = cache_folder("images") / f"{request.variant}-{digest[:32]}.sif"
-    if not kept.exists():
-        started = time.monotonic()
-        told_sources = _build(request, digest, images, site, kept)
-        seconds = time.monotonic() - started
-        kept.with_suffix(".json").write_text(json.dumps({"seconds": seconds, "sources": told_sources}) + "\n")
-        _forget_older(kept)
-        told = f"built in {seconds:.0f} s"
-    else:
+    kept, told = _kept_base(request, images, site)
+    if request.has_layer:
+        base, kept = kept, _cached(f"{request.variant}+layer", digest)
         told = f"taken from {kept.parent}"
+        if built_from(images, kept) != digest:
+            told = _timed(kept, lambda: _build_layer(request, digest, base, images, site, kept))
     _place(kept, request.target)
     return f"{request.target.name}: {told}, {request.target.stat().st_size / 1e6:.0f} MB"
+
+
+def _kept_base(request: Request, images: Images, site: Site) -> tuple[Path, str]:
+    """The base image in the cache, and what was done to have it."""
+    digest = request.base_digest()
+    kept = _cached(request.variant, digest)
+    # By its label, not by its name alone: a copy may have been cut short.
+    if built_from(images, kept) == digest:
+        return kept, f"taken from {kept.parent}"
+    return kept, _timed(kept, lambda: _build(request, digest, images, site, kept))
+
+
+def _cached(kind: str, digest: str) -> Path:
+    return cache_folder("images") / f"{kind}-{digest[:32]}.sif"
+
+
+def _timed(kept: Path, build: Callable[[], str]) -> str:
+    """Build an image in the cache, and note how long that took and where the parts came from."""
+    started = time.monotonic()
+    told_sources = build()
+    seconds = time.monotonic() - started
+    kept.with_suffix(".json").write_text(json.dumps({"seconds": seconds, "sources": told_sources}) + "\n")
+    _forget_older(kept)
+    return f"built in {seconds:.0f} s"
 
 
 def built_from(images: Images, image: Path) -> str | None:
@@ -102,8 +180,8 @@ def built_from(images: Images, image: Path) -> str | None:
 
 def build_record(checkout: Path, variant: str) -> dict[str, Any]:
     """How long the image of this checkout took to build, and from what: `seconds`, `sources`."""
-    digest = Request(checkout, variant).digest()
-    record: dict[str, Any] = json.loads((cache_folder("images") / f"{variant}-{digest[:32]}.json").read_text())
+    kept = _cached(variant, Request(checkout, variant).base_digest())
+    record: dict[str, Any] = json.loads(kept.with_suffix(".json").read_text())
     return record
 
 
@@ -117,6 +195,8 @@ def _build(request: Request, digest: str, images: Images, site: Site, target: Pa
         channel = sources.channel(site, staging)
         print(f"{request.target.name}: {base.told}; {channel.told}", flush=True)
         (staging / "channel").write_text(channel.value)
+        with (staging / "labels.given").open("a") as labels:
+            labels.write(f"rlsif.sources {_without_advice(base.told)}; {_without_advice(channel.told)}\n")
         # Not given one by one: an argument that the definition does not use is an error.
         arguments = request.checkout / f"containers/{request.variant}.args"
         definition = request.checkout / "containers/rl.def"
@@ -131,6 +211,8 @@ def _build(request: Request, digest: str, images: Images, site: Site, target: Pa
                 f"BASE={base.value}",
                 "--build-arg",
                 f"STAGING={staging}",
+                "--build-arg",
+                f"SEAL={seal(digest)}",
                 "--mksquashfs-args",
                 MKSQUASHFS,
             ],
@@ -138,8 +220,29 @@ def _build(request: Request, digest: str, images: Images, site: Site, target: Pa
         return f"{base.told}; {channel.told}"
 
 
+def _build_layer(request: Request, digest: str, base: Path, images: Images, site: Site, target: Path) -> str:
+    """Build extras and the user's packages on top of a base image into `target`; tell what they are."""
+    with tempfile.TemporaryDirectory(prefix="rlsif-build-", dir=os.environ.get("APPTAINER_TMPDIR")) as temporary:
+        work = Path(temporary)
+        staging = _stage(request, digest, site, work)
+        stage_layer(request.added, request.extra_files(), staging)
+        told = ", ".join([*request.extras, *request.added.told()])
+        print(f"{request.target.name}: {told} on top of {base.name}", flush=True)
+        # Definitions know no quoting, and a user's cache may have a blank in its path.
+        (work / "base.sif").symlink_to(base)
+        definition = work / "layer.def"
+        definition.write_text(LAYER.format(base=work / "base.sif", staging=staging, seal=seal(request.base_digest())))
+        images.build(definition, target, [*build_options(), "--mksquashfs-args", LAYER_MKSQUASHFS])
+        return told
+
+
+def seal(digest: str) -> str:
+    """The word of a definition by which an image knows that its bundle of bytecode is whole."""
+    return f"seal-{digest[:32]}"
+
+
 def _stage(request: Request, digest: str, site: Site, work: Path) -> Path:
-    """Put together the folder that is /build in the build stage."""
+    """Put together the folder that is /build in a build."""
     staging = work / "build"
     staging.mkdir()
     checkout = request.checkout
@@ -153,22 +256,27 @@ def _stage(request: Request, digest: str, site: Site, work: Path) -> Path:
     (staging / "wheels").mkdir()
     if request.tensorflow:
         shutil.copy(request.tensorflow, staging / "wheels")
-    (staging / "extras").write_text("".join(f"{e}\n" for e in request.extras))
+    (staging / "shared").write_text(_shared_packages(checkout / "containers/requirements"))
     (staging / "labels.given").write_text(_labels(request, digest))
     return staging
 
 
 def _labels(request: Request, digest: str) -> str:
-    lock = request.checkout / f"containers/requirements/{request.variant}.lock"
     labels = {
         INPUTS_LABEL: digest,
+        BELOW_LABEL: request.base_digest(),
         "rlsif.variant": request.variant,
         "rlsif.shared": _shared_packages(request.checkout / "containers/requirements"),
-        "rlsif.lock": hashlib.sha256(lock.read_bytes()).hexdigest(),
+        "rlsif.lock": hashlib.sha256(request.lock.read_bytes()).hexdigest(),
         "rlsif.extras": ",".join(request.extras) or "none",
+        "rlsif.added": "; ".join(request.added.told()) or "none",
         "rlsif.commit": _commit(request.checkout),
     }
     return "".join(f"{name} {value}\n" for name, value in labels.items())
+
+
+def _without_advice(told: str) -> str:
+    return told.partition(" (")[0]
 
 
 def _shared_packages(locks: Path) -> str:
@@ -193,9 +301,9 @@ def cache_folder(kind: str) -> Path:
 
 
 def _forget_older(kept: Path) -> None:
-    """Keep the newest three images of a variant; each is some hundred megabytes."""
-    variant = kept.name.split("-")[0]
-    others = sorted(kept.parent.glob(f"{variant}-*.sif"), key=lambda p: p.stat().st_mtime, reverse=True)
+    """Keep the newest three images of a kind; each is some hundred megabytes."""
+    kind = kept.name.split("-")[0]
+    others = sorted(kept.parent.glob(f"{kind}-*.sif"), key=lambda p: p.stat().st_mtime, reverse=True)
     for old in others[3:]:
         old.unlink()
         old.with_suffix(".json").unlink(missing_ok=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -21,7 +24,7 @@ class PrivateApt:
         """Fetch the package lists of one suite. Raises RlsifError where apt or the mirror fails."""
         if not shutil.which("apt-get"):
             raise RlsifError("apt-get is not on this machine; only Debian and its kin can fetch Debian packages")
-        self.folder = folder
+        self.folder, self.suite = folder, suite
         for part in ("lists/partial", "cache/archives/partial", "state"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "list.sources").write_text(
@@ -39,23 +42,33 @@ class PrivateApt:
         }
         lines = [f'{name} "{self.folder / value}";' for name, value in settings.items()]
         lines += ['Dir::Etc::SourceParts "-";', 'Dir::State::Status "/dev/null";', 'APT::Sandbox::User "root";']
-        # A mirror's copy of unstable may be past the date it was signed for.
-        lines.append('Acquire::Check-Valid-Until "false";')
+        if self.suite == "unstable":
+            # A mirror's copy of it may be past the date it was signed for.
+            lines.append('Acquire::Check-Valid-Until "false";')
         return "\n".join(lines) + "\n"
 
-    def _run(self, command: list[str], folder: Path) -> None:
+    def _run(self, command: list[str], folder: Path) -> str:
         environment = {**os.environ, "APT_CONFIG": str(self.folder / "apt.conf")}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0 or "\nE: " in done.stderr:
             raise RlsifError(f"{' '.join(command[:4])} failed: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
 
     def unpack(self, packages: list[str], root: Path) -> None:
-        """Download packages, without what they depend on, and unpack them under a folder."""
+        """Download packages, without what they depend on, and unpack them under a folder.
+
+        Raises RlsifError for a package that has not the SHA-256 of the signed list.
+        """
         debs = self.folder / "debs"
         shutil.rmtree(debs, ignore_errors=True)
         debs.mkdir()
+        # Asked before: of files that are there, apt prints nothing.
+        listed = self._run(["apt-get", "-q", "download", "--print-uris", *packages], debs)
+        signed = set(re.findall(r"(?m)^'\S+' \S+ \d+ SHA256:([0-9a-f]{64})\s*$", listed))
         self._run(["apt-get", "-q", "download", *packages], debs)
         for deb in sorted(debs.glob("*.deb")):
+            if hashlib.sha256(deb.read_bytes()).hexdigest() not in signed:
+                raise RlsifError(f"{deb.name} from the mirror is not what the signed list of {self.suite} has")
             self._run(["dpkg-deb", "-x", str(deb), str(root)], debs)
 
 
@@ -66,6 +79,8 @@ def root_file_system(site: Site, release: str, target: Path, work: Path, package
     Raises RlsifError with the last lines of its log.
     """
     assert site.debian_mirror
+    if os.geteuid() != 0:
+        _check_subordinate_ids(Path("/etc/subuid"), Path("/etc/subgid"))
     program = shutil.which("mmdebstrap")
     if program is None:
         PrivateApt(work / "apt", site.debian_mirror, release).unpack(["mmdebstrap"], work / "mmdebstrap")
@@ -77,3 +92,16 @@ def root_file_system(site: Site, release: str, target: Path, work: Path, package
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RlsifError("mmdebstrap failed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
+
+
+def _check_subordinate_ids(*files: Path) -> None:
+    """Refuse what would fail in the middle. Raises RlsifError with the ways out."""
+    user = getpass.getuser()
+    for file in files:
+        lines = file.read_text().splitlines() if file.is_file() else []
+        if not any(line.split(":")[0] in (user, str(os.getuid())) for line in lines):
+            raise RlsifError(
+                f"no Docker registry answers, and {file} has no line for {user}, without which no base can be "
+                f"made from packages; have an administrator run `usermod --add-subuids 100000-165535 "
+                f"--add-subgids 100000-165535 {user}`, or build where a registry is reachable and copy rl.sif here"
+            )

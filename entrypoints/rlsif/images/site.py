@@ -26,11 +26,11 @@ class Site:
     ca_bundle: Path | None = None
     proxies: dict[str, str] = field(default_factory=dict)
 
-    def shell_environment(self) -> str:
-        """Lines of shell that bring the settings into a container; see `stage`."""
+    def shell_environment(self, folder: Path = Path("/build/site")) -> str:
+        """Lines of shell that bring the settings into a container, where `folder` is what `stage` made."""
         variables = dict(self.proxies)
         if self.ca_bundle:
-            variables.update({name: "/build/site/ca.pem" for name in CA_VARIABLES})
+            variables.update({name: f"{folder}/ca.pem" for name in CA_VARIABLES})
         if "index-url" in self.pip:
             variables["PIP_INDEX_URL"] = variables["UV_DEFAULT_INDEX"] = self.pip["index-url"]
         if "extra-index-url" in self.pip:
