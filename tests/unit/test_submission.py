@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from rlsif.cluster.job import TRAINING, JobFolder, Rendezvous
-from rlsif.cluster.status import describe, groups
-from rlsif.cluster.submission import Submission, line, read_site
 from rlsif.errors import InputError
+from rlsif.slurm.scontrol import groups
+from rlsif.slurm.status import describe
+from rlsif.slurm.submission import Submission, line, read_site
 
 ROOT = Path("/opt/a checkout")
 NOTHING = Submission("hetjob", None, None, None, None)
