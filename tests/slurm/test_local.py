@@ -25,8 +25,8 @@ class Local:
         if os.environ.get("RL_BIND"):
             environment["RL_BIND"] = f"{ROOT}/entrypoints/rlsif:{INSIDE}"
         environment["RL_IMAGE_GPU"] = str(ROOT / "rl.sif")
+        command = [ROOT / "slurm/rl", "submit", "--local", *arguments, "--results-dir", folder / "results"]
         with self._output.open("w") as output:
-            command = [ROOT / "slurm/rl", "submit", "--local", *arguments, "--results-dir", folder / "results"]
             self.process = subprocess.Popen(
                 list(map(str, command)),
                 cwd=folder,
@@ -34,6 +34,8 @@ class Local:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                # Tests that run in the background are deaf to Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     @property

@@ -63,7 +63,7 @@ def sweep(
     stop_iters: options.STOP_ITERS = None,
     stop_time: options.STOP_TIME = None,
     resume: Annotated[
-        Optional[Path], typer.Option(help="Go on with a sweep: its folder.", rich_help_panel=FILES)
+        Optional[Path], typer.Option(help="Resume a sweep: its folder.", rich_help_panel=FILES)
     ] = None,
     results_dir: options.RESULTS_DIR = Path("~/ray_results"),
 ) -> Any:

@@ -70,7 +70,7 @@ def train(
     resume: Annotated[
         Optional[Path],
         typer.Option(
-            help="Go on with a run: its folder, or its last checkpoint. Appends to the same files.",
+            help="Resume a run: its folder, or its last checkpoint. Appends to the same files.",
             rich_help_panel=FILES,
         ),
     ] = None,
