@@ -17,20 +17,10 @@
 #SBATCH --nodes=1 --ntasks-per-node=1 --cpus-per-task=4 --mem-per-cpu=4G --gres=gpu:1
 set -euo pipefail
 RL_STARTED=$(date +%s.%N)
-RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n '0,/Command=/s|^ *Command=\(.*\)/slurm/hetjob\.sh.*|\1|p')
+# Slurm runs a copy of this script, and tells where the original is.
+RL_ROOT=$(scontrol show job "$SLURM_JOB_ID")
+RL_ROOT=${RL_ROOT#*Command=} RL_ROOT=${RL_ROOT%%/slurm/hetjob.sh*}
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"
 
-learner_gpus=$(job::gpus "$SLURM_JOB_ID+2")
-learner_image=$RL_IMAGE
-((learner_gpus == 0)) || learner_image=$RL_IMAGE_GPU
-job::prepare "$RL_IMAGE" "$learner_image"
-rollout_nodes=$(job::names "$SLURM_JOB_NODELIST_HET_GROUP_1")
-learner_node=$(job::names "$SLURM_JOB_NODELIST_HET_GROUP_2")
-job::start head --het-group=0 -- "$RL_IMAGE" \
-    --rollout-nodes "$rollout_nodes" --rollout-cpus "$(job::cpus "$SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1")" \
-    --learner-node "$learner_node" --learner-cpus "$(job::cpus "$SLURM_JOB_CPUS_PER_NODE_HET_GROUP_2")" \
-    --learner-gpus "$learner_gpus" -- "$@"
-job::start rollout --het-group=1 --ntasks="$SLURM_JOB_NUM_NODES_HET_GROUP_1" -- "$RL_IMAGE"
-job::start learner --het-group=2 -- "$learner_image"
-job::wait
+job::run hetjob "$@"

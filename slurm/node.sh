@@ -11,12 +11,10 @@
 #SBATCH --nodes=1 --ntasks-per-node=1 --exclusive --mem=0
 set -euo pipefail
 RL_STARTED=$(date +%s.%N)
-RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n '0,/Command=/s|^ *Command=\(.*\)/slurm/node\.sh.*|\1|p')
+# Slurm runs a copy of this script, and tells where the original is.
+RL_ROOT=$(scontrol show job "$SLURM_JOB_ID")
+RL_ROOT=${RL_ROOT#*Command=} RL_ROOT=${RL_ROOT%%/slurm/node.sh*}
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"
 
-image=$RL_IMAGE
-(($(job::gpus "$SLURM_JOB_ID") == 0)) || image=$RL_IMAGE_GPU
-job::prepare "$image"
-job::start head -- "$image" -- "$@"
-job::wait
+job::run node "$@"

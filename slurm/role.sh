@@ -6,7 +6,7 @@ set -euo pipefail
 role=$1 image=$2
 shift 2
 node=${SLURMD_NODENAME:-$(hostname -s)}
-log=$RL_JOB/logs/$node/$role$RL_LENT_BY.log
+log=$RL_LOGS/$node/$role$RL_LENT_BY.log
 umask 077
 mkdir -p "${log%/*}"
 # The head's words are the job's.
@@ -15,7 +15,7 @@ mkdir -p "${log%/*}"
 # Slurm ends every process of the step; this one and Apptainer wait for what is inside. Ray ends the role's process at
 # once when its own are killed, so that its folder is removed here. While the job forms, the head looks for the file.
 temporary=
-trap 'rm -rf ${temporary:+"$temporary"}; : >"${log%.log}.ended"' EXIT
+trap 'rm -rf ${temporary:+"$temporary"}; : >"${log%.log}.ended" || true' EXIT
 trap '' TERM
 
 cpus=$SLURM_CPUS_ON_NODE
@@ -37,15 +37,17 @@ temporary=$(mktemp -d "$parent/rl-XXXXXXXX")
 
 binds=(--bind "$RL_RUNS" --bind "$PWD" --bind "$parent")
 [[ -z $RL_BIND ]] || binds+=(--bind "$RL_BIND")
-options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$cpus" --memory "$memory" --life "$RL_LIFE"
-    --interface "$RL_INTERFACE" --wait "$RL_WAIT" --until "$RL_JOB/over$RL_LENT_BY")
+options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$cpus" --memory "$memory" --restart-count "$RL_RESTART_COUNT"
+    --interface "$RL_INTERFACE" --wait "$RL_WAIT" --until "$RL_OVER")
 [[ $role != head ]] || options+=(--started "$RL_STARTED")
 [[ $role != head || -z $RL_DASHBOARD ]] || options+=(--dashboard-by "$RL_LOGIN")
 [[ $role == rollout ]] || options+=(--gpus "${#gpus[@]}")
 
 run=(apptainer --silent exec --nv --pid --env "TMPDIR=$temporary" "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
 if [[ $role == head ]]; then
-    "${run[@]}" 2>&1 | tee -a "$log"
-else
-    "${run[@]}"
+    status=0
+    # The exit code is the head's, also where a disk is full and its words are lost.
+    "${run[@]}" 2>&1 | { tee -a "$log" || cat >/dev/null; } || status=${PIPESTATUS[0]}
+    exit "$status"
 fi
+"${run[@]}"

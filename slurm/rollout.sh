@@ -9,10 +9,10 @@
 #SBATCH --nodes=1 --ntasks-per-node=1 --cpus-per-task=8 --mem-per-cpu=2G
 set -euo pipefail
 RL_STARTED=$(date +%s.%N)
-RL_ROOT=$(scontrol show job "$SLURM_JOB_ID" | sed -n '0,/Command=/s|^ *Command=\(.*\)/slurm/rollout\.sh.*|\1|p')
+# Slurm runs a copy of this script, and tells where the original is.
+RL_ROOT=$(scontrol show job "$SLURM_JOB_ID")
+RL_ROOT=${RL_ROOT#*Command=} RL_ROOT=${RL_ROOT%%/slurm/rollout.sh*}
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"
 
-job::help "${1:-}"
-job::start rollout --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" -- "$RL_IMAGE"
-wait "${job_steps[rollout]}"
+job::lend "${1:-}"

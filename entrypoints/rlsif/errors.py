@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 BAD_INPUT = 2
 FAILED_RUN = 1
+# A run that was interrupted with a checkpoint, and whose job is to be requeued; EX_TEMPFAIL of sysexits.h.
+REQUEUE = 75
 
 
 class RlsifError(Exception):

@@ -117,13 +117,6 @@ def test_images_that_disagree_are_told_before_anything_starts(submit, slurm, app
     assert re.search(r"error: .*rl\.sif has version\.python 3\.11\.\d+ and /home/other\.sif has 3\.9\.9", job.output)
 
 
-def test_a_wrong_option_of_train_ends_the_job_with_one_sentence(submit):
-    job = submit("hetjob", "--env", "Cartpole-v1", sbatch=HETJOB)
-    job.wait("FAILED")
-    assert "error: environment 'Cartpole-v1' is not known to Gymnasium; did you mean CartPole-v1" in job.output
-    assert "failed with exit code 2" in job.output
-
-
 def test_a_node_that_cannot_start_ends_the_job_at_once_and_is_named(submit, slurm):
     slurm("chmod", "600", "/dev/fuse", node="gpu1")
     try:
@@ -228,15 +221,6 @@ def test_rl_submits_by_the_line_that_it_prints(slurm):
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: script 'hetjobs' is not one of hetjob,")
     unknown = slurm(rl, "status", "99999", user="alice", check=False)
     assert unknown.returncode == 2 and "error: Slurm does not know job 99999" in unknown.stderr
-
-
-def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(submit):
-    search = ("sweep", "--env", "CartPole-v1", "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "2")
-    job = submit("multinode", *search, *TRAIN[-6:], sbatch=("--nodes=2", "--cpus-per-task=2"))
-    job.completes()
-    assert "trial   3 of 3" in job.output and "best settings: " in job.output
-    assert (job.run / "best.yaml").read_text().startswith("# PPO on CartPole-v1: mean return ")
-    assert len(list(job.run.glob("PPO_*/summary.json"))) == 3
 
 
 def test_the_doctor_knows_the_cluster(slurm):

@@ -22,18 +22,18 @@ def without_gap(rows):
     return iterations == list(range(1, len(rows) + 1)) and steps == sorted(set(steps))
 
 
-def test_a_job_that_meets_its_time_limit_goes_on_as_if_it_had_not_been_interrupted(submit, slurm):
+def test_a_job_that_meets_its_time_limit_resumes_as_if_it_had_not_been_interrupted(submit, slurm):
     asked = (*TRAIN, "--seed", "1")
     # Slurm looks at time limits twice a minute, and takes no shorter ones.
     limit = ("--time=2", "--signal=B:USR1@80")
     keep = ("--keep-checkpoints", "1000")
     job = submit("hetjob", *asked, *keep, "--stop-iters", "100000", sbatch=(*limit, *HETJOB))
-    job.until(lambda: "is queued again and goes on from its checkpoint" in job.output, 120, "it makes way")
+    job.until(lambda: "(requeue 1) and resumes from its last checkpoint" in job.output, 120, "it is requeued")
     first, before = job.run, job.rows
     assert job.summary["state"] == "interrupted" and "failed with" not in job.output
     slurm("scontrol", "update", f"JobId={job.id}+0", "TimeLimit=60")
     number = len(before) // 10 * 10 + 60
-    job.until(lambda: job.iterations() >= number, 200, "it goes on")
+    job.until(lambda: job.iterations() >= number, 200, "it resumes")
     assert job.run == first and "resumed from" in job.output and not (first / "summary.json").exists()
     rows = job.rows
     slurm("scancel", job.id)
@@ -114,31 +114,31 @@ def test_a_learner_that_dies_ends_the_job_and_says_so(submit, slurm):
     assert "error: the learner's process ended" in job.output
 
 
-def test_a_node_that_is_powered_off_has_the_job_go_on_from_its_checkpoint(submit, slurm):
+def test_a_node_that_is_powered_off_has_the_job_resume_from_its_checkpoint(submit, slurm):
     job = submit("hetjob", *TRAIN, "--stop-iters", LONG, "--checkpoint-every", "20", sbatch=HETJOB)
     job.until(lambda: job.iterations() > 40, 90, "it trains")
     [victim, *_] = job.nodes("rollout")
     slurm.nodes[victim].power_off()
-    job.until(lambda: job.state in ("PENDING", "REQUEUED"), 60, "it is queued again")
+    job.until(lambda: job.state in ("PENDING", "REQUEUED"), 60, "it is requeued")
     slurm.nodes[victim].boot()
     job.completes()
     assert "resumed from" in job.output
     assert len(job.rows) == int(LONG) and without_gap(job.rows)
 
 
-def test_a_job_that_is_preempted_goes_on_from_where_it_was(submit, slurm):
+def test_a_job_that_is_preempted_resumes_where_it_was(submit, slurm):
     nodes = ("--nodelist=cpu1,cpu2", "--nodes=2")
     job = submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=(*nodes, "--cpus-per-task=2"))
     job.trains()
     urgent = ("--partition=urgent", "--cpus-per-task=8", "--output=/dev/null")
     other = slurm("sbatch", "--parsable", *nodes, *urgent, "--wrap=sleep 1000", user="bob", node="ctl").stdout.strip()
     try:
-        job.until(lambda: "is queued again and goes on from its checkpoint" in job.output, 90, "it makes way")
+        job.until(lambda: "(requeue 1) and resumes from its last checkpoint" in job.output, 90, "it is requeued")
         before = job.rows
         slurm.wait_until(lambda: "JobState=RUNNING" in slurm("scontrol", "show", "job", other).stdout, 60, "it starts")
     finally:
         slurm("scancel", other)
-    job.until(lambda: job.iterations() > len(before) + 10, 90, "it goes on")
+    job.until(lambda: job.iterations() > len(before) + 10, 90, "it resumes")
     assert job.rows[: len(before)] == before and without_gap(job.rows)
 
 
@@ -160,26 +160,77 @@ class Slow(gymnasium.Env):
 """
 
 
-def test_a_job_whose_iteration_takes_too_long_is_queued_again_in_time(submit, slurm):
+def test_a_job_whose_iteration_takes_too_long_is_requeued_in_time(submit, slurm):
     (slurm.folder / "home/alice/slow.py").write_text(SLOW)
     asked = ("--env", "../slow.py:Slow", *TRAIN[2:])
     job = submit("multinode", *asked, sbatch=("--nodes=1", "--cpus-per-task=2", "--time=1"))
     job.until(lambda: " joined" in job.output or "is up at" in job.output, 60, "it forms")
     slurm("scancel", "--batch", "--signal=USR1", job.id)
-    job.until(lambda: "takes too long: job" in job.output, 60, "it is queued again")
+    job.until(lambda: "takes too long: job" in job.output, 60, "it is requeued")
     job.until(lambda: job.output.count("is up at") == 2, 60, "it is there again")
 
 
-def test_a_job_that_may_not_be_queued_again_says_how_to_go_on(submit, slurm):
+def test_a_job_that_may_not_be_requeued_says_how_to_resume(submit, slurm):
     sizes = ("--nodes=1", "--cpus-per-task=2", "--no-requeue")
     job = submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=sizes)
     job.trains()
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.wait("FAILED", seconds=60)
     run = (job.files / "run").read_text()
-    said = f"error: the run has made way, but this job cannot be queued again; go on by `--resume {run}` in a new one"
-    assert job.output.splitlines()[-1] == said
+    why = "the run was interrupted with a checkpoint, but this job cannot be requeued"
+    assert job.output.splitlines()[-1] == f"error: {why}; resume by `--resume {run}` in a new one"
     assert job.summary["state"] == "interrupted" and job.summary["checkpoint"]
+
+
+def test_a_job_is_requeued_while_slurmctld_is_away(submit, slurm):
+    job = submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=("--nodes=1", "--cpus-per-task=2"))
+    job.trains()
+    slurm("scancel", "--batch", "--signal=USR1", job.id)
+    controller = ("pkill", "-STOP", "-x", "slurmctld"), ("pkill", "-CONT", "-x", "slurmctld")
+    slurm(*controller[0])
+    try:
+        interrupted = lambda: "interrupted by the batch script" in job.output  # noqa: E731
+        slurm.wait_until(interrupted, 60, "the run is interrupted")
+        # Its first question gets no answer within ten seconds.
+        slurm.wait_until(
+            lambda: slurm("pgrep", "-x", "scontrol", node=where(job), check=False).returncode == 0, 30, "it asks"
+        )
+    finally:
+        slurm(*controller[1])
+    job.until(lambda: "(requeue 1) and resumes from its last checkpoint" in job.output, 120, "it is requeued")
+    job.until(lambda: "resumed from" in job.output, 120, "it resumes")
+
+
+def where(job):
+    """The node of a job that has one."""
+    [node] = job.nodes("head")
+    return node
+
+
+def test_a_job_without_progress_is_started_three_times_and_no_more(submit, slurm):
+    (slurm.folder / "home/alice/slow.py").write_text(SLOW)
+    asked = ("--env", "../slow.py:Slow", *TRAIN[2:])
+    job = submit("multinode", *asked, sbatch=("--nodes=1", "--cpus-per-task=2", "--time=1"))
+    for start in (1, 2, 3):
+        job.until(lambda start=start: job.output.count("is up at") == start, 90, f"start {start}")
+        slurm("scancel", "--batch", "--signal=USR1", job.id)
+    job.wait("FAILED", seconds=90)
+    said = f"error: job {job.id} was started 3 times and no first iteration has ended: it takes longer than the time"
+    assert job.output.splitlines()[-1].startswith(said)
+
+
+def test_requeues_are_capped(submit, slurm):
+    sizes = ("--nodes=1", "--cpus-per-task=2")
+    job = submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=sizes, RL_MAX_REQUEUES="1")
+    job.trains()
+    slurm("scancel", "--batch", "--signal=USR1", job.id)
+    job.until(lambda: "is requeued (requeue 1 of at most 1)" in job.output, 60, "it is requeued")
+    job.until(lambda: job.output.count("resumed from") == 1, 90, "it resumes")
+    slurm("scancel", "--batch", "--signal=USR1", job.id)
+    job.wait("FAILED", seconds=60)
+    said = f"error: job {job.id} was requeued 1 times, as often as RL_MAX_REQUEUES allows; resume by `--resume "
+    assert job.output.splitlines()[-1].startswith(said)
+    assert job.summary["state"] == "interrupted"
 
 
 def test_a_node_that_dies_in_a_job_of_cpu_nodes_is_missed_and_training_goes_on(submit, slurm):

@@ -40,7 +40,7 @@ def test_without_interface_and_peer_the_address_is_no_ipv6(monkeypatch):
     assert address.own("", []) == "10.1.2.3"
 
 
-def test_nodes_meet_by_the_rendezvous_of_their_own_life(tmp_path):
+def test_nodes_meet_by_the_rendezvous_of_their_own_start(tmp_path):
     job = JobFolder(tmp_path)
     job.publish(Rendezvous(0, FORMING, "10.0.0.1:1234", 0.0))
     assert job.wait_for_head(0, 1, lambda: False).address == "10.0.0.1:1234"
@@ -76,7 +76,7 @@ def test_the_dashboard_is_reached_through_the_login_node(tmp_path):
 
 
 def test_a_rendezvous_that_is_cut_short_is_none(tmp_path):
-    (tmp_path / "cluster.json").write_text('{"life": 0, "sta')
+    (tmp_path / "cluster.json").write_text('{"restart_count": 0, "sta')
     assert JobFolder(tmp_path).rendezvous() is None
 
 
@@ -109,7 +109,7 @@ def test_more_than_the_job_has_is_refused(options, said):
         cluster_layout(options, CLUSTER, 8)
 
 
-def test_a_restarted_job_goes_on_with_its_run(tmp_path):
+def test_a_restarted_job_resumes_its_run(tmp_path):
     job, options = JobFolder(tmp_path), TrainOptions(env="E-v0")
     run = tmp_path / "run of it"
     assert continued(options, job) == options

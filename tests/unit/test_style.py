@@ -40,7 +40,7 @@ def test_mypy():
 
 
 def test_shellcheck():
-    scripts = [str(p) for p in tracked("*.sh", ".ci/run", "slurm/rl")]
+    scripts = [str(p) for p in tracked("*.sh", ".ci/run", "slurm/rl", "slurm/local/*")]
     assert scripts
     passes(str(Path(sys.executable).parent / "shellcheck"), "-x", *scripts)
 

@@ -1,12 +1,17 @@
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from rlsif.cluster.job import TRAINING, JobFolder, Rendezvous
-from rlsif.cluster.status import describe, groups
-from rlsif.cluster.submission import Submission, line, read_site
 from rlsif.errors import InputError
+from rlsif.slurm import local
+from rlsif.slurm.folder import of_job, stop
+from rlsif.slurm.planning import doubt, nodes
+from rlsif.slurm.scontrol import groups
+from rlsif.slurm.status import describe
+from rlsif.slurm.submission import Submission, line, read_site
 
 ROOT = Path("/opt/a checkout")
 NOTHING = Submission("hetjob", None, None, None, None)
@@ -180,3 +185,61 @@ def test_the_host_script_tells_of_a_missing_image_and_of_itself():
     environment = {"PATH": "/usr/bin:/bin", "RL_IMAGE": "/no.sif"}
     done = subprocess.run([script, "status", "x"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "error: image /no.sif is not there" in done.stderr
+
+
+PLAIN = "cpu1|main*|(null)|1\ncpu2|main*|(null)|1\ncpu3|main*|(null)|1\n"
+GPU = "gpu1|main*|gpu:a100:1|{}\ngpu1|gpu|gpu:a100:1|{}\n"
+
+
+def test_a_plan_that_takes_the_learners_only_node_is_told_with_the_ways_out():
+    said = doubt(NOTHING, {}, nodes(PLAIN + GPU.format(1, 1)))
+    assert said == (
+        "Slurm may plan the rollout group on gpu1, the only node with GPUs in partition main, and the learner would"
+        " wait for ever; name a partition for each group in slurm/site.conf, as in `rollout.partition = cpu` and"
+        " `learner.partition = gpu`, or have administrators give that node a higher Weight than nodes without GPUs"
+    )
+
+
+@pytest.mark.parametrize(
+    "asked, site, there",
+    [
+        (NOTHING, {}, PLAIN + GPU.format(10, 10)),
+        (NOTHING, {"rollout": {"partition": "cpu"}}, PLAIN + GPU.format(1, 1) + "cpu4|cpu|(null)|1\n"),
+        (Submission("hetjob", None, None, 0, None), {}, PLAIN + GPU.format(1, 1)),
+        (Submission("multinode", None, None, 1, None), {}, PLAIN + GPU.format(1, 1)),
+        # More nodes with GPUs than the other groups can take.
+        (NOTHING, {}, PLAIN + "".join(f"gpu{i}|main*|gpu:1|1\n" for i in range(4))),
+        (NOTHING, {}, PLAIN),
+        (NOTHING, {}, ""),
+    ],
+)
+def test_other_plans_are_not_doubted(asked, site, there):
+    assert doubt(asked, site, nodes(there)) is None
+
+
+def test_a_job_without_slurm_is_described_as_slurm_would(tmp_path):
+    (tmp_path / "local-3").mkdir()
+    words = shlex.split(local.line(Submission("hetjob", 1, 2, None, None), ROOT, tmp_path, ["--env", "my env"]))
+    assert words[0] == "env" and {"SLURM_JOB_ID=local-4", f"RL_RUNS={tmp_path}", "RL_LOCAL_GPUS=0 0 0"} < set(words)
+    assert "SLURM_JOB_NODELIST_HET_GROUP_1=rollout1" in words and "SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1=2(x1)" in words
+    assert words[-4:] == [f"{ROOT}/slurm/local/run", f"{ROOT}/slurm/hetjob.sh", "--env", "my env"]
+    with pytest.raises(InputError, match="--local is for hetjob, multinode, node"):
+        local.line(Submission("rollout", None, None, None, None), ROOT, tmp_path, ["1"])
+
+
+def test_a_job_is_stopped_where_it_trains_and_cancelled_where_it_waits(tmp_path):
+    known = {"JobState": "RUNNING", "WorkDir": str(tmp_path)}
+    folder = tmp_path / "7"
+    assert of_job("7", known, "", Path("/")) == tmp_path / "runs/7"
+    folder.mkdir()
+    assert stop(folder, known) == ("job 7 had not begun to train and is cancelled", True)
+    (folder / "cluster.json").touch()
+    assert stop(folder, known) == ("job 7 ends after the iteration in progress, with a checkpoint", False)
+    assert (folder / "stop").read_text()
+    assert stop(folder, {"JobState": "FAILED"}) == ("job 7 is over: FAILED", False)
+    assert stop(folder, None) == ("job 7 is over", False)
+    assert of_job("7", None, str(tmp_path), Path("/")) == folder
+    with pytest.raises(InputError, match="Slurm does not know job 8, and there is no /runs/8"):
+        of_job("8", None, "", Path("/"))
+    with pytest.raises(InputError, match="x is not the number of a job"):
+        of_job("x", None, "", Path("/"))

@@ -16,8 +16,17 @@ from rlsif.files import replace
 # job look at one disk.
 POLL = 0.1
 SELDOM = 1.0
-# The file that says so is made by the batch script.
-OVER = "over"
+# The files by which the batch script, in bash, and the roles, in Python, talk; bash has them from here.
+CLUSTER, TOKEN, STOP, OVER, RUN, IMAGE, LOGS, STARTS = (
+    "cluster.json",
+    "token",
+    "stop",
+    "over",
+    "run",
+    "image",
+    "logs",
+    "starts.json",
+)
 FORMING, STARTING, TRAINING, ENDED = "forming", "starting", "training", "ended"
 
 
@@ -25,8 +34,8 @@ FORMING, STARTING, TRAINING, ENDED = "forming", "starting", "training", "ended"
 class Rendezvous:
     """Where the nodes of a job meet."""
 
-    # How often Slurm has restarted the job; what an earlier life left is not for this one.
-    life: int
+    # How often Slurm has restarted the job; what an earlier start left is not for this one.
+    restart_count: int
     state: str
     # Of Ray's control store on the head, as address:port.
     address: str
@@ -50,7 +59,7 @@ class JobFolder:
     @property
     def token(self) -> Path:
         """The file with the token that every process of the job's Ray needs."""
-        return self.path / "token"
+        return self.path / TOKEN
 
     @property
     def stop_is_asked_for(self) -> bool:
@@ -58,7 +67,7 @@ class JobFolder:
         now = time.monotonic()
         # It is asked after every iteration, of which there may be hundreds a second.
         if now - self._looked >= SELDOM:
-            self._stop, self._looked = self._is_there(self.path / "stop"), now
+            self._stop, self._looked = self._is_there(self.path / STOP), now
         return self._stop
 
     @property
@@ -69,18 +78,18 @@ class JobFolder:
     @property
     def run(self) -> Path:
         """The file that names the run's folder."""
-        return self.path / "run"
+        return self.path / RUN
 
     def logs(self, node: str) -> Path:
         """The folder for the logs of a node."""
-        return self.path / "logs" / node
+        return self.path / LOGS / node
 
     def log(self, role: str, node: str) -> Path:
         """What a role said on a node."""
         return self.logs(node) / f"{role}.log"
 
     def has_ended(self, role: str, node: str) -> bool:
-        """Whether the role has ended on a node, in this life of the job."""
+        """Whether the role has ended on a node, in this start of the job."""
         return self._is_there(self.log(role, node).with_suffix(".ended"))
 
     def _is_there(self, path: Path) -> bool:
@@ -93,32 +102,32 @@ class JobFolder:
 
     def publish(self, rendezvous: Rendezvous) -> None:
         """Write the rendezvous so that every node sees it whole or not at all."""
-        replace(self.path / "cluster.json", json.dumps(asdict(rendezvous), indent=1) + "\n")
+        replace(self.path / CLUSTER, json.dumps(asdict(rendezvous), indent=1) + "\n")
 
     def rendezvous(self) -> Rendezvous | None:
         """What the head has published, if anything; what it was where a disk refuses to tell what it is."""
         _look(self.path)
         try:
-            self._read = Rendezvous(**json.loads((self.path / "cluster.json").read_text()))
+            self._read = Rendezvous(**json.loads((self.path / CLUSTER).read_text()))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError):
             pass
         return self._read
 
-    def wait_for_head(self, life: int, seconds: float, give_up: Callable[[], bool]) -> Rendezvous | None:
-        """The rendezvous of this life of the job; None when `give_up` says so.
+    def wait_for_head(self, restart_count: int, seconds: float, give_up: Callable[[], bool]) -> Rendezvous | None:
+        """The rendezvous of this start of the job; None when `give_up` says so.
 
         Raises RlsifError when no head comes up in time.
         """
         started = time.monotonic()
         while not give_up():
             found = self.rendezvous()
-            if found and found.life >= life and found.state != ENDED:
+            if found and found.restart_count >= restart_count and found.state != ENDED:
                 return found
             waited = time.monotonic() - started
             if waited > seconds:
-                raise RlsifError(f"no head came up within {seconds:g} s; see its log in {self.path / 'logs'}")
+                raise RlsifError(f"no head came up within {seconds:g} s; see its log in {self.path / LOGS}")
             # A head that takes long, takes longer.
             time.sleep(min(max(POLL, waited / 20), SELDOM))
         return None

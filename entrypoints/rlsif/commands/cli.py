@@ -16,25 +16,27 @@ from rlsif.host_environment import shut_out
 
 def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]], name: str) -> None:
     """Run a function, or the one of several that the first argument names, and exit with the code it returns."""
+    ends(lambda: int(parse(command, name) or 0))
+
+
+def ends(command: Callable[[], int]) -> None:
+    """Call a command and exit with its code, or with one sentence."""
     shut_out(os.environ)
     with told_in_one_sentence():
-        raise SystemExit(call(command, name))
+        raise SystemExit(command())
 
 
-def call(
-    command: Callable[..., Any] | Mapping[str, Callable[..., Any]],
-    name: str,
-    arguments: list[str] | None = None,
-    obj: object = None,
-) -> int:
-    """Call a command with arguments, or those of the command line; give its exit code.
+def parse(
+    command: Callable[..., Any] | Mapping[str, Callable[..., Any]], name: str, arguments: list[str] | None = None
+) -> Any:
+    """Call a command with what arguments, or those of the command line, say; give what it returns.
 
-    `obj` is what the command finds in its context. Click's own ending is left out: its usage errors
-    take five lines.
+    That is an exit code where they were wrong, or asked for help. Click's own ending is left out: its usage
+    errors take five lines.
     """
     program = typer.main.get_command(_app(command))
     try:
-        return int(program.main(args=arguments, prog_name=name, standalone_mode=False, obj=obj) or 0)
+        return program.main(args=arguments, prog_name=name, standalone_mode=False)
     except Exception as problem:
         # Click's exceptions, by shape: typer may carry a Click of its own.
         if not hasattr(problem, "format_message"):

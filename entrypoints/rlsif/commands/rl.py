@@ -1,18 +1,14 @@
-"""`rl`: what the nodes of a Slurm job run, and what thinks for slurm/rl on a login node.
-
-The scripts in slurm/ call it; it calls nothing of Slurm.
-"""
+"""`rl`: what the nodes of a Slurm job run. The scripts in slurm/ call it; it calls nothing of Slurm."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlsif.commands import cli
+from rlsif.commands import cli, slurm
 
 if TYPE_CHECKING:
     from rlsif.cluster.job import JobFolder
@@ -24,7 +20,7 @@ NODE = Annotated[str, typer.Option(help="Name of this node.")]
 CPUS = Annotated[int, typer.Option(min=1, help="CPU cores that the job has of this node.")]
 GPUS = Annotated[int, typer.Option(min=0, help="GPUs that the job has of this node.")]
 MEMORY = Annotated[int, typer.Option(min=0, help="Memory that the job has of this node, in MB; 0: all of it.")]
-LIFE = Annotated[int, typer.Option(min=0, help="How often Slurm has restarted the job.")]
+RESTART_COUNT = Annotated[int, typer.Option(min=0, help="How often Slurm has restarted the job.")]
 UNTIL = Annotated[Path, typer.Option(help="File that is there once the batch script has ended.")]
 INTERFACE = Annotated[str, typer.Option(help="Network interface, as ib0. Default: the one towards the head.")]
 WAIT = Annotated[float, typer.Option(min=1, help="Seconds for the others to come up.")]
@@ -39,7 +35,7 @@ def head(
     arguments: Annotated[list[str] | None, typer.Argument(help="Options of `train`, or `sweep ...`, after --.")] = None,
     gpus: GPUS = 0,
     memory: MEMORY = 0,
-    life: LIFE = 0,
+    restart_count: RESTART_COUNT = 0,
     interface: INTERFACE = "",
     wait: WAIT = 300,
     started: Annotated[float, typer.Option(help="When the batch script began, in seconds since the epoch.")] = 0,
@@ -55,10 +51,10 @@ def head(
     Without a learner node, this one learns and spends its other cores on env runners.
     """
     from rlsif.cluster.resources import Cluster
-    from rlsif.commands.sweep import sweep
-    from rlsif.commands.train import train
+    from rlsif.commands import sweep, train
     from rlsif.roles.head import Head, lead
     from rlsif.roles.work import Sweeping, Training
+    from rlsif.training.options import TrainOptions
 
     learns_here = not learner_node
     own_rollout = cpus - 1 if learns_here else 0
@@ -66,7 +62,7 @@ def head(
     described = Head(
         job=_folder(job, until),
         temporary=temporary,
-        life=life,
+        restart_count=restart_count,
         share=_share(
             node,
             cpus if learns_here else 0,
@@ -85,12 +81,11 @@ def head(
         seconds=wait,
         dashboard_by=dashboard_by,
     )
-    if arguments and arguments[0] == "sweep":
-        sweeps = lambda options: lead(described, Sweeping(options, described.job))  # noqa: E731
-        return cli.call(sweep, "sweep", arguments[1:], obj=sweeps)
-    return cli.call(
-        train, "train", arguments or [], obj=lambda options: lead(described, Training(options, described.job))
-    )
+    asked = sweep.parse(arguments[1:]) if arguments and arguments[0] == "sweep" else train.parse(arguments or [])
+    if isinstance(asked, int):
+        return asked
+    work = Training(asked, described.job) if isinstance(asked, TrainOptions) else Sweeping(asked, described.job)
+    return lead(described, work)
 
 
 def rollout(
@@ -100,7 +95,7 @@ def rollout(
     node: NODE,
     cpus: CPUS,
     memory: MEMORY = 0,
-    life: LIFE = 0,
+    restart_count: RESTART_COUNT = 0,
     interface: INTERFACE = "",
     wait: WAIT = 300,
 ) -> int:
@@ -110,7 +105,7 @@ def rollout(
         _folder(job, until),
         temporary,
         _share(node, cpus, 0, memory, {"rollout": cpus}),
-        life,
+        restart_count,
         interface,
         wait,
     )
@@ -124,7 +119,7 @@ def learner(
     cpus: CPUS,
     gpus: GPUS = 0,
     memory: MEMORY = 0,
-    life: LIFE = 0,
+    restart_count: RESTART_COUNT = 0,
     interface: INTERFACE = "",
     wait: WAIT = 300,
 ) -> int:
@@ -134,52 +129,18 @@ def learner(
         _folder(job, until),
         temporary,
         _share(node, cpus, gpus, memory, {"learner": 1}),
-        life,
+        restart_count,
         interface,
         wait,
     )
 
 
-def submit(
-    script: Annotated[str, typer.Argument(help="hetjob, multinode, node or rollout.")],
-    train: Annotated[
-        list[str] | None, typer.Argument(help="Options of `train`, after --; for rollout the number of a job.")
-    ] = None,
-    rollout_nodes: Annotated[int | None, typer.Option(min=1, help="Nodes for env runners.")] = None,
-    cpus: Annotated[int | None, typer.Option(min=1, help="CPU cores of each of them.")] = None,
-    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of the learner; 0: it learns on CPUs.")] = None,
-    time: Annotated[str | None, typer.Option(help="Time limit, as Slurm has it: 12:00:00.")] = None,
-    dashboard: Annotated[
-        bool, typer.Option("--dashboard", help="Start Ray's dashboard; output and status say how to open it.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the line for sbatch and do nothing.")] = False,
-    checkout: Annotated[Path, typer.Option(hidden=True)] = Path(),
+def _join(
+    role: str, job: JobFolder, temporary: Path, share: NodeShare, restart_count: int, interface: str, wait: float
 ) -> int:
-    """Build the sbatch line of a job, with what slurm/site.conf says, and run it.
-
-    slurm/rl submit hetjob --rollout-nodes 8 -- --env CartPole-v1
-    """
-    from rlsif.cluster.submission import Submission, line, read_site
-
-    asked = Submission(script, rollout_nodes, cpus, gpus, time, dashboard)
-    built = line(asked, read_site(checkout / "slurm/site.conf"), checkout, train or [])
-    # The host script runs what begins with sbatch, or with env for it.
-    print(f"would run: {built}" if dry_run else built)
-    return 0
-
-
-def status(folder: Annotated[Path, typer.Option(help="The job's folder.")]) -> int:
-    """Describe a job, from its folder and from `scontrol show job` on the standard input."""
-    from rlsif.cluster.status import describe, groups
-
-    print(describe(groups(sys.stdin.read(), folder.name), folder))
-    return 0
-
-
-def _join(role: str, job: JobFolder, temporary: Path, share: NodeShare, life: int, interface: str, wait: float) -> int:
     from rlsif.roles.member import Member, join
 
-    return join(Member(job, temporary, life, role, share, interface, wait))
+    return join(Member(job, temporary, restart_count, role, share, interface, wait))
 
 
 def _folder(path: Path, until: Path) -> JobFolder:
@@ -204,4 +165,4 @@ def main() -> None:
     """Run the command."""
     # Bash had it ignored, so that it outlives what is in here; this process is to end by it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    cli.run({"head": head, "rollout": rollout, "learner": learner, "submit": submit, "status": status}, "rl")
+    cli.run({"head": head, "rollout": rollout, "learner": learner, **slurm.COMMANDS}, "rl")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from rlsif.commands import cli, options
 from rlsif.commands.options import FILES
 
+if TYPE_CHECKING:
+    from rlsif.sweep.plan import SweepOptions
+
 SEARCH = "What to try"
 
 
 def sweep(
-    ctx: typer.Context,
     env: options.ENV = None,
     env_config: options.ENV_CONFIG = None,
     algo: options.ALGO = None,
@@ -62,10 +63,10 @@ def sweep(
     stop_iters: options.STOP_ITERS = None,
     stop_time: options.STOP_TIME = None,
     resume: Annotated[
-        Optional[Path], typer.Option(help="Go on with a sweep: its folder.", rich_help_panel=FILES)
+        Optional[Path], typer.Option(help="Resume a sweep: its folder.", rich_help_panel=FILES)
     ] = None,
     results_dir: options.RESULTS_DIR = Path("~/ray_results"),
-) -> int:
+) -> Any:
     """Search for hyperparameters with Ray Tune: many trainings, the best settings kept as a file.
 
     [bold]sweep --env CartPole-v1 --grid lr=1e-3,3e-4 --sample 'gamma=uniform(0.9,0.999)' --num-samples 4
@@ -75,7 +76,6 @@ def sweep(
     best.yaml, which `train --config` takes.
     """
     from rlsif.sweep.plan import SweepOptions
-    from rlsif.sweep.run import sweep as run_sweep
     from rlsif.training.options import TrainOptions
     from rlsif.training.stopping import Stop
 
@@ -89,7 +89,7 @@ def sweep(
         settings=tuple(set_ or ()),
         results_dir=results_dir,
     )
-    asked = SweepOptions(
+    return SweepOptions(
         base=base,
         grid=tuple(grid or ()),
         sample=tuple(sample or ()),
@@ -99,11 +99,26 @@ def sweep(
         gpus_per_trial=gpus_per_trial,
         resume=resume,
     )
-    # The head of a job takes the options and runs the trials on its nodes.
-    start: Callable[[SweepOptions], int] = ctx.obj or run_sweep
-    return start(asked)
+
+
+def parse(arguments: list[str] | None = None) -> SweepOptions | int:
+    """The options among these arguments, or the command line's; an exit code where nothing is left to do.
+
+    Raises InputError.
+    """
+    asked: SweepOptions | int = cli.parse(sweep, "sweep", arguments)
+    return asked
 
 
 def main() -> None:
     """Run the command."""
-    cli.run(sweep, "sweep")
+    cli.ends(_run)
+
+
+def _run() -> int:
+    asked = parse()
+    if isinstance(asked, int):
+        return asked
+    from rlsif.sweep.run import sweep as run_sweep
+
+    return run_sweep(asked)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from rlsif.commands import cli, options
 from rlsif.commands.options import FILES, PROCESSES, TRAINING
 
+if TYPE_CHECKING:
+    from rlsif.training.options import TrainOptions
+
 
 def train(
-    ctx: typer.Context,
     env: options.ENV = None,
     env_config: options.ENV_CONFIG = None,
     algo: options.ALGO = None,
@@ -69,7 +70,7 @@ def train(
     resume: Annotated[
         Optional[Path],
         typer.Option(
-            help="Go on with a run: its folder, or its last checkpoint. Appends to the same files.",
+            help="Resume a run: its folder, or its last checkpoint. Appends to the same files.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -94,13 +95,13 @@ def train(
         ),
     ] = None,
     results_dir: options.RESULTS_DIR = Path("~/ray_results"),
-) -> int:
+) -> Any:
     """Train an agent with RLlib and TensorFlow.
 
     [bold]train --env CartPole-v1[/bold] trains with PPO on all cores until the environment is solved,
     with a preset where there is one. Whichever --stop comes first ends the run; without
     any, the environment's reward threshold or a million env steps do. Ctrl-C saves a
-    checkpoint first; [bold]train --resume RUN_FOLDER[/bold] goes on from it.
+    checkpoint first; [bold]train --resume RUN_FOLDER[/bold] resumes from it.
     """
     if list_algos:
         from rlsif.commands.list_algos import print_algorithms
@@ -108,10 +109,9 @@ def train(
         print_algorithms()
         return 0
     from rlsif.training.options import TrainOptions
-    from rlsif.training.run import train as run_training
     from rlsif.training.stopping import Stop
 
-    asked = TrainOptions(
+    return TrainOptions(
         env=env,
         env_settings=tuple(env_config or ()),
         algo=algo,
@@ -132,11 +132,26 @@ def train(
         log_to=tuple(log_to or ()),
         results_dir=results_dir,
     )
-    # The head of a job takes the options and trains on its nodes.
-    start: Callable[[TrainOptions], int] = ctx.obj or run_training
-    return start(asked)
+
+
+def parse(arguments: list[str] | None = None) -> TrainOptions | int:
+    """The options among these arguments, or the command line's; an exit code where nothing is left to do.
+
+    Raises InputError.
+    """
+    asked: TrainOptions | int = cli.parse(train, "train", arguments)
+    return asked
 
 
 def main() -> None:
     """Run the command."""
-    cli.run(train, "train")
+    cli.ends(_run)
+
+
+def _run() -> int:
+    asked = parse()
+    if isinstance(asked, int):
+        return asked
+    from rlsif.training.run import train as run_train
+
+    return run_train(asked)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster import address
-from rlsif.cluster.job import ENDED, FORMING, POLL, STARTING, TRAINING, JobFolder, Rendezvous
+from rlsif.cluster.job import ENDED, FORMING, LOGS, POLL, STARTING, TRAINING, JobFolder, Rendezvous
 from rlsif.cluster.ray_node import NodeShare, RayNode, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import RlsifError
@@ -32,7 +32,8 @@ class Head:
     job: JobFolder
     # On this node, for Ray.
     temporary: Path
-    life: int
+    # How often Slurm has restarted the job.
+    restart_count: int
     share: NodeShare
     interface: str
     # Names of the nodes that are to join, by role.
@@ -63,7 +64,7 @@ def _lead(head: Head, work: Work) -> int:
     own = address.own(head.interface, peers)
     ray_node = RayNode(head.temporary, head.share, own, dashboard=bool(head.dashboard_by))
     dashboard = about_dashboard(head, ray_node.dashboard)
-    phases = Phases(head, Rendezvous(head.life, FORMING, ray_node.address, _gpus(head, work), dashboard))
+    phases = Phases(head, Rendezvous(head.restart_count, FORMING, ray_node.address, _gpus(head, work), dashboard))
     try:
         phases.reached(f"head {head.share.node} is up at {ray_node.address}", FORMING)
         if dashboard:
@@ -155,7 +156,7 @@ def wait_for_nodes(head: Head) -> None:
     deadline = time.monotonic() + head.seconds
     while missing := _missing(head):
         ended = [(role, node) for role, node in missing if head.job.has_ended(role, node)]
-        logs = f"logs are in {head.job.path / 'logs'}"
+        logs = f"logs are in {head.job.path / LOGS}"
         if ended:
             raise RlsifError(f"while the job formed, {_last_words(head.job, ended)}; {logs}")
         if time.monotonic() > deadline:

@@ -33,7 +33,7 @@ class Member:
     # On this node, for Ray.
     temporary: Path
     # How often Slurm has restarted the job.
-    life: int
+    restart_count: int
     role: str
     share: NodeShare
     interface: str
@@ -44,14 +44,15 @@ class Member:
 def join(member: Member) -> int:
     """Lend this node until the job ends; give the exit code. Raises RlsifError when Ray ends before the job."""
     stopped = Stopped()
-    meeting = member.job.wait_for_head(member.life, member.seconds, lambda: stopped.by is not None or member.job.over)
+    give_up = lambda: stopped.by is not None or member.job.over  # noqa: E731
+    meeting = member.job.wait_for_head(member.restart_count, member.seconds, give_up)
     if meeting is None:
         print(f"{member.role} {member.share.node} leaves: {'it was stopped' if stopped.by else 'the job is over'}")
         return stopped.exit_code
     if member.role == "learner":
         check_gpus(meeting.num_gpus, member.share.gpus)
-    # Nodes of another job than the head's join the life that it is in.
-    member = replace(member, life=meeting.life)
+    # Nodes of another job than the head's join the start that it is in.
+    member = replace(member, restart_count=meeting.restart_count)
     require_token(member.job.token)
     own = address.own(member.interface, [meeting.address.rpartition(":")[0]])
     for _ in range(TIMES_TO_JOIN):
@@ -119,7 +120,7 @@ def _lend(member: Member, ray_node: RayNode, stopped: Stopped) -> int | None:
 
     def ended() -> bool:
         found: Rendezvous | None = member.job.rendezvous()
-        return member.job.over or found is None or found.life != member.life or found.state == ENDED
+        return member.job.over or found is None or found.restart_count != member.restart_count or found.state == ENDED
 
     while stopped.by is None and not ended():
         dead = ray_node.dead()

@@ -21,7 +21,7 @@ class Work(Protocol):
     """Something to be done on the nodes of a job, which Slurm may have restarted."""
 
     def finished(self) -> str | None:
-        """The folder of what an earlier life of the job has finished."""
+        """The folder of what an earlier start of the job has finished."""
 
     def num_gpus(self) -> float | None:
         """The GPUs that are asked for; None: all of the learner's node."""
@@ -58,7 +58,7 @@ class Training:
         try:
             self._plan = make_plan(self._options, cluster)
         except AtItsEnd:
-            # An earlier life of the job came to the end and no further.
+            # An earlier start of the job came to the end and no further.
             if self._job.run.is_file():
                 return self._job.run.read_text()
             raise

@@ -16,6 +16,7 @@ from rlsif.cluster import local_ray
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import Cluster, available
+from rlsif.errors import REQUEUE
 from rlsif.files import replace as replace_file
 from rlsif.runs.record import RETURN, STEPS, Run, flat, runs_below
 from rlsif.runs.table import aligned, number, rounded
@@ -24,7 +25,6 @@ from rlsif.sweep.plan import Sweep, SweepOptions
 from rlsif.sweep.trials import LOG, Told, run_trials
 from rlsif.training.process import noise_into
 from rlsif.training.record import FINISHED
-from rlsif.training.run import GO_ON_LATER
 
 BEST = "best.yaml"
 
@@ -58,7 +58,7 @@ def sweep(
     print(_table(planned, ranked))
     if not complete:
         print(f"interrupted; go on with: sweep --resume {planned.folder}")
-        return GO_ON_LATER if job and job.stop_is_asked_for else 128 + signal.SIGINT
+        return REQUEUE if job and job.stop_is_asked_for else 128 + signal.SIGINT
     _keep_best(planned, ranked[0])
     print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env.name} --config {BEST}")
     return 0

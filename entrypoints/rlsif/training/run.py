@@ -16,7 +16,7 @@ from rlsif.cluster.heartbeat import INTERVAL
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
-from rlsif.errors import InputError, RlsifError
+from rlsif.errors import REQUEUE, InputError, RlsifError
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results
 from rlsif.training.checkpoints import CheckpointError
@@ -35,8 +35,6 @@ SECONDS_TO_FINISH = 20
 SECONDS_TO_FINISH_IN_A_JOB = 1
 # Without an env runner RLlib goes on for ever and samples nothing; for so long one may come back, in seconds.
 SECONDS_WITHOUT_ENV_RUNNER = 60
-# Exit code of a run that was asked to make way and can go on; EX_TEMPFAIL of sysexits.h.
-GO_ON_LATER = 75
 
 
 def train(
@@ -45,7 +43,7 @@ def train(
     job: JobFolder | None = None,
     began: Callable[[], None] | None = None,
 ) -> int:
-    """Train an agent; give the exit code: 0, 128 and the number of the signal that ended it, or GO_ON_LATER.
+    """Train an agent; give the exit code: 0, 128 and the number of the signal that ended it, or REQUEUE.
 
     In a job the plan is made, and this process is connected to the nodes' Ray. `began` is called when the first
     iteration is done. Raises InputError for what cannot be right, RlsifError for a run that failed.
@@ -63,7 +61,7 @@ def train(
 
 
 def continued(options: TrainOptions, job: JobFolder) -> TrainOptions | None:
-    """The options of a job that Slurm may have restarted: its run goes on; None when that is finished."""
+    """The options of a job that Slurm may have restarted: its run is resumed; None when that is finished."""
     if not job.run.is_file():
         return options
     folder = Path(job.run.read_text())
@@ -144,7 +142,7 @@ class Run:
         self._watch = Watch(int(settings["train_batch_size"]), self._options.env_timeout)
         self._record.begin(settings)
         if self._job:
-            # From now on a job that Slurm starts again goes on with this run.
+            # From now on a job that Slurm restarts resumes this run.
             replace_file(self._job.run, str(self._record.folder))
         if plan.checkpoint:
             told = algorithm.restore(plan.checkpoint)
@@ -212,7 +210,7 @@ class Run:
         if signals.caught:
             return _interrupted(signals)
         if self._job and self._job.stop_is_asked_for:
-            return End("interrupted by the batch script; the run can go on", INTERRUPTED, GO_ON_LATER)
+            return End("interrupted by the batch script; the run can be resumed", INTERRUPTED, REQUEUE)
         return None
 
     def _wait_for_env_runners(self, alive: int, since: float) -> None:

@@ -5,23 +5,11 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlsif.cluster.job import JobFolder
-
-Fields = Mapping[str, str]
-
-
-def groups(said: str, job: str) -> list[Fields]:
-    """The fields of each group of a job, from `scontrol show job`; none where Slurm has forgotten it.
-
-    Of an array it tells all jobs.
-    """
-    blocks = [dict(re.findall(r"(\S+?)=(\S*)", block)) for block in said.split("\n\n")]
-    blocks = [fields for fields in blocks if job in (fields.get("JobId"), fields.get("HetJobId"))]
-    return sorted(blocks, key=lambda fields: int(fields.get("HetJobOffset", 0)))
+from rlsif.cluster.job import LOGS, JobFolder
+from rlsif.slurm.scontrol import Fields, gpus
 
 
 def describe(found: list[Fields], folder: Path) -> str:
@@ -48,27 +36,14 @@ def _roles(found: list[Fields]) -> list[str]:
 def _group(role: str, fields: Fields) -> str:
     nodes = fields.get("NodeList", "")
     where = nodes if nodes not in ("", "(null)") else f"{fields.get('NumNodes', '?')} nodes, not yet given"
-    return f"  {role:8} {where}  {fields.get('NumCPUs', '?')} CPUs, {_gpus(fields)} GPUs"
-
-
-def _gpus(fields: Fields) -> int:
-    """The GPUs of a group: those it has, where the site counts them, else those it asked for; without a number, one."""
-    given = re.search(r"gres/gpu[^=,]*=(\d+)", fields.get("AllocTRES", "") or fields.get("TRES", ""))
-    if given:
-        return int(given[1])
-    for name in ("TresPerNode", "TresPerJob", "TresPerTask"):
-        asked = re.search(r"gpu[^,]*", fields.get(name, ""))
-        if asked:
-            number = re.search(r"[:=](\d+)$", asked[0])
-            return int(number[1]) if number else 1
-    return 0
+    return f"  {role:8} {where}  {fields.get('NumCPUs', '?')} CPUs, {gpus(fields)} GPUs"
 
 
 def _progress(folder: Path) -> list[str]:
     """Where the run is, from its last row."""
     run = JobFolder(folder).run
     if not run.is_file():
-        return [f"  no run yet; logs are in {folder / 'logs'}"] if folder.is_dir() else []
+        return [f"  no run yet; logs are in {folder / LOGS}"] if folder.is_dir() else []
     path = Path(run.read_text())
     rows = path / "result.json"
     whole = [text for text in (rows.read_text().splitlines() if rows.is_file() else []) if text.endswith("}")]

@@ -1,0 +1,41 @@
+"""Where a job's folder is, and how its user stops it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Optional
+
+from rlsif.cluster.job import CLUSTER, STOP
+from rlsif.errors import InputError
+from rlsif.slurm.scontrol import Fields
+
+# Of a job, and of one without Slurm.
+NUMBER = re.compile(r"(local-)?\d+")
+RUNNING = ("RUNNING", "SUSPENDED")
+WAITING = ("PENDING", "REQUEUED", "CONFIGURING", "REQUEUE_HOLD", "SPECIAL_EXIT")
+
+
+def of_job(job: str, known: Optional[Fields], runs: str, here: Path) -> Path:
+    """The folder of a job: runs/JOB where it was submitted. Raises InputError for one that cannot be found."""
+    if not NUMBER.fullmatch(job):
+        raise InputError(f"{job or 'nothing'} is not the number of a job; `squeue --me` lists yours")
+    folder = (Path(runs) if runs else Path(known["WorkDir"] if known else here) / "runs") / job
+    if not known and not folder.is_dir():
+        raise InputError(
+            f"Slurm does not know job {job}, and there is no {folder};"
+            " if it is over, go to where it was submitted or set RL_RUNS"
+        )
+    return folder
+
+
+def stop(folder: Path, known: Optional[Fields]) -> tuple[str, bool]:
+    """Ask a run to end after its iteration; give what to tell the user, and whether its job is to be cancelled."""
+    job, state = folder.name, known.get("JobState", "") if known else ""
+    if state in RUNNING and (folder / CLUSTER).exists():
+        # Not empty: the job is not to be requeued.
+        (folder / STOP).write_text("for good\n")
+        return f"job {job} ends after the iteration in progress, with a checkpoint", False
+    if state in RUNNING or state in WAITING:
+        return f"job {job} had not begun to train and is cancelled", True
+    return f"job {job} is over{f': {state}' if state else ''}", False
