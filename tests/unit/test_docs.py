@@ -1,0 +1,73 @@
+"""The pages: links lead somewhere, and what is generated is current."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rlsif.commands import reference
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def pages():
+    listing = ["git", "ls-files", "-z", "-co", "--exclude-standard", "--", "*.md"]
+    names = subprocess.run(listing, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split("\0")
+    return [CHECKOUT / name for name in names if name and (CHECKOUT / name).is_file()]
+
+
+def prose(page):
+    """The text of a page without its blocks of code."""
+    return re.sub(r"(?ms)^ *```.*?^ *```", "", page.read_text())
+
+
+def anchors(page):
+    seen, found = {}, set()
+    for heading in re.findall(r"(?m)^#+ (.*)$", prose(page)):
+        name = reference.anchor(re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", ""))
+        # GitHub numbers headings that are alike.
+        found.add(f"{name}-{seen[name]}" if name in seen else name)
+        seen[name] = seen.get(name, 0) + 1
+    return found
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(CHECKOUT).as_posix())
+def test_links_lead_to_files_and_headings(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    for link in links:
+        if re.match(r"https?:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), f"{page.name} links to {link}, and there is no such file"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name} links to {link}, and there is no such heading"
+
+
+def test_the_reference_is_what_the_commands_say():
+    text = (CHECKOUT / reference.PAGE).read_text()
+    assert text == reference.page(CHECKOUT), f"{reference.PAGE} is not current; run `make docs`"
+
+
+def test_the_reference_has_what_users_type():
+    text = (CHECKOUT / reference.PAGE).read_text()
+    assert "| `--algo, --run` | text | | Algorithm: PPO (default)" in text
+    assert "| `--deterministic/--stochastic` | | `--deterministic` |" in text
+    assert "| `RUN\\|CHECKPOINT` | path | required |" in text
+    assert "| `--rollout-nodes` | integer, at least 1 | |" in text
+    assert "slurm/rl status JOB" in text
+    assert "| `RL_WAIT` | `300` |" in text
+
+
+def test_a_hidden_option_is_left_out():
+    from rlsif.commands.rl import submit
+
+    assert "`--checkout`" not in [row.name for row in reference.rows(submit)]
+
+
+def test_every_sbatch_variable_has_a_row():
+    script = (CHECKOUT / "slurm/common.sh").read_text()
+    head = script[: script.index("RL_JOB=")]
+    variables = set(re.findall(r"(?m)^(RL_\w+)=\$\{\1:-", head))
+    assert variables == {name.strip("`") for name, _, _ in reference.knobs(script)}
