@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.commands import reference
+from tests.columns import documented, undocumented
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -71,3 +72,15 @@ def test_every_sbatch_variable_has_a_row():
     head = script[: script.index("RL_JOB=")]
     variables = set(re.findall(r"(?m)^(RL_\w+)=\$\{\1:-", head))
     assert variables == {name.strip("`") for name, _, _ in reference.knobs(script)}
+
+
+def test_every_column_of_progress_is_explained():
+    from rlsif.training.results import Row
+
+    iteration = {"returns": [], "lengths": [], "num_env_steps_sampled_lifetime": 1, "num_healthy_workers": 1}
+    assert undocumented(Row(None).add({**iteration, "statistics": {}}, 1.0)) == []
+    assert undocumented(["training_iteration", "no_such_column"]) == ["no_such_column"]
+
+
+def test_no_column_is_explained_twice():
+    assert len(documented()) == len(set(documented()))
