@@ -84,3 +84,10 @@ def test_every_column_of_progress_is_explained():
 
 def test_no_column_is_explained_twice():
     assert len(documented()) == len(set(documented()))
+
+
+def test_the_files_of_the_architecture_page_are_there():
+    page = CHECKOUT / "docs/architecture.md"
+    named = re.findall(r"\b[a-z_]+/[a-z_]+\.py|(?<=`)[a-z_]+(?:\.py|/)(?=`)", page.read_text())
+    assert len(named) > 20
+    assert [name for name in named if not (CHECKOUT / "entrypoints/rlsif" / name).exists()] == []
