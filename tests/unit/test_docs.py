@@ -62,15 +62,14 @@ def test_the_reference_has_what_users_type():
 
 
 def test_a_hidden_option_is_left_out():
-    from rlsif.commands.rl import submit
-
-    assert "`--checkout`" not in [row.name for row in reference.rows(submit)]
+    rows = reference.rows(reference.commands(CHECKOUT)["slurm/rl submit"])
+    assert "`--dry-run`" in [row.name for row in rows]
+    assert "`--checkout`" not in [row.name for row in rows]
 
 
 def test_every_sbatch_variable_has_a_row():
     script = (CHECKOUT / "slurm/common.sh").read_text()
-    head = script[: script.index("RL_JOB=")]
-    variables = set(re.findall(r"(?m)^(RL_\w+)=\$\{\1:-", head))
+    variables = set(re.findall(r"(?m)^(RL_\w+)=\$\{\1:-", script))
     assert variables == {name.strip("`") for name, _, _ in reference.knobs(script)}
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, get_args
+from unittest.mock import patch
 
 import tomllib
 from typer.models import ArgumentInfo, OptionInfo
 from typer.utils import get_params_from_function
+
+from rlsif.commands import cli
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PAGE = Path("docs/reference.md")
@@ -66,15 +70,26 @@ def anchor(heading: str) -> str:
 def commands(checkout: Path) -> dict[str, Callable[..., Any]]:
     """What users type, and the function behind it: the scripts of pyproject.toml, and `slurm/rl submit`."""
     scripts = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["scripts"]
-    found = {}
+    found: dict[str, Callable[..., Any]] = {}
     for name, target in scripts.items():
         module = import_module(target.split(":")[0])
-        if name == "rl":
+        function = getattr(module, name.replace("-", "_"), None)
+        if function:
+            found[name] = function
+        elif name == "rl":
             # The scripts call the other commands of `rl`.
-            found["slurm/rl submit"] = module.submit
+            found["slurm/rl submit"] = _group(module)["submit"]
         else:
-            found[name] = getattr(module, name.replace("-", "_"))
+            found.update({f"{name} {verb}": function for verb, function in _group(module).items()})
     return found
+
+
+def _group(module: ModuleType) -> Mapping[str, Callable[..., Any]]:
+    """The commands among which a program's first argument chooses: what its `main` hands over to be run."""
+    with patch.object(cli, "run") as run:
+        module.main()
+    group: Mapping[str, Callable[..., Any]] = run.call_args.args[0]
+    return group
 
 
 def rows(command: Callable[..., Any]) -> list[Row]:
