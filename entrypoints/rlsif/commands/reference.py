@@ -19,10 +19,8 @@ from rlsif.commands import cli
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PAGE = Path("docs/reference.md")
-# The order of the page; commands that are not named here come after these.
-ORDER = (
-    "train", "evaluate", "sweep", "runs", "compare", "report", "check", "rollout-demo", "check-gpu", "slurm/rl submit"
-)  # fmt: skip
+# The order of the page. Commands that are not named here come after these, slurm/rl last.
+ORDER = ("train", "evaluate", "sweep", "runs", "compare", "report", "check", "rollout-demo", "check-gpu")
 KINDS = {str: "text", int: "integer", float: "number", Path: "path", bool: ""}
 HEADING = """\
 # Reference
@@ -52,7 +50,7 @@ class Row(NamedTuple):
 def page(checkout: Path) -> str:
     """The text of docs/reference.md for the files of a checkout."""
     found = commands(checkout)
-    names = sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    names = sorted(found, key=lambda name: (name.startswith("slurm"), ORDER.index(name) if name in ORDER else 99, name))
     parts = [HEADING, "\n".join(f"- [`{name}`](#{anchor(name)})" for name in names) + "\n"]
     for name in names:
         parts.append(_section(name, found[name]))
@@ -106,7 +104,7 @@ def knobs(script: str) -> list[tuple[str, ...]]:
 
 def _row(name: str, kind: Any, info: OptionInfo | ArgumentInfo) -> Row:
     if isinstance(info, ArgumentInfo):
-        spelled = info.metavar or name.upper()
+        spelled = info.metavar or name.upper() + "..." * ("list[" in str(kind))
         shown = spelled if info.default is ... else f"[{spelled}]"
         group, values = info.rich_help_panel or "Arguments", _kind(kind)
     else:
