@@ -90,3 +90,16 @@ def test_the_files_of_the_architecture_page_are_there():
     named = re.findall(r"\b[a-z_]+/[a-z_]+\.py|(?<=`)[a-z_]+(?:\.py|/)(?=`)", page.read_text())
     assert len(named) > 20
     assert [name for name in named if not (CHECKOUT / "entrypoints/rlsif" / name).exists()] == []
+
+
+# What the pages say instead: video, resume, continue, fix, indefinitely, requeue.
+RIDDLES = re.compile(r"\b(films?|filmed|goes on|go on|for ever|mends?|mended|makes? way|queued again)\b", re.I)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [p for p in pages() if p.name not in ("reference.md", "CONTRIBUTING.md")],
+    ids=lambda page: page.relative_to(CHECKOUT).as_posix(),
+)
+def test_pages_use_the_words_of_the_field(page):
+    assert RIDDLES.findall(page.read_text()) == []
