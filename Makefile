@@ -46,6 +46,10 @@ bench: image-cpu dev  ## measure image, start-up and training beside others; wri
 bench-cluster: image-cpu dev  ## measure how long a cluster takes to come up, on a Slurm made for it; needs root
 	@$(DEV) -m bench.cluster
 
+.PHONY: docs
+docs: dev  ## write docs/reference.md from the commands
+	@$(DEV) -m rlsif.commands.reference
+
 .PHONY: lock
 lock: dev  ## compile the lock files anew
 	@PATH="$(CURDIR)/.venv-dev/bin:$$PATH" containers/requirements/lock.sh

@@ -67,16 +67,17 @@ def table_of_machine(record: Mapping[str, Any]) -> str:
     lines = [
         "# Speed",
         "",
-        f"{record['date']}, by `make bench`: {machine['cpus']} cores, Apptainer {machine['apptainer']}, the",
-        "image mounted as an ordinary user's is (FUSE). Medians, with minimum and maximum in brackets; peers ran in",
-        "the same run, in turn. The raw figures are in [results](results).",
+        f"Measured on {record['date']} by `make bench`, on {machine['cpus']} cores with Apptainer",
+        f"{machine['apptainer']}. The image is mounted through FUSE, as for an ordinary user. The tables show medians,",
+        "with minimum and maximum in brackets. The peers ran in the same session, in turn.",
+        "[results](results) has the raw figures.",
         "",
         "| image | |",
         "|---|---|",
         f"| size of rl.sif | {image['size_mb']:.0f} MB |",
         f"| time to build it | {image['seconds']:.0f} s ({image['sources']}) |",
         "",
-        "| start-up, a mount each | image | unpacked | ratio |",
+        "| start-up, one mount per command | image | unpacked | ratio |",
         "|---|---|---|---|",
     ]
     for name, places in start.items():
@@ -91,7 +92,7 @@ def table_of_machine(record: Mapping[str, Any]) -> str:
     for name, rounds in cartpole.items():
         training, whole, rate = ([r[key] for r in rounds] for key in ("training_s", "whole_s", "env_steps_per_s"))
         lines.append(f"| {name} | {spread(training)} | {spread(whole)} | {ratio(whole, first)} | {spread(rate, '')} |")
-    lines += ["", "| the parts apart, one env runner, 64x64 | ours | RLlib's own | ratio |", "|---|---|---|---|"]
+    lines += ["", "| each part alone, one env runner, network 64x64 | rlsif | RLlib | ratio |", "|---|---|---|---|"]
     for name, places in record["parts"].items():
         ours, peers = places["ours"], places["rllib"]
         lines.append(f"| {name} | {spread(ours, '')} | {spread(peers, '')} | {ratio(ours, peers)} |")
@@ -131,13 +132,13 @@ def table_of_cluster(record: Mapping[str, Any]) -> str:
     ways = list(next(iter(record["bring_up"].values())))
     lines = [
         "",
-        "## A cluster's bring-up",
+        "## Start of a cluster",
         "",
-        f"{record['date']}, by `make bench-cluster`: head, rollout nodes and a learner's node of a Slurm whose nodes",
-        f"share the {record['machine']['cpus']} cores of one machine, so that each takes from the others. Seconds from",
-        "the batch script's first line; the ways ran in turn.",
+        f"Measured on {record['date']} by `make bench-cluster`: a job with a head, rollout nodes and a learner node.",
+        f"All nodes of the test cluster share the {record['machine']['cpus']} cores of one machine, so each node",
+        "slows the others. Times count from the first line of the batch script. The two scripts ran in turn.",
         "",
-        f"| rollout nodes | {' | '.join(f'{way}: all nodes are there | first iteration' for way in ways)} | ratio |",
+        f"| rollout nodes | {' | '.join(f'{way}: all nodes joined | first iteration' for way in ways)} | ratio |",
         "|---" * (2 * len(ways) + 2) + "|",
     ]
     for nodes, figures in record["bring_up"].items():

@@ -9,13 +9,17 @@ import time
 
 import pytest
 
+from tests.columns import undocumented
+
 # Small steps, so that an iteration takes a fraction of a second.
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2")
 
 
 def table(run):
     with (run / "progress.csv").open() as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    assert undocumented(rows[0] if rows else []) == [], "docs/columns.md has a row for every column"
+    return rows
 
 
 def summary(run):

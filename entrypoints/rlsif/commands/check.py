@@ -13,9 +13,9 @@ def check(
     env: Annotated[str, typer.Argument(help=options.ENV_HELP)],
     env_config: options.ENV_CONFIG = None,
 ) -> int:
-    """Look at an environment before training: Gymnasium's checker and ours, each finding in a sentence.
+    """Check an environment before training, with Gymnasium's checker and our own. Print each finding in one sentence.
 
-    Exits with 1 where there is an error, which training would stumble over.
+    Exit with 1 if there is an error that would end training.
     """
     from pathlib import Path
 

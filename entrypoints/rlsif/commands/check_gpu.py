@@ -12,9 +12,9 @@ from rlsif.commands import cli
 
 
 def check_gpu(
-    num_gpus: Annotated[int, typer.Option(min=1, help="How many it should see at least.")] = 1,
+    num_gpus: Annotated[int, typer.Option(min=1, help="Number of GPUs that TensorFlow must see.")] = 1,
 ) -> int:
-    """Print the GPUs that TensorFlow sees; exit 1 when it sees too few, and say what is wrong."""
+    """Print the GPUs that TensorFlow sees. If it sees too few, say why and exit with 1."""
     import tensorflow as tf
 
     from rlsif.errors import RlsifError

@@ -15,16 +15,18 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
     out: Annotated[
         Optional[Path],
-        typer.Option(help="Draw a picture: name.png or name.svg; a name without an ending gets both."),
+        typer.Option(help="Write a picture to name.png or name.svg; to both if the name has no ending."),
     ] = None,
-    text: Annotated[bool, typer.Option("--text", help="Draw in characters; by default on a terminal.")] = False,
+    text: Annotated[
+        bool, typer.Option("--text", help="Draw the curves as text. This is the default on a terminal.")
+    ] = False,
     column: Annotated[
         Optional[str], typer.Option(help="Column of progress.csv to draw. Default: the mean return.")
     ] = None,
 ) -> int:
     """Compare runs: a table, and learning curves against env steps and against time.
 
-    Runs that differ by their seed alone become one mean with a band from the least to the greatest.
+    Runs that differ only in their seed become one mean, with a band from the minimum to the maximum.
 
     [bold]compare ~/ray_results/CartPole-v1/* --out cartpole[/bold]
     """

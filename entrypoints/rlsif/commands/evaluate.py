@@ -1,4 +1,4 @@
-"""`evaluate`: how good a trained agent is, in numbers and on film."""
+"""`evaluate`: how good a trained agent is, in numbers and on video."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN|CHECKPOINT", help="Folder of a run, or of one checkpoint.")],
     episodes: Annotated[int, typer.Option(help="Episodes to play.")] = 20,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic/--stochastic", help="Take the likeliest action, or draw as in training.")
+        bool,
+        typer.Option(
+            "--deterministic/--stochastic", help="Take the likeliest actions, or draw actions as in training."
+        ),
     ] = True,
-    seed: Annotated[int, typer.Option(help="Seed of the first episode; the next ones count up.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the first episode; each next episode adds 1.")] = 0,
     best: Annotated[
-        bool, typer.Option("--best", help="The checkpoint of the highest mean return: the default.")
+        bool, typer.Option("--best", help="Use the checkpoint with the highest mean return. This is the default.")
     ] = False,
-    last: Annotated[bool, typer.Option("--last", help="The last checkpoint.")] = False,
-    checkpoint: Annotated[Optional[int], typer.Option(metavar="N", help="The checkpoint of iteration N.")] = None,
+    last: Annotated[bool, typer.Option("--last", help="Use the last checkpoint.")] = False,
+    checkpoint: Annotated[Optional[int], typer.Option(metavar="N", help="Use the checkpoint of iteration N.")] = None,
     env: Annotated[
         Optional[str],
         typer.Option(help="Where the environment is now, where its module or file was moved: new/place.py:Class."),
     ] = None,
     video: Annotated[
-        Optional[Path], typer.Option(help="Film the first episode: a new .mp4 or .gif. Needs no display.")
+        Optional[Path], typer.Option(help="Record the first episode in a new .mp4 or .gif file. Needs no display.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with every return and length.")] = False,
 ) -> int:
-    """Let a trained agent play, and print the returns of its episodes.
+    """Play episodes with a trained agent, and print their returns.
 
     [bold]evaluate ~/ray_results/CartPole-v1/PPO_... --video cartpole.mp4[/bold]
     """

@@ -15,7 +15,7 @@ ENV_CONFIG = Annotated[
     Optional[list[str]],
     typer.Option(
         metavar="KEY=VALUE",
-        help="One argument of the environment: is_slippery=false. Repeatable.",
+        help="One argument of the environment, as in is_slippery=false. Repeatable.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -27,32 +27,37 @@ ALGO = Annotated[
 ]
 CONFIG = Annotated[
     Optional[Path],
-    typer.Option(help="YAML file of hyperparameters by RLlib's names, over the preset.", rich_help_panel=TRAINING),
+    typer.Option(
+        help="YAML file of hyperparameters with RLlib's names. Overrides the preset.", rich_help_panel=TRAINING
+    ),
 ]
 SET = Annotated[
     Optional[list[str]],
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="One hyperparameter, over preset and file: lr=0.0003, model.fcnet_hiddens=[64,64]. Repeatable.",
+        help="One hyperparameter: lr=0.0003, model.fcnet_hiddens=[64,64]. Overrides preset and file. Repeatable.",
         rich_help_panel=TRAINING,
     ),
 ]
 SEED = Annotated[
     Optional[int],
     typer.Option(
-        help="Seed of everything random. With --local-mode two runs of one seed are alike.", rich_help_panel=TRAINING
+        help="Seed of all random numbers. With --local-mode, two runs with the same seed give the same result.",
+        rich_help_panel=TRAINING,
     ),
 ]
 STOP_REWARD = Annotated[
     Optional[float],
     typer.Option(help="Stop at this mean return over the last 100 episodes.", rich_help_panel=ENDS),
 ]
-STOP_TIMESTEPS = Annotated[Optional[int], typer.Option(help="Stop after so many env steps.", rich_help_panel=ENDS)]
+STOP_TIMESTEPS = Annotated[
+    Optional[int], typer.Option(help="Stop after this number of env steps.", rich_help_panel=ENDS)
+]
 STOP_ITERS = Annotated[
-    Optional[int], typer.Option(help="Stop after so many training iterations.", rich_help_panel=ENDS)
+    Optional[int], typer.Option(help="Stop after this number of training iterations.", rich_help_panel=ENDS)
 ]
 STOP_TIME = Annotated[
-    Optional[float], typer.Option(help="Stop after so many seconds of training.", rich_help_panel=ENDS)
+    Optional[float], typer.Option(help="Stop after this number of seconds of training.", rich_help_panel=ENDS)
 ]
-RESULTS_DIR = Annotated[Path, typer.Option(help="Folder that gets the run's folder.", rich_help_panel=FILES)]
+RESULTS_DIR = Annotated[Path, typer.Option(help="Folder in which the run makes its own folder.", rich_help_panel=FILES)]

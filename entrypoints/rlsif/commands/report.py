@@ -18,7 +18,7 @@ def report(
 ) -> int:
     """Write one HTML file with a run's curves, settings, resources, timeline and versions.
 
-    It holds all of its pictures and opens in any browser, without a network.
+    The file contains its pictures and opens in any browser, without a network.
     """
     from rlsif.runs.record import read
     from rlsif.runs.report import write

@@ -11,7 +11,7 @@ from rlsif.commands import cli
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Results folder, or one above it.")] = Path("~/ray_results"),
+    folder: Annotated[Path, typer.Argument(help="Results folder, or a folder above it.")] = Path("~/ray_results"),
     json: Annotated[bool, typer.Option("--json", help="Print the summaries as one JSON list.")] = False,
 ) -> int:
     """List the runs of a results folder, oldest first: algorithm, environment, return, env steps, state."""

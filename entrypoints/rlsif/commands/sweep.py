@@ -39,12 +39,12 @@ def sweep(
         ),
     ] = None,
     num_samples: Annotated[
-        int, typer.Option(help="How often to draw; with a grid, at each of its points.", rich_help_panel=SEARCH)
+        int, typer.Option(help="Number of draws; with a grid, at each of its points.", rich_help_panel=SEARCH)
     ] = 1,
     scheduler: Annotated[
         Optional[str],
         typer.Option(
-            help="asha ends bad trials early; pbt has the worse take over from the better. Default: none.",
+            help="asha ends bad trials early; pbt copies better trials over worse ones. Default: none.",
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -63,7 +63,7 @@ def sweep(
     stop_iters: options.STOP_ITERS = None,
     stop_time: options.STOP_TIME = None,
     resume: Annotated[
-        Optional[Path], typer.Option(help="Resume a sweep: its folder.", rich_help_panel=FILES)
+        Optional[Path], typer.Option(help="Resume a sweep, named by its folder.", rich_help_panel=FILES)
     ] = None,
     results_dir: options.RESULTS_DIR = Path("~/ray_results"),
 ) -> Any:

@@ -34,7 +34,7 @@ def train(
     num_cpus: Annotated[
         Optional[int],
         typer.Option(
-            help="Cores of the run: one for the learner, the rest for env runners. Default: all this process may use.",
+            help="Cores to plan for: one learner, the rest env runners. Default: all that this process may use.",
             rich_help_panel=PROCESSES,
         ),
     ] = None,
@@ -52,7 +52,7 @@ def train(
     num_envs_per_env_runner: Annotated[
         Optional[int],
         typer.Option(
-            help="Environments that each runner steps at once. Default: the preset's.", rich_help_panel=PROCESSES
+            help="Environments that each env runner steps at once. Default: the preset's.", rich_help_panel=PROCESSES
         ),
     ] = None,
     local_mode: Annotated[
@@ -70,7 +70,7 @@ def train(
     resume: Annotated[
         Optional[Path],
         typer.Option(
-            help="Resume a run: its folder, or its last checkpoint. Appends to the same files.",
+            help="Resume a run, named by its folder or its last checkpoint. Appends to the same files.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -90,7 +90,7 @@ def train(
         Optional[list[str]],
         typer.Option(
             metavar="wandb|mlflow",
-            help="Tell the run to Weights & Biases or MLflow, too. Needs an image with EXTRAS. Repeatable.",
+            help="Also log the run to Weights & Biases or MLflow. Needs an image with EXTRAS. Repeatable.",
             rich_help_panel=FILES,
         ),
     ] = None,
