@@ -18,6 +18,7 @@ from typing import Any, Union, cast
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.errors import InputError, near
+from rlsif.packages import EXTRA_OF
 from rlsif.policies.spaces import Space, described
 
 RESET = "Gymnasium's reset returns (observation, info)"
@@ -25,6 +26,12 @@ STEP = "Gymnasium's step returns (observation, reward, terminated, truncated, in
 SIGNATURE = "Gymnasium's is reset(self, *, seed=None, options=None)"
 # Arguments of gymnasium.make that are none of the environment's.
 OF_MAKE = ("id", "disable_env_checker", "render_mode")
+# Packages that register environments when they are imported, by how the ids begin that they have.
+REGISTERED_BY = {
+    "ale_py": ("ALE/",),
+    "minigrid": ("MiniGrid-", "BabyAI-"),
+    "gymnasium_robotics": ("Fetch", "HandReach", "HandManipulate", "AntMaze", "PointMaze", "Adroit", "FrankaKitchen"),
+}
 # What RLlib's users call the one argument of their environments.
 RLLIB_ARGUMENTS = ("config", "env_config", "env_context")
 # An id of Gymnasium's, or what makes an environment when it is called.
@@ -165,6 +172,7 @@ def locate(ref: EnvRef) -> Located:
 
     env_id, place, name = ref.name, ref.place, ref.short
     if not place:
+        _let_register(env_id)
         return env_id
     module = _module_of_file(env_id, Path(place)) if ref.of_file else _module(env_id, place)
     found = getattr(module, name, None)
@@ -180,6 +188,20 @@ def locate(ref: EnvRef) -> Located:
     if not is_env or issubclass(found, gymnasium.Wrapper) or _takes_rllibs_config(found):
         return cast(Located, found)
     return _registered(env_id, found, (found, f"{module.__name__}:{name}"))
+
+
+def _let_register(env_id: str) -> None:
+    """Import the package that has an id of Gymnasium's, where it is installed and was not imported."""
+    import gymnasium
+
+    module = _registering(env_id)
+    if module and env_id not in gymnasium.registry and importlib.util.find_spec(module):
+        gymnasium.register_envs(importlib.import_module(module))
+
+
+def _registering(env_id: str) -> str | None:
+    """The package that registers ids which begin like this one."""
+    return next((module for module, begins in REGISTERED_BY.items() if env_id.startswith(begins)), None)
 
 
 def _registered(env_id: str, found: Any, entry_points: tuple[Any, ...]) -> str:
@@ -272,9 +294,13 @@ def _check_interface(env_id: str, env: Any) -> None:
 
 def _lacking(problem: Exception) -> str:
     """What is to be done about a package; Gymnasium's own advice cannot be followed inside an image."""
-    if "box2d" in str(problem).lower():
-        return "Box2D; build an image that has it: make image-cpu EXTRAS=box2d"
-    return str(problem)
+    said = str(problem)
+    module = next((module for module in EXTRA_OF if module.lower() in said.lower()), None)
+    return f"{module}; {_building(module)}" if module else said
+
+
+def _building(module: str) -> str:
+    return f"build an image that has it: make image-cpu EXTRAS={EXTRA_OF[module]}"
 
 
 def _kind(value: Any) -> str:
@@ -287,5 +313,8 @@ def _unknown(ref: EnvRef, problem: Exception) -> str:
     env_id = ref.name
     if ref.place or env_id in gymnasium.registry:
         return f"environment {env_id!r} cannot be made: {problem}"
+    module = _registering(env_id)
+    if module and importlib.util.find_spec(module) is None:
+        return f"environment {env_id!r} needs a package that is not installed: {module}; {_building(module)}"
     hint = near(env_id, gymnasium.registry) or "; `python -m gymnasium` lists what there is"
     return f"environment {env_id!r} is not known to Gymnasium{hint}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -51,6 +52,9 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     add_code_folder(str(Path.cwd()))
     spec = replace(spec, env=saved.moved(spec.env, asked.env, Path.cwd()))
     film.without_display()
+    packages = saved.told_of_packages(folder)
+    if packages:
+        print(f"warning: {packages}", file=sys.stderr)
     env = find(spec.env)
     saved.check_spaces(folder, env)
     with (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlsif import private_api
 from rlsif.cluster import address
 from rlsif.cluster.job import ENDED, FORMING, LOGS, POLL, STARTING, TRAINING, JobFolder, Rendezvous
 from rlsif.cluster.ray_node import NodeShare, RayNode, write_token
@@ -130,7 +131,13 @@ class Phases:
 def _connected(ray_address: str, own: str) -> Iterator[None]:
     import ray
 
-    ray.init(address=ray_address, _node_ip_address=own, log_to_driver=True, configure_logging=False)
+    ray.init(
+        address=ray_address,
+        _node_ip_address=own,
+        job_config=private_api.job_config(),
+        log_to_driver=True,
+        configure_logging=False,
+    )
     # Where Slurm ends a job it ends the image's mount, too; Ray would have a dump of that be the job's last words.
     faulthandler.disable()
     try:

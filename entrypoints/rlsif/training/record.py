@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.packages import installed_packages
 from rlsif.training import checkpoints, results
 from rlsif.training.checkpoints import Progress
 from rlsif.training.tracking import Tracking
@@ -64,7 +65,8 @@ class Record:
         told = {"algo": spec.algo, "env": spec.env.name, "seed": spec.seed, **spec.hyperparameters, **self._resources}
         self._tracking = Tracking(self._log_to, told, spec.env.short, self.folder)
         (self.folder / results.SUMMARY).unlink(missing_ok=True)
-        run = {**self._spec.as_json(), "spaces": self._spaces, "versions": _versions()}
+        about = {"spaces": self._spaces, "versions": _versions(), "packages": installed_packages()}
+        run = {**self._spec.as_json(), **about}
         self._files.write_params({"run": run, "resources": self._resources, **settings})
 
     def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:

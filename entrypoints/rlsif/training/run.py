@@ -18,7 +18,7 @@ from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
 from rlsif.errors import REQUEUE, InputError, RlsifError
 from rlsif.files import replace as replace_file
-from rlsif.training import checkpoints, results
+from rlsif.training import checkpoints, results, saved
 from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
 from rlsif.training.learner_host import POLL, Host, RunFailed, host
@@ -145,6 +145,9 @@ class Run:
             # From now on a job that Slurm restarts resumes this run.
             replace_file(self._job.run, str(self._record.folder))
         if plan.checkpoint:
+            packages = saved.told_of_packages(self._record.folder)
+            if packages:
+                self._display.note(f"warning: {packages}")
             told = algorithm.restore(plan.checkpoint)
             self._display.note(f"resumed from {plan.checkpoint}{told and '; '}{told}")
         return None

@@ -9,6 +9,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.envs.reference import EnvRef, parse
 from rlsif.errors import InputError
 from rlsif.learning.spec import RunSpec, from_json
+from rlsif.packages import lacking
 from rlsif.training import checkpoints, results
 
 LAST, BEST = "last", "best"
@@ -56,6 +57,13 @@ def check_spaces(folder: Path, found: FoundEnv) -> None:
             f"environment {found.ref.name!r} has {found.described}, and the run in {folder} was trained with {trained};"
             " give --env the place of the code that it was trained with"
         )
+
+
+def told_of_packages(folder: Path) -> str:
+    """Which packages of the run are not here as they were; empty where all are."""
+    trained = json.loads((folder / results.PARAMS).read_text())["run"].get("packages") or {}
+    phrases = lacking(trained)
+    return f"the run was trained with {'; with '.join(phrases)}" if phrases else ""
 
 
 def is_run(folder: Path) -> bool:
