@@ -30,7 +30,7 @@ test: image-cpu dev  ## set the tests up and run them all
 	@$(DEV) -m pytest
 
 .PHONY: doctor
-doctor:  ## say what is right and wrong on this machine, and what mends it
+doctor:  ## say what is right and wrong on this machine, and how to fix it
 	@slurm/rl doctor
 
 .PHONY: lint

@@ -1,4 +1,4 @@
-"""What is right and wrong on a machine for this project, each with the line that mends it.
+"""What is right and wrong on a machine for this project, each with the line that fixes it.
 
 Runs outside the image, on a login node or a laptop, with nothing but Python's standard library.
 """
@@ -33,11 +33,11 @@ SECONDS = 60
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, in a sentence, and the line that mends it."""
+    """What was found, in a sentence, and the line that fixes it."""
 
     level: str
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(checkout: Path) -> list[Finding]:
@@ -178,8 +178,8 @@ def _space(checkout: Path) -> Iterator[Finding]:
         free = shutil.disk_usage(place).free
         if free < wanted:
             variable = {"the cache": "XDG_CACHE_HOME", "TMPDIR": "TMPDIR"}.get(name)
-            mend = f"export {variable}=/a/larger/disk" if variable else "move the checkout to a larger disk"
-            yield Finding(WARNING, f"{name}, {place}, has {_gb(free)} free; {_gb(wanted)} are wanted.", mend)
+            fix = f"export {variable}=/a/larger/disk" if variable else "move the checkout to a larger disk"
+            yield Finding(WARNING, f"{name}, {place}, has {_gb(free)} free; {_gb(wanted)} are wanted.", fix)
         else:
             yield Finding(OK, f"{name}, {place}, has {_gb(free)} free.")
 
@@ -221,8 +221,8 @@ def _packages(checkout: Path) -> Iterator[Finding]:
     image = checkout / "rl.sif"
     if not (root.is_dir() and program and image.is_file()):
         return
-    for right, text, mend in packages.told(root, _labels(program, image).get("rlsif.pins")):
-        yield Finding(OK if right else WARNING, text, mend.replace("IMAGE", "rl.sif"))
+    for right, text, fix in packages.told(root, _labels(program, image).get("rlsif.pins")):
+        yield Finding(OK if right else WARNING, text, fix.replace("IMAGE", "rl.sif"))
 
 
 def _labels(program: str, image: Path) -> dict[str, str]:
@@ -294,8 +294,8 @@ def main() -> int:
     findings = examine(Path(__file__).resolve().parents[2])
     for finding in findings:
         print(f"{finding.level:<8} {finding.text}")
-        if finding.mend:
-            print(f"{'':<8} mend: {finding.mend}")
+        if finding.fix:
+            print(f"{'':<8} fix: {finding.fix}")
     return 1 if any(finding.level == WRONG for finding in findings) else 0
 
 

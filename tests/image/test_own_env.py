@@ -1,4 +1,4 @@
-"""Environments of users in the image: found by every process, checked, trained, filmed."""
+"""Environments of users in the image: found by every process, checked, trained, recorded."""
 
 import json
 import re

@@ -57,7 +57,7 @@ def test_an_interrupted_sweep_goes_on(container):
     assert process.wait(timeout=60) == 130
     [folder] = sweeps(container)
     said = (container.folder / "output").read_text()
-    assert f"interrupted; go on with: sweep --resume {folder}" in said
+    assert f"interrupted; resume with: sweep --resume {folder}" in said
     assert not (folder / "best.yaml").exists()
     done = container("sweep", "--resume", folder)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""`make doctor`: what is wrong on a machine is found, with the line that mends it."""
+"""`make doctor`: what is wrong on a machine is found, with the line that fixes it."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def doctor(tmp_path):
 def test_a_machine_without_apptainer(doctor):
     done = doctor()
     assert done.returncode == 1
-    assert "wrong    Apptainer is not on the PATH.\n         mend: module load apptainer" in done.stdout
+    assert "wrong    Apptainer is not on the PATH.\n         fix: module load apptainer" in done.stdout
     assert "no Slurm here" in done.stdout and "/dev/shm has" in done.stdout
 
 
@@ -64,7 +64,7 @@ def test_an_image_that_is_not_built(doctor, tmp_path):
     for name in ("entrypoints", "slurm", "containers"):
         shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     done = doctor(copy)
-    assert "wrong    rl.sif is not built.\n         mend: make image-cpu" in done.stdout
+    assert "wrong    rl.sif is not built.\n         fix: make image-cpu" in done.stdout
 
 
 def test_an_old_python(doctor):
@@ -90,4 +90,4 @@ def test_packages_beside_the_code(doctor, tmp_path, monkeypatch):
     assert f"ok       {found}: highway-env 1.12.1.\n" in doctor(copy, apptainer=said.format("0123456789ab")).stdout
     told = doctor(copy, apptainer=said.format("ba9876543210")).stdout
     assert f"warning  {found}, are for another image, so that this one does not find them.\n" in told
-    assert "mend: apptainer exec rl.sif packages add -r .rlsif/0123456789ab/requirements.in" in told
+    assert "fix: apptainer exec rl.sif packages add -r .rlsif/0123456789ab/requirements.in" in told

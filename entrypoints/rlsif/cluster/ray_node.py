@@ -103,7 +103,7 @@ def leave_out_what_a_run_does_not_need(*, dashboard: bool = False) -> None:
         packages = str(Path(sys.prefix) / DASHBOARD_PACKAGES)
         sys.path.append(packages)
         os.environ["PYTHONPATH"] = packages
-        # No port; the dashboard notes that it cannot listen there, and goes on.
+        # No port; the dashboard notes that it cannot listen there, and continues.
         os.environ["DASHBOARD_METRIC_PORT"] = "-1"
 
 

@@ -29,8 +29,8 @@ def check(
     findings = check_env(parse(env, env_arguments(env_config or []), Path.cwd()), judgement)
     for finding in findings:
         print(f"{finding.level:<8} {finding.text}")
-    for right, text, mend in packages.told(Path(packages.FOLDER), packages.image_digest()):
-        print(f"{'ok' if right else 'warning':<8} {text} {mend}".rstrip())
+    for right, text, fix in packages.told(Path(packages.FOLDER), packages.image_digest()):
+        print(f"{'ok' if right else 'warning':<8} {text} {fix}".rstrip())
     return 1 if any(finding.level == ERROR for finding in findings) else 0
 
 

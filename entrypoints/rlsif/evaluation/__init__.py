@@ -1,1 +1,1 @@
-"""Looking at a trained agent: episodes, statistics, films."""
+"""Looking at a trained agent: episodes, statistics, videos."""

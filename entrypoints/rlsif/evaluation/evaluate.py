@@ -13,9 +13,9 @@ from typing import Any
 
 from rlsif.envs.find import FoundEnv, add_code_folder, find, make
 from rlsif.errors import RlsifError, check_at_least
-from rlsif.evaluation import video as film
+from rlsif.evaluation import video
 from rlsif.evaluation.episodes import AT_ONCE, Episode, play
-from rlsif.evaluation.video import Film
+from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
@@ -40,7 +40,7 @@ class Evaluation:
         """Check what can be checked without the run. Raises InputError."""
         check_at_least({"--episodes": (self.episodes, 1), "--seed": (self.seed, 0)})
         if self.video:
-            film.check(self.video)
+            video.check(self.video)
 
 
 def evaluate(asked: Evaluation) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     spec = saved.spec_of(folder)
     add_code_folder(str(Path.cwd()))
     spec = replace(spec, env=saved.moved(spec.env, asked.env, Path.cwd()))
-    film.without_display()
+    video.without_display()
     packages = saved.told_of_packages(folder)
     if packages:
         print(f"warning: {packages}", file=sys.stderr)
@@ -61,7 +61,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as private,
         noise_into(Path(private) / "noise"),
         _environments(asked, spec) as environments,
-        _filming(asked, environments[0]) as watch,
+        _recording(asked, environments[0]) as watch,
     ):
         agent = _agent(checkpoint, spec.framework, env, len(environments), asked.seed)
         episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch)
@@ -87,10 +87,10 @@ def _agent(checkpoint: Path, framework: str, env: FoundEnv, environments: int, s
 
 @contextlib.contextmanager
 def _environments(asked: Evaluation, spec: RunSpec) -> Iterator[list[Any]]:
-    """As many as play at once; the first one draws where a film is asked for."""
+    """As many as play at once; the first one draws where a video is asked for."""
     made = [make(spec.env)]
     if asked.video:
-        film.check_drawing(spec.env.name, made[0])
+        video.check_drawing(spec.env.name, made[0])
         made[0].close()
         made = [make(spec.env, render_mode="rgb_array")]
     made += [make(spec.env) for _ in range(min(asked.episodes, AT_ONCE) - 1)]
@@ -102,12 +102,12 @@ def _environments(asked: Evaluation, spec: RunSpec) -> Iterator[list[Any]]:
 
 
 @contextlib.contextmanager
-def _filming(asked: Evaluation, env: Any) -> Iterator[Callable[[Episode], None]]:
-    """Give what films the first episode, when it is called after every reset and step of any."""
+def _recording(asked: Evaluation, env: Any) -> Iterator[Callable[[Episode], None]]:
+    """Give what records the first episode, when it is called after every reset and step of any."""
     if asked.video is None:
         yield lambda _: None
         return
-    mine = Film(asked.video.absolute(), env)
+    mine = Video(asked.video.absolute(), env)
 
     def watch(episode: Episode) -> None:
         if episode.seed == asked.seed:

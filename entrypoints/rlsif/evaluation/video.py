@@ -1,4 +1,4 @@
-"""Films of an environment, without a display."""
+"""Videos of an environment, without a display."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_FRAMES_PER_SECOND_OF_GIF = 50
 
 
 def check(path: Path) -> None:
-    """Refuse a name that no film can have. Raises InputError."""
+    """Refuse a name that no video can have. Raises InputError."""
     if path.suffix not in KINDS:
         raise InputError(f"--video is {str(path)!r}; its name must end with {' or '.join(KINDS)}")
     if not path.absolute().parent.is_dir():
@@ -39,8 +39,8 @@ def check_drawing(env_id: str, env: Any) -> None:
         )
 
 
-class Film:
-    """A film of an environment, put in place when it is finished."""
+class Video:
+    """A video of an environment, put in place when it is finished."""
 
     def __init__(self, path: Path, env: Any) -> None:
         """Take an environment that was made with render_mode="rgb_array"."""
@@ -68,11 +68,11 @@ class Film:
         self._writer.append_data(picture)
 
     def finish(self) -> None:
-        """Put the film in place."""
+        """Put the video in place."""
         self._writer.close()
         self._partial.replace(self._path)
 
     def drop(self) -> None:
-        """Leave nothing of a film that was not finished; of one that was, all."""
+        """Leave nothing of a video that was not finished; of one that was, all."""
         self._writer.close()
         self._partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A run as its folder tells it, while it goes on or after."""
+"""A run as its folder tells it, while it runs or after."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlsif.learning.spec import RunSpec
 from rlsif.training import results, saved
 
 RETURN, STEPS, SECONDS = "env_runners/episode_return_mean", "num_env_steps_sampled_lifetime", "time_total_s"
-# Of a run that has not said how it ended: it goes on, or was killed.
+# Of a run that has not said how it ended: it still runs, or was killed.
 NO_END = "no end yet"
 
 

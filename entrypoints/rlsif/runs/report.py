@@ -1,4 +1,4 @@
-"""One HTML file about a run, with its pictures inside: it opens without a network, for ever."""
+"""One HTML file about a run, with its pictures inside: it opens without a network, at any time."""
 
 from __future__ import annotations
 

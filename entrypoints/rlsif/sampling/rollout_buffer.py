@@ -41,7 +41,7 @@ class RolloutBuffer:
         self.steps += 1
 
     def keep_from(self, starts: NDArray[np.intp]) -> None:
-        """Forget what lies before `starts`, [envs], and go on behind the rest."""
+        """Forget what lies before `starts`, [envs], and continue behind the rest."""
         first = min(int(starts.min()), self.steps)
         rest = self.steps - first
         for column in self._columns.values():

@@ -34,7 +34,7 @@ def nodes(said: str) -> list[Node]:
 
 
 def doubt(asked: Submission, site: Mapping[str, Options], there: list[Node]) -> Optional[str]:
-    """Why a job may wait for ever, and the two ways out; None where nothing speaks for it.
+    """Why a job may wait indefinitely, and the two ways out; None where nothing speaks for it.
 
     Slurm plans one group after the other, each on the nodes with the least weight, and gives groups different nodes.
     """
@@ -51,7 +51,7 @@ def doubt(asked: Submission, site: Mapping[str, Options], there: list[Node]) -> 
     many = len(taken) > 1
     return (
         f"Slurm may plan the rollout group on {' '.join(taken)}, the only node{'s' * many} with GPUs in partition"
-        f" {partition}, and the learner would wait for ever; name a partition for each group in slurm/site.conf, as in"
+        f" {partition}, and the learner would wait indefinitely; name a partition for each group in slurm/site.conf, as in"
         f" `rollout.partition = cpu` and `learner.partition = gpu`, or have administrators give"
         f" {'these nodes' if many else 'that node'} a higher Weight than nodes without GPUs"
     )

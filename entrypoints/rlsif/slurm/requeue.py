@@ -1,4 +1,4 @@
-"""Whether a job is requeued: not for ever, and not where it makes no progress."""
+"""Whether a job is requeued: not without end, and not where it makes no progress."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that can start, or go on."""
+    """A sweep that can start, or be resumed."""
 
     folder: Path
     spec: RunSpec
@@ -117,7 +117,7 @@ def _check_scheduler(options: SweepOptions) -> None:
 
 
 def resumed(options: SweepOptions) -> Sweep:
-    """A sweep that goes on. Raises InputError where there is none."""
+    """A sweep that is resumed. Raises InputError where there is none."""
     assert options.resume is not None
     folder = options.resume.expanduser().absolute()
     try:

@@ -57,7 +57,7 @@ def sweep(
     ranked = _ranked(planned)
     print(_table(planned, ranked))
     if not complete:
-        print(f"interrupted; go on with: sweep --resume {planned.folder}")
+        print(f"interrupted; resume with: sweep --resume {planned.folder}")
         return REQUEUE if job and job.stop_is_asked_for else 128 + signal.SIGINT
     _keep_best(planned, ranked[0])
     print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env.name} --config {BEST}")
@@ -71,7 +71,7 @@ def is_finished(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """Tune ends well on SIGINT alone: it keeps its state, so that the sweep can go on."""
+    """Tune ends well on SIGINT alone: it keeps its state, so that the sweep can be resumed."""
     before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     try:
         yield

@@ -54,7 +54,7 @@ class Trial(Trainable):  # type: ignore[misc]
         return True
 
     def _open(self, progress: Progress | None) -> Record:
-        """Open the run's files, to go on from a checkpoint, or without one anew."""
+        """Open the run's files, to resume from a checkpoint, or without one anew."""
         if progress is None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(exist_ok=True)

@@ -14,15 +14,15 @@ from rlsif.runs.table import number, rounded
 from rlsif.sweep.plan import Sweep
 from rlsif.sweep.space import Dimension
 
-# In the sweep's folder: what Tune needs to go on, and what it has to say.
+# In the sweep's folder: what Tune needs to resume, and what it has to say.
 TUNE, LOG = "tune", "sweep.log"
-# A trial that goes on after an interruption repeats so many iterations at most.
+# A trial that is resumed after an interruption repeats so many iterations at most.
 CHECKPOINT_EVERY = 10
 # Of the longest trial: when the first are ended, and how often the worse take over from the better.
 FIRST_SHARE = 0.1
 # And not before so many iterations: the first episodes to end are the short ones.
 FIRST_ITERATIONS = 5
-# Of the trials that come so far, one in so many goes on.
+# Of the trials that come so far, one in so many continues.
 GOES_ON = 3
 
 

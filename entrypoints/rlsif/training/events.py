@@ -1,7 +1,7 @@
 """TensorBoard's event file, written in step with the run.
 
 tensorboardX's own writer leaves writing to a thread; when the disk is full that thread dies, and the
-run then waits for it for ever.
+run then waits for it indefinitely.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ SECONDS_WITHOUT_PLACE = 60
 
 
 class RunFailed(RlsifError):
-    """Training cannot go on. Exit code 1."""
+    """Training cannot continue. Exit code 1."""
 
 
 @contextlib.contextmanager
@@ -120,7 +120,7 @@ class InActor(Host):
         self._warm = [imports.remote(bool(layout.rllib_samples)) for _ in range(layout.num_env_runners)]
 
     def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
-        """Call and wait, looking out for an env runner that failed; RLlib itself would go on without it."""
+        """Call and wait, looking out for an env runner that failed; RLlib itself would continue without it."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -156,7 +156,7 @@ class InActor(Host):
         raise RunFailed(_failed(failure.traceback))
 
     def _lacks_a_place(self) -> bool:
-        """Raise RunFailed when nodes have been away for too long; RLlib would wait for ever."""
+        """Raise RunFailed when nodes have been away for too long; RLlib would wait indefinitely."""
         import ray
 
         wanted = {"learner": 1, "rollout": self._layout.num_env_runners} if self._layout.by_role else {}

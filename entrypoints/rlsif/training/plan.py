@@ -93,7 +93,7 @@ def _given_hyperparameters(options: TrainOptions, algo: str) -> dict[str, Any]:
 
 
 def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
-    """The plan of a run that goes on. Raises InputError where options contradict the run."""
+    """The plan of a run that is resumed. Raises InputError where options contradict the run."""
     assert options.resume is not None
     checkpoint = saved.checkpoint_of(options.resume, "--resume")
     progress = checkpoints.check(checkpoint)

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder, while it goes on and at its end."""
+"""What a run leaves in its folder, while it runs and at its end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Record:
         log_to: Sequence[str] = (),
         spaces: str = "",
     ) -> None:
-        """Open the files of a new run, or of one that goes on from `progress`.
+        """Open the files of a new run, or of one that is resumed from `progress`.
 
         `keep` is how many checkpoints are kept, `log_to` names services that are told, too; `spaces` are the
         environment's, in words.
@@ -59,7 +59,7 @@ class Record:
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Write params.json; `settings` are all of RLlib's. Raises InputError where a service cannot be reached.
 
-        How the run ended before it went on no longer holds.
+        How the run ended before it was resumed no longer holds.
         """
         spec = self._spec
         told = {"algo": spec.algo, "env": spec.env.name, "seed": spec.seed, **spec.hyperparameters, **self._resources}

@@ -33,7 +33,7 @@ from rlsif.training.run_lock import held
 SECONDS_TO_FINISH = 20
 # Slurm signals Ray's processes as well, so that nothing is to come; it asks for a checkpoint by the stop file.
 SECONDS_TO_FINISH_IN_A_JOB = 1
-# Without an env runner RLlib goes on for ever and samples nothing; for so long one may come back, in seconds.
+# Without an env runner RLlib runs indefinitely and samples nothing; for so long one may come back, in seconds.
 SECONDS_WITHOUT_ENV_RUNNER = 60
 
 
@@ -224,7 +224,7 @@ class Run:
         time.sleep(POLL)
 
     def _tell(self, row: Mapping[str, Any]) -> None:
-        """Show the row and write it; where the disk refuses, say so and go on: the next one brings it along."""
+        """Show the row and write it; where the disk refuses, say so and continue: the next one brings it along."""
         if self._began:
             self._began()
             self._began = None
@@ -241,7 +241,7 @@ class Run:
         return self._record.folder / results.LOG
 
     def _checkpoint(self, algorithm: Host) -> None:
-        """Write a checkpoint; where the disk refuses, say so and go on with the ones there are."""
+        """Write a checkpoint; where the disk refuses, say so and continue with the ones there are."""
         try:
             self._record.checkpoint(algorithm.save)
         except CheckpointError as problem:

@@ -16,7 +16,7 @@ WINDOW = 100
 
 
 class AtItsEnd(InputError):
-    """A run is to go on that has already come to an end that was given."""
+    """A run is to be resumed that has already come to an end that was given."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Stop:
         return None
 
     def check_not_reached(self, row: Mapping[str, Any]) -> None:
-        """Refuse to go on with a run that is already past an end. Raises AtItsEnd."""
+        """Refuse to resume a run that is already past an end. Raises AtItsEnd."""
         reached = self.reached(row)
         if reached:
             raise AtItsEnd(

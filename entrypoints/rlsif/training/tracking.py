@@ -31,7 +31,7 @@ def check(names: Iterable[str]) -> None:
 
 
 class Tracking:
-    """Tells every row to the services. One that fails on the way is left out; the run goes on."""
+    """Tells every row to the services. One that fails on the way is left out; the run continues."""
 
     def __init__(self, names: Iterable[str], settings: Mapping[str, Any], env: str, folder: Path) -> None:
         """Begin a run at each, with the settings of this one. Raises InputError where one cannot be reached."""

@@ -6,6 +6,6 @@ ALGORITHM = Algorithm(
     name="IMPALA",
     frameworks=("tf",),
     action_spaces=("Discrete", "MultiDiscrete", "Box"),
-    note="with tf2, RLlib's learner waits for ever",
+    note="with tf2, RLlib's learner waits indefinitely",
     sampler="rlsif.sampling.samplers:VTraceSampler",
 )
