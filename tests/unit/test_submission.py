@@ -195,7 +195,7 @@ def test_a_plan_that_takes_the_learners_only_node_is_told_with_the_ways_out():
     said = doubt(NOTHING, {}, nodes(PLAIN + GPU.format(1, 1)))
     assert said == (
         "Slurm may plan the rollout group on gpu1, the only node with GPUs in partition main, and the learner would"
-        " wait for ever; name a partition for each group in slurm/site.conf, as in `rollout.partition = cpu` and"
+        " wait indefinitely; name a partition for each group in slurm/site.conf, as in `rollout.partition = cpu` and"
         " `learner.partition = gpu`, or have administrators give that node a higher Weight than nodes without GPUs"
     )
 

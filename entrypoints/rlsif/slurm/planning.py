@@ -51,8 +51,8 @@ def doubt(asked: Submission, site: Mapping[str, Options], there: list[Node]) -> 
     many = len(taken) > 1
     return (
         f"Slurm may plan the rollout group on {' '.join(taken)}, the only node{'s' * many} with GPUs in partition"
-        f" {partition}, and the learner would wait indefinitely; name a partition for each group in slurm/site.conf, as in"
-        f" `rollout.partition = cpu` and `learner.partition = gpu`, or have administrators give"
+        f" {partition}, and the learner would wait indefinitely; name a partition for each group in slurm/site.conf,"
+        f" as in `rollout.partition = cpu` and `learner.partition = gpu`, or have administrators give"
         f" {'these nodes' if many else 'that node'} a higher Weight than nodes without GPUs"
     )
 
