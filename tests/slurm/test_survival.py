@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 
 from cluster import CHECKOUT
 from conftest import HETJOB, TRAIN
@@ -167,6 +168,7 @@ def test_a_job_whose_iteration_takes_too_long_is_requeued_in_time(submit, slurm)
     job.until(lambda: " joined" in job.output or "is up at" in job.output, 60, "it forms")
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.until(lambda: "takes too long: job" in job.output, 60, "it is requeued")
+    assert re.search(r"^Slurm warns of the end of the job at \d{4}-\d\d-\d\dT\d\d:", job.output, flags=re.M)
     job.until(lambda: job.output.count("is up at") == 2, 60, "it is there again")
 
 

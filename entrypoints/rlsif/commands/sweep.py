@@ -62,9 +62,7 @@ def sweep(
     stop_timesteps: options.STOP_TIMESTEPS = None,
     stop_iters: options.STOP_ITERS = None,
     stop_time: options.STOP_TIME = None,
-    resume: Annotated[
-        Optional[Path], typer.Option(help="Resume a sweep: its folder.", rich_help_panel=FILES)
-    ] = None,
+    resume: Annotated[Optional[Path], typer.Option(help="Resume a sweep: its folder.", rich_help_panel=FILES)] = None,
     results_dir: options.RESULTS_DIR = Path("~/ray_results"),
 ) -> Any:
     """Search for hyperparameters with Ray Tune: many trainings, the best settings kept as a file.
