@@ -21,11 +21,8 @@ class Local:
         """Start it. RL_BIND lets one test code that is not in the image yet, as for jobs on a cluster."""
         self.folder, self.files = folder, folder / "runs/local-1"
         self._output = folder / "output"
-        self.environment = environment = {
-            **os.environ,
-            "PATH": f"{apptainer.parent}:{os.environ['PATH']}",
-            "RL_WAIT": "60",
-        }
+        path = f"{apptainer.parent}:{os.environ['PATH']}"
+        self.environment = environment = {**os.environ, "PATH": path, "RL_WAIT": "60"}
         if os.environ.get("RL_BIND"):
             environment["RL_BIND"] = f"{ROOT}/entrypoints/rlsif:{INSIDE}"
         environment["RL_IMAGE_GPU"] = str(ROOT / "rl.sif")
@@ -126,10 +123,8 @@ def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local):
     assert iterations == list(range(1, len(iterations) + 1))
     assert (job.files / "logs.0").is_dir()
     status = [ROOT / "slurm/rl", "status", "local-1"]
-    told = subprocess.run(
-        status, cwd=job.folder, env=job.environment, capture_output=True, text=True, check=True
-    ).stdout
-    assert re.search(r"^job local-1: training$", told, flags=re.M) and " env runners alive" in told
+    told = subprocess.run(status, cwd=job.folder, env=job.environment, capture_output=True, text=True, check=True)
+    assert re.search(r"^job local-1: training$", told.stdout, flags=re.M) and " env runners alive" in told.stdout
     # As a terminal does it, to all in the foreground.
     os.killpg(job.process.pid, signal.SIGINT)
     job.ends(code=130)

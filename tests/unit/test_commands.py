@@ -14,20 +14,14 @@ from rlsif.training.stopping import Stop
 
 
 def test_options_of_train_are_parsed_and_nothing_is_started():
-    asked = train.parse(
-        ["--env", "A-v0", "--set", "lr=1", "--set", "gamma=1", "--stop-iters", "3", "--resume", "/a run"]
-    )
-    stop = Stop(iterations=3) if hasattr(Stop(), "iterations") else Stop(None, None, 3, None)
-    assert asked == TrainOptions(env="A-v0", settings=("lr=1", "gamma=1"), stop=stop, resume=Path("/a run"))
+    asked = train.parse(["--env", "A-v0", "--set", "lr=1", "--set", "gamma=1", "--stop-iters", "3", "--resume", "/a b"])
+    assert asked == TrainOptions(env="A-v0", settings=("lr=1", "gamma=1"), stop=Stop(iters=3), resume=Path("/a b"))
 
 
 def test_options_of_sweep_are_parsed_and_nothing_is_started():
     asked = sweep.parse(["--env", "A-v0", "--grid", "lr=1,2", "--num-samples", "2"])
-    assert isinstance(asked, SweepOptions) and (asked.base.env, asked.grid, asked.num_samples) == (
-        "A-v0",
-        ("lr=1,2",),
-        2,
-    )
+    assert isinstance(asked, SweepOptions)
+    assert (asked.base.env, asked.grid, asked.num_samples) == ("A-v0", ("lr=1,2",), 2)
 
 
 @pytest.mark.parametrize("parse", [train.parse, sweep.parse])
@@ -35,7 +29,7 @@ def test_help_and_wrong_options_leave_nothing_to_do(parse, capsys):
     assert parse(["--help"]) == 0
     assert "--env" in capsys.readouterr().out
     assert parse(["--nonsense"]) == 2
-    assert "error: No such option: --nonsense See `" in capsys.readouterr().err
+    assert "error: No such option: --nonsense" in capsys.readouterr().err
 
 
 def test_what_cannot_be_right_is_told_by_the_parser():
