@@ -230,7 +230,7 @@ def test_requeues_are_capped(submit, slurm):
     job.until(lambda: job.output.count("resumed from") == 1, 90, "it resumes")
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.wait("FAILED", seconds=60)
-    said = f"error: job {job.id} was requeued 1 times, as often as RL_MAX_REQUEUES allows; resume by `--resume "
+    said = f"error: job {job.id} was requeued 1 time, as often as RL_MAX_REQUEUES allows; resume by `--resume "
     assert job.output.splitlines()[-1].startswith(said)
     assert job.summary["state"] == "interrupted"
 
