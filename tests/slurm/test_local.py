@@ -21,7 +21,8 @@ class Local:
         """Start it. RL_BIND lets one test code that is not in the image yet, as for jobs on a cluster."""
         self.folder, self.files = folder, folder / "runs/local-1"
         self._output = folder / "output"
-        environment = {**os.environ, "PATH": f"{apptainer.parent}:{os.environ['PATH']}", "RL_WAIT": "60"}
+        path = f"{apptainer.parent}:{os.environ['PATH']}"
+        self.environment = environment = {**os.environ, "PATH": path, "RL_WAIT": "60"}
         if os.environ.get("RL_BIND"):
             environment["RL_BIND"] = f"{ROOT}/entrypoints/rlsif:{INSIDE}"
         environment["RL_IMAGE_GPU"] = str(ROOT / "rl.sif")
@@ -73,7 +74,18 @@ class Local:
         assert self.process.wait(timeout=seconds) == code, self.output
         assert self.processes() == [], self.processes()
 
+    def listens_at(self):
+        """The addresses at which the job's processes listen, with 127.0.0.x for any of the loopback interface's."""
+        mine = {f"pid={number}," for number, _ in self.found()}
+        lines = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+        at = [line.split()[3] for line in lines if any(number in line for number in mine)]
+        return [re.sub(r"^127\.0\.0\.\d+:", "127.0.0.x:", address) for address in at]
+
     def processes(self):
+        """The processes of the job that are there, as their command lines."""
+        return [command for _, command in self.found()]
+
+    def found(self):
         """The processes that know of the job's folder, as its roles and their Ray do."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
@@ -82,7 +94,8 @@ class Local:
             except OSError:
                 continue
             if str(self.files).encode() in told:
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:200])
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append((process.name, command[:200]))
         return found
 
 
@@ -111,21 +124,6 @@ def test_a_hetjob_trains_with_the_roles_of_one_of_slurms(local):
     assert job.summary["iterations"] == 3 and job.summary["resources"]["num_env_runners"] == 2
 
 
-def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local):
-    job = local("multinode", "--", *TRAIN, "--stop-iters", "100000")
-    job.trains()
-    job.process.send_signal(signal.SIGUSR1)
-    said = "the run was interrupted with a checkpoint: job local-1 is requeued (requeue 1) and resumes from"
-    job.until(lambda: said in job.output, 60, "it is requeued")
-    job.until(lambda: "resumed from" in job.output, 120, "it resumes")
-    iterations = [row["training_iteration"] for row in job.rows]
-    assert iterations == list(range(1, len(iterations) + 1))
-    assert (job.files / "logs.0").is_dir()
-    # As a terminal does it, to all in the foreground.
-    os.killpg(job.process.pid, signal.SIGINT)
-    job.ends(code=130)
-
-
 def test_a_wrong_option_of_train_ends_the_job_with_one_sentence(local):
     job = local("hetjob", "--", "--env", "Cartpole-v1")
     job.ends(code=2)
@@ -140,3 +138,23 @@ def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(local):
     assert "trial   3 of 3" in job.output and "best settings: " in job.output
     assert (job.run / "best.yaml").read_text().startswith("# PPO on CartPole-v1: mean return ")
     assert len(list(job.run.glob("PPO_*/summary.json"))) == 3
+
+
+def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local):
+    job = local("multinode", "--", *TRAIN, "--stop-iters", "100000")
+    job.trains()
+    job.process.send_signal(signal.SIGUSR1)
+    said = "the run was interrupted with a checkpoint: job local-1 is requeued (requeue 1) and resumes from"
+    job.until(lambda: said in job.output, 60, "it is requeued")
+    job.until(lambda: "resumed from" in job.output, 120, "it resumes")
+    iterations = [row["training_iteration"] for row in job.rows]
+    assert iterations == list(range(1, len(iterations) + 1))
+    assert (job.files / "logs.0").is_dir()
+    listening = job.listens_at()
+    status = [ROOT / "slurm/rl", "status", "local-1"]
+    told = subprocess.run(status, cwd=job.folder, env=job.environment, capture_output=True, text=True, check=True)
+    assert re.search(r"^job local-1: training$", told.stdout, flags=re.M) and " env runners alive" in told.stdout
+    # As a terminal does it, to all in the foreground.
+    os.killpg(job.process.pid, signal.SIGINT)
+    job.ends(code=130)
+    assert {address.rpartition(":")[0] for address in listening} == {"127.0.0.x"}, listening

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 
 from cluster import CHECKOUT
 from conftest import HETJOB, TRAIN
@@ -167,6 +168,7 @@ def test_a_job_whose_iteration_takes_too_long_is_requeued_in_time(submit, slurm)
     job.until(lambda: " joined" in job.output or "is up at" in job.output, 60, "it forms")
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.until(lambda: "takes too long: job" in job.output, 60, "it is requeued")
+    assert re.search(r"^Slurm warns of the end of the job at \d{4}-\d\d-\d\dT\d\d:", job.output, flags=re.M)
     job.until(lambda: job.output.count("is up at") == 2, 60, "it is there again")
 
 
@@ -228,7 +230,7 @@ def test_requeues_are_capped(submit, slurm):
     job.until(lambda: job.output.count("resumed from") == 1, 90, "it resumes")
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.wait("FAILED", seconds=60)
-    said = f"error: job {job.id} was requeued 1 times, as often as RL_MAX_REQUEUES allows; resume by `--resume "
+    said = f"error: job {job.id} was requeued 1 time, as often as RL_MAX_REQUEUES allows; resume by `--resume "
     assert job.output.splitlines()[-1].startswith(said)
     assert job.summary["state"] == "interrupted"
 

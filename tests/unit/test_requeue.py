@@ -101,9 +101,7 @@ def test_requeues_are_capped(starts):
     assert "(requeue 1 of at most 1)" in requeue.decide(starts.job(most=1), WHY)
     starts.begin(most=1)
     starts.checkpoint(2)
-    with pytest.raises(
-        RlsifError, match=r"requeued 1 times, as often as RL_MAX_REQUEUES allows; resume by `--resume /"
-    ):
+    with pytest.raises(RlsifError, match=r"requeued 1 time, as often as RL_MAX_REQUEUES allows; resume by `--resume /"):
         requeue.decide(starts.job(most=1), WHY)
     with pytest.raises(RlsifError, match="as often as RL_MAX_REQUEUES allows"):
         starts.begin(most=1)

@@ -233,7 +233,7 @@ def test_a_job_is_stopped_where_it_trains_and_cancelled_where_it_waits(tmp_path)
     assert of_job("7", known, "", Path("/")) == tmp_path / "runs/7"
     folder.mkdir()
     assert stop(folder, known) == ("job 7 had not begun to train and is cancelled", True)
-    (folder / "cluster.json").touch()
+    JobFolder(folder).publish(Rendezvous(0, TRAINING, "10.0.0.1:1", 0.0))
     assert stop(folder, known) == ("job 7 ends after the iteration in progress, with a checkpoint", False)
     assert (folder / "stop").read_text()
     assert stop(folder, {"JobState": "FAILED"}) == ("job 7 is over: FAILED", False)

@@ -6,14 +6,20 @@ import re
 from pathlib import Path
 from typing import Optional
 
-from rlsif.cluster.job import CLUSTER, STOP
+from rlsif.cluster.job import ENDED, STOP, JobFolder
 from rlsif.errors import InputError
 from rlsif.slurm.scontrol import Fields
 
 # Of a job, and of one without Slurm.
-NUMBER = re.compile(r"(local-)?\d+")
+LOCAL = "local-"
+NUMBER = re.compile(rf"({LOCAL})?\d+")
 RUNNING = ("RUNNING", "SUSPENDED")
 WAITING = ("PENDING", "REQUEUED", "CONFIGURING", "REQUEUE_HOLD", "SPECIAL_EXIT")
+
+
+def is_local(folder: Path) -> bool:
+    """Whether a job runs without Slurm, which then knows nothing of it."""
+    return folder.name.startswith(LOCAL)
 
 
 def of_job(job: str, known: Optional[Fields], runs: str, here: Path) -> Path:
@@ -32,7 +38,9 @@ def of_job(job: str, known: Optional[Fields], runs: str, here: Path) -> Path:
 def stop(folder: Path, known: Optional[Fields]) -> tuple[str, bool]:
     """Ask a run to end after its iteration; give what to tell the user, and whether its job is to be cancelled."""
     job, state = folder.name, known.get("JobState", "") if known else ""
-    if state in RUNNING and (folder / CLUSTER).exists():
+    meeting = JobFolder(folder).rendezvous()
+    runs = meeting is not None and meeting.state != ENDED if is_local(folder) else state in RUNNING
+    if runs and meeting:
         # Not empty: the job is not to be requeued.
         (folder / STOP).write_text("for good\n")
         return f"job {job} ends after the iteration in progress, with a checkpoint", False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlsif.errors import InputError
+from rlsif.slurm.folder import LOCAL
 from rlsif.slurm.submission import SCRIPTS, Submission
 
 # An environment steps on one core as it does on more.
@@ -27,7 +28,7 @@ def line(asked: Submission, checkout: Path, runs: Path, train: list[str]) -> str
     """The line that runs a job on this machine, quoted for a shell. Raises InputError."""
     if asked.script == "rollout":
         raise InputError(f"--local is for {', '.join(NODES)}; nodes are lent to a job of Slurm's")
-    job = f"local-{number(runs)}"
+    job = f"{LOCAL}{number(runs)}"
     variables = {**_of_slurm(job, groups(asked)), "RL_RUNS": str(runs)}
     if asked.dashboard:
         variables["RL_DASHBOARD"] = "1"
@@ -38,7 +39,7 @@ def line(asked: Submission, checkout: Path, runs: Path, train: list[str]) -> str
 
 def number(runs: Path) -> int:
     """The next number of a job in this folder."""
-    taken = [path.name.partition("-")[2] for path in runs.glob("local-*")]
+    taken = [path.name.partition("-")[2] for path in runs.glob(f"{LOCAL}*")]
     return max((int(text) for text in taken if text.isdigit()), default=0) + 1
 
 

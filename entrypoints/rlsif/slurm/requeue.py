@@ -66,9 +66,8 @@ def decide(job: Job, why: str) -> str:
 def _refuse(job: Job, without_progress: int, requeues: int) -> None:
     """Raise RlsifError for a job that has been started too often, with so many requeues in all."""
     if job.most is not None and requeues > job.most:
-        raise RlsifError(
-            f"job {job.id} was requeued {job.most} times, as often as RL_MAX_REQUEUES allows; {resume(job.folder)}"
-        )
+        times = f"{job.most} time{'s' * (job.most != 1)}"
+        raise RlsifError(f"job {job.id} was requeued {times}, as often as RL_MAX_REQUEUES allows; {resume(job.folder)}")
     if without_progress < STARTS_WITHOUT_PROGRESS:
         return
     if has_trained(job.folder):

@@ -8,16 +8,19 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from rlsif.cluster.job import LOGS, JobFolder
+from rlsif.cluster.job import ENDED, LOGS, JobFolder
+from rlsif.slurm.folder import is_local
 from rlsif.slurm.scontrol import Fields, gpus
 
 
 def describe(found: list[Fields], folder: Path) -> str:
     """A few lines for a terminal."""
-    if not found:
-        return "\n".join([f"job {folder.name}: over", *_progress(folder)])
-    first = found[0]
     meeting = JobFolder(folder).rendezvous() if folder.is_dir() else None
+    if not found:
+        # Slurm knows nothing of a job that runs without it.
+        phase = meeting.state if meeting and is_local(folder) and meeting.state != ENDED else "over"
+        return "\n".join([f"job {folder.name}: {phase}", *_progress(folder)])
+    first = found[0]
     state, reason = first["JobState"], first.get("Reason", "None")
     phase = meeting.state if meeting and state == "RUNNING" else reason if state == "PENDING" else ""
     lines = [f"job {first['JobId']}: {state}{f', {phase}' if phase else ''}, {_time_left(first)}"]
