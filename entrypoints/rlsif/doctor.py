@@ -201,7 +201,7 @@ def _images(checkout: Path) -> Iterator[Finding]:
         below = Request(checkout, variant)
         # Of what a user has added, the image below can be told alone.
         is_current = labels.get(BELOW_LABEL) == below.digest() and (
-            labels.get("rlsif.added", "none") != "none"
+            labels.get("rlsif.packages.added", "none") != "none"
             or labels.get(INPUTS_LABEL) == Request(checkout, variant, extras).digest()
         )
         versions = ", ".join(

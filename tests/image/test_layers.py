@@ -56,7 +56,7 @@ def test_requirements_make_a_layer_with_a_lock(build, container, images, tmp_pat
     said = container("python", "-c", code).stdout
     assert said.startswith("{'tinyenv': '1.2', 'tinyhelp': '0.5'}") and "BundleLoader" in said
     assert container("tree", "--version").returncode == 0
-    assert images.labels(container.image)["rlsif.added"] == "requirements.txt; tree (Debian)"
+    assert images.labels(container.image)["rlsif.packages.added"] == "requirements.txt; tree (Debian)"
     assert f"{NAME}.sif is up to date" in build(REQUIREMENTS=file, APT="tree").stdout
 
 

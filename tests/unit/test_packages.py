@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rlsif import packages, solve
-from rlsif.added import _merge
+from rlsif import packages
 from rlsif.errors import InputError
 from rlsif.images.build import Request
 from rlsif.images.layer import Additions, _first_line, lock_is_current, lock_of, stage_layer
+from rlsif.packages import solve
+from rlsif.packages.added import _merge
 
 CHECKOUT = Path(__file__).parents[2]
 EXTRAS = CHECKOUT / "containers/requirements/extras"

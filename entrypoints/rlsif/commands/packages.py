@@ -12,7 +12,7 @@ from rlsif.commands import cli
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rlsif.solve import Pin
+    from rlsif.packages.solve import Pin
 
 NAMES = Annotated[list[str] | None, typer.Argument(help="Packages, as citylearn or 'citylearn>=2.1'.")]
 FILES = Annotated[
@@ -29,7 +29,7 @@ def add(names: NAMES = None, requirements: FILES = None, to: TO = None, wheelhou
 
     The image's packages stay as they are: what cannot go together with them is refused.
     """
-    from rlsif.added import add as add_packages
+    from rlsif.packages.added import add as add_packages
 
     root = to or Path(".rlsif")
     added = add_packages(_wanted(names, requirements), root.absolute(), wheelhouse)
@@ -48,7 +48,7 @@ def lock(
     output: Annotated[Path | None, typer.Option(help="File to write; default: the standard output.")] = None,
 ) -> int:
     """Solve packages for this image and write them with their hashes, without installing them."""
-    from rlsif.solve import solve
+    from rlsif.packages.solve import solve
 
     text = _text(solve(_wanted(names, requirements), wheelhouse))
     if output is None:
@@ -73,7 +73,7 @@ def show() -> int:
 
 def _wanted(names: Sequence[str] | None, files: Sequence[Path] | None) -> list[str]:
     from rlsif.errors import InputError
-    from rlsif.solve import requirements_of
+    from rlsif.packages.solve import requirements_of
 
     wanted = [*(names or []), *(line for file in files or [] for line in requirements_of(file))]
     if not wanted:

@@ -269,7 +269,7 @@ def _labels(request: Request, digest: str) -> str:
         "rlsif.shared": _shared_packages(request.checkout / "containers/requirements"),
         "rlsif.lock": hashlib.sha256(request.lock.read_bytes()).hexdigest(),
         "rlsif.extras": ",".join(request.extras) or "none",
-        "rlsif.added": "; ".join(request.added.told()) or "none",
+        "rlsif.packages.added": "; ".join(request.added.told()) or "none",
         "rlsif.commit": _commit(request.checkout),
     }
     return "".join(f"{name} {value}\n" for name, value in labels.items())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlsif import packages
 from rlsif.errors import InputError, RlsifError
-from rlsif.solve import Pin, install, requirement_name, solve
+from rlsif.packages.solve import Pin, install, requirement_name, solve
 
 README = """Packages for the code beside this folder, put here by `packages add`. Each folder is for the images with
 one set of pins. `requirements.in` has what was asked for, `requirements.lock` what was installed, with hashes.
