@@ -41,11 +41,7 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._encoded(observation), reward, terminated, truncated, info
 
     def _encoded(self, observation: Any) -> Any:
-        if self._encoder is None:
-            return observation
-        [place] = encoded = self._encoder.empty(1)
-        self._encoder.into(place, observation)
-        return encoded[0]
+        return observation if self._encoder is None else self._encoder.one(observation)
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any]) -> gymnasium.spaces.Space[Any]:

@@ -164,7 +164,7 @@ class OneByOne:
 
     def _encode(self, places: Array, i: int, observation: Any) -> None:
         try:
-            self._encoder.into(places[i], observation)
+            self._encoder.into(places, i, observation)
         except (MisfitError, TypeError, ValueError) as problem:
             raise self._wrong(i, f"the observation is not in the observation space: {problem}") from None
 

@@ -79,11 +79,4 @@ def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any], Any]:
     if encoder.unsupported(env.observations):
         theirs: Any = ModelCatalog.get_preprocessor_for_space(env.observation_space, model)
         return lambda observation: theirs.transform(observation)
-    own = ObservationEncoder(env.observations)
-
-    def encode(observation: Any) -> Any:
-        [place] = encoded = own.empty(1)
-        own.into(place, observation)
-        return encoded[0]
-
-    return encode
+    return ObservationEncoder(env.observations).one

@@ -77,40 +77,45 @@ class ObservationEncoder:
         # Of one encoded observation.
         self.shape = image.shape if image else (width(space),)
         self.dtype = image.dtype if image else np.dtype(np.float32)
-        self._space = space
         self._parts: list[tuple[tuple[Any, ...], _Part]] = []
         at = 0
         for path, leaf in leaves(space):
             size = width(leaf)
             self._parts.append((path, _Part(leaf, slice(at, at + size))))
             at += size
-        self._whole = isinstance(space, Box)
+        # A Box alone is taken as it is; one like this, without a look at its numbers.
+        self._box = space if isinstance(space, Box) else None
+        self._as_usual = (space.shape, space.dtype) if isinstance(space, Box) else None
+        self._is_flat = isinstance(space, Box) and self.shape == space.shape
 
     def empty(self, number: int) -> Array:
         """Room for so many encoded observations, [number, ...]."""
         return np.zeros((number, *self.shape), self.dtype)
 
-    def into(self, place: Array, observation: Any) -> None:
-        """Encode one observation into an array of `shape`. Raises MisfitError for one that is not of the space."""
-        if self._whole:
-            space = self._space
-            assert isinstance(space, Box)
-            value = observation if isinstance(observation, np.ndarray) else np.asarray(observation)
-            if value.shape != space.shape:
-                raise MisfitError(_shapes(value, space))
-            if value.dtype.kind not in "fiub":
-                raise MisfitError(f"its numbers are {value.dtype}, the space's are {space.dtype}")
-            place[...] = value if self.is_image else value.reshape(-1)
+    def into(self, places: Array, row: int, observation: Any) -> None:
+        """Encode one observation into a row of [number, ...]. Raises MisfitError for one that is not of the space."""
+        if self._box is not None:
+            usual = isinstance(observation, np.ndarray) and (observation.shape, observation.dtype) == self._as_usual
+            value = observation if usual else _of_box(observation, self._box)
+            places[row] = value if self._is_flat else value.reshape(-1)
             return
+        place = places[row]
         place[...] = 0
         for path, part in self._parts:
             part.into(place, _at(observation, path))
 
+    def one(self, observation: Any) -> Array:
+        """One observation encoded, of `shape`. Raises MisfitError for one that is not of the space."""
+        encoded = self.empty(1)
+        self.into(encoded, 0, observation)
+        alone: Array = encoded[0]
+        return alone
+
     def batch(self, observations: Any, number: int) -> Array:
         """Encode observations that a vector environment gives as one array, [number, ...], or as a Dict of such."""
-        if self._whole:
+        if self._box is not None:
             values = np.asarray(observations)
-            if values.shape != (number, *self._space.shape):  # type: ignore[union-attr]
+            if values.shape != (number, *self._box.shape):
                 raise MisfitError(f"the shape of {number} is {list(values.shape)}")
             # A copy, for environments may write their next observations into the same array.
             return values.reshape(number, *self.shape).astype(self.dtype)
@@ -118,6 +123,16 @@ class ObservationEncoder:
         for path, part in self._parts:
             part.batch(encoded, _at(observations, path))
         return encoded
+
+
+def _of_box(observation: Any, space: Box) -> Array:
+    """An observation as an array of the space's shape, of whatever numbers it has."""
+    value = np.asarray(observation)
+    if value.shape != space.shape:
+        raise MisfitError(_shapes(value, space))
+    if value.dtype.kind not in "fiub":
+        raise MisfitError(f"its numbers are {value.dtype}, the space's are {space.dtype}")
+    return value
 
 
 def _at(observation: Any, path: tuple[Any, ...]) -> Any:
