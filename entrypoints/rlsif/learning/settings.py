@@ -40,7 +40,8 @@ def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
     environment = {**os.environ, NO_TENSORFLOW: "1"}
     folder = question["spec"].env.code_folder if "spec" in question else "."
     asked = json.dumps(folder).encode() + b"\n" + pickle.dumps(question)
-    done = subprocess.run([sys.executable, "-c", CODE], env=environment, input=asked, capture_output=True, check=False)
+    # Not with the working folder first on the path, where a user's file hides a library's.
+    done = subprocess.run([sys.executable, "-P", "-c", CODE], env=environment, input=asked, capture_output=True, check=False)
     if done.returncode != 0:
         raise RlsifError(f"RLlib cannot be imported: {(done.stderr.decode().strip().splitlines() or ['?'])[-1]}")
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
