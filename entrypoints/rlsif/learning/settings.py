@@ -41,7 +41,8 @@ def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
     folder = question["spec"].env.code_folder if "spec" in question else "."
     asked = json.dumps(folder).encode() + b"\n" + pickle.dumps(question)
     # Not with the working folder first on the path, where a user's file hides a library's.
-    done = subprocess.run([sys.executable, "-P", "-c", CODE], env=environment, input=asked, capture_output=True, check=False)
+    command = [sys.executable, "-P", "-c", CODE]
+    done = subprocess.run(command, env=environment, input=asked, capture_output=True, check=False)
     if done.returncode != 0:
         raise RlsifError(f"RLlib cannot be imported: {(done.stderr.decode().strip().splitlines() or ['?'])[-1]}")
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
