@@ -34,9 +34,9 @@ def test_the_tutorials_commands_work(container, tmp_path):
     assert (folder / "report.html").is_file() and (folder / "cores.png").is_file() and (folder / "cores.svg").is_file()
 
 
-def test_the_page_on_environments_has_one_that_check_likes(container):
+def test_the_page_on_environments_has_one_that_check_likes(shell):
     [code] = re.findall(r"```python\n(.*?)```", (DOCS / "environments.md").read_text(), re.S)
-    (container.folder / "mine.py").write_text(code)
-    done = container("check", "mine.py:BasicEnv")
+    (shell.folder / "mine.py").write_text(code)
+    done = shell("check", "mine.py:BasicEnv")
     assert done.returncode == 0 and "warning" not in done.stdout and "error" not in done.stdout
-    assert container.train("--env", "mine.py:BasicEnv", "--stop-reward", "0.95").returncode == 0
+    assert shell.train("--env", "mine.py:BasicEnv", "--stop-reward", "0.95").returncode == 0

@@ -1,4 +1,4 @@
-"""One cluster for all tests, and jobs on it."""
+"""A cluster for all tests of a process, and jobs on it."""
 
 import contextlib
 import itertools
@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 # Small steps, so that an iteration takes a fraction of a second.
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2")
 FOLDERS = itertools.count()
+# Other clusters are up beside this one, and images are tested: every deadline is so many times as far.
+PATIENCE = 4
 # Ports of slurmctld, slurmd and sshd.
 OF_THE_SITE = {"6817", "6818", "22"}
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)
@@ -32,7 +34,7 @@ def slurm(rl_sif, tmp_path_factory):
             pytest.skip(f"needs {program}, for the nodes of a test cluster")
     found = find()
     folder = tmp_path_factory.mktemp("slurm")
-    cluster = Cluster(folder, ROOT, found.program)
+    cluster = Cluster(folder, ROOT, found.program, patience=PATIENCE)
     for parent in (folder, *folder.parents):
         if str(parent).startswith("/tmp/"):
             parent.chmod(parent.stat().st_mode | 0o055)
@@ -90,6 +92,7 @@ class Job:
 
     def until(self, condition, seconds, what):
         """Poll until a condition holds."""
+        seconds *= PATIENCE
         deadline = time.monotonic() + seconds
         while not condition():
             over = self.state in ("FAILED", "CANCELLED", "COMPLETED")
@@ -98,8 +101,10 @@ class Job:
             time.sleep(0.2)
 
     def trains(self):
-        """Wait until it does."""
+        """Wait until it does; from now on it only has to be there."""
         self.until(lambda: self.iterations() > 3, 90, "it trains")
+        for node in {log.parent.name for log in self.files.glob("logs/*/*.log")}:
+            self.cluster.nodes[node].lower_priority()
 
     def wait(self, *states, seconds=120):
         """Wait until the job is in one of these states."""
@@ -134,7 +139,7 @@ class Submit:
         folder.mkdir()
         os.chown(folder, home.stat().st_uid, home.stat().st_gid)
         variables.setdefault("RL_IMAGE_GPU", f"{CHECKOUT}/rl.sif")
-        variables.setdefault("RL_WAIT", "60")
+        variables.setdefault("RL_WAIT", str(60 * PATIENCE))
         # Lets one test code that is not in the image yet, by binding it over the image's.
         variables.setdefault("RL_BIND", os.environ.get("RL_BIND", ""))
         command = [*before, "sbatch", f"--chdir=/home/{user}/{name}", "--parsable", *sbatch]
@@ -182,7 +187,7 @@ def pytest_runtest_makereport(item, call):
 
 def leftovers(slurm):
     """What jobs have left on the nodes: processes, files, listening ports."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * PATIENCE
     while True:
         found = []
         for name in slurm.names:
