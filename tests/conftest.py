@@ -99,15 +99,16 @@ def pytest_collection_modifyitems(config, items):
     """Spread tests that wait between those that compute; keep those together that share something costly."""
     if not hasattr(config, "workerinput"):
         return
-    kinds = {}
+    folders = {}
     for item in items:
         shared = [name for name, found in item._fixtureinfo.name2fixturedefs.items() if found[-1].scope == "module"]
         if shared:
             item.add_marker(pytest.mark.xdist_group("-".join(shared)))
-        kinds.setdefault((item.path.parent.name, bool(shared)), []).append(item)
+        # What takes long must not come last.
+        first = shared or item.get_closest_marker("long")
+        folders.setdefault((item.path.parent.name, bool(first)), []).append(item)
     place = {}
-    for (folder, shared), alike in kinds.items():
+    for (folder, first), alike in folders.items():
         for number, item in enumerate(alike):
-            # Groups are long, so they come first; what takes long alone must not come last.
-            place[item] = 0 if shared else LAST.get(folder, 1) * (number + 1) / len(alike)
+            place[item] = 0 if first else LAST.get(folder, 1) * (number + 1) / len(alike)
     items.sort(key=place.get)

@@ -114,7 +114,15 @@ def run(arguments):
     elif path and Path(path).read_bytes()[:64].startswith(f"#!{sys.prefix}/bin/python\n".encode()):
         run_code(Path(path).read_text(), path, rest)
     else:
+        replaced_by(name, arguments)
+
+
+def replaced_by(name, arguments):
+    """Become another program; say as Apptainer does that it is not there."""
+    try:
         os.execvp(name, arguments)
+    except FileNotFoundError:
+        sys.exit(f'FATAL:   "{name}": executable file not found in $PATH')
 
 
 def run_python(arguments):
@@ -152,7 +160,8 @@ def what_it_executes(script, arguments):
 def run_code(code, file, arguments):
     """Run code as the main module."""
     sys.argv = [file, *arguments]
-    sys.path[0] = "" if file == "-c" else str(Path(file).parent)
+    own = str(Path(__file__).parent)
+    sys.path[:] = ["" if file == "-c" else str(Path(file).parent), *(place for place in sys.path if place != own)]
     module = sys.modules["__main__"] = types.ModuleType("__main__")
     if file != "-c":
         module.__file__ = file

@@ -26,6 +26,8 @@ NETWORK, IPV6 = "10.213.7", "fd13:213:7:"
 FAST, FAST_NETWORK = "ib0", "10.213.8"
 # How the machine sees what belongs to a cluster; the id of the process that booted it follows.
 MARK = "rlsif-"
+# Between two looks at what has not come yet, in seconds.
+POLL = 0.5
 CORES = 8
 MEMORY = 60000
 # Where users see the checkout; with a space, as folders may have.
@@ -315,7 +317,7 @@ class Cluster:
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds * self.patience} s: {what}\n{self.state()}")
-            time.sleep(0.2)
+            time.sleep(POLL)
 
     def state(self):
         """What one looks at when something is wrong."""

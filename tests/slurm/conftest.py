@@ -1,6 +1,7 @@
 """A cluster for all tests of a process, and jobs on it."""
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cluster import CHECKOUT, Cluster
+from cluster import CHECKOUT, POLL, Cluster
 
 from rlsif.images.apptainer import find
 
@@ -45,6 +46,12 @@ def slurm(rl_sif, tmp_path_factory):
         cluster.shut_down()
 
 
+@functools.cache
+def row(line):
+    """A line of result.json as a dictionary; a file is read again and again while it grows."""
+    return json.loads(line)
+
+
 @dataclass
 class Job:
     """A job that a user has submitted."""
@@ -77,7 +84,7 @@ class Job:
     @property
     def rows(self):
         path = self.run / "result.json"
-        return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+        return [row(line) for line in path.read_text().splitlines() if line.endswith("}")]
 
     @property
     def summary(self):
@@ -86,7 +93,7 @@ class Job:
     def iterations(self):
         """The iterations so far; 0 before the first."""
         try:
-            return len(self.rows)
+            return (self.run / "result.json").read_bytes().count(b"}\n")
         except OSError:
             return 0
 
@@ -94,11 +101,14 @@ class Job:
         """Poll until a condition holds."""
         seconds *= PATIENCE
         deadline = time.monotonic() + seconds
+        asked = 0.0
         while not condition():
-            over = self.state in ("FAILED", "CANCELLED", "COMPLETED")
-            late = time.monotonic() > deadline
-            assert condition() or not (over or late), f"not within {seconds} s: {what}; the job is {self.state}"
-            time.sleep(0.2)
+            now = time.monotonic()
+            # Slurm is asked less often, for that takes longer than most conditions.
+            over = now > asked + 2 and self.state in ("FAILED", "CANCELLED", "COMPLETED")
+            asked = now if now > asked + 2 else asked
+            assert condition() or not (over or now > deadline), f"not within {seconds} s: {what}; it is {self.state}"
+            time.sleep(POLL)
 
     def trains(self):
         """Wait until it does; from now on it only has to be there."""
