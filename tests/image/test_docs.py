@@ -6,10 +6,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from tests.commands import SECONDS
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+@pytest.mark.long
 def test_the_tutorials_commands_work(container, tmp_path):
+    """All of them, as a reader types them: fourteen starts of the image, and trainings until they have learned."""
     folder = container.folder
     (folder / "rl.sif").symlink_to(container.image)
     shutil.copytree(DOCS.parent / "examples", folder / "examples")
@@ -25,7 +31,7 @@ def test_the_tutorials_commands_work(container, tmp_path):
             env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "APPTAINER_BIND": str(folder)},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=SECONDS,
             check=False,
         )
         print(f"{block}\n{done.stdout}{done.stderr}")

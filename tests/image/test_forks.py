@@ -10,7 +10,8 @@ names = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGPIPE", "SIGUSR1")
 # Of the moment: where Apptainer notes its process, and who asks.
 moment = ("APPTAINER_", "SINGULARITY_", "PYTEST_", "RLSIF_FORKS", "RL_READ_AHEAD", "_", "PWD", "OLDPWD")
 print(json.dumps({
-    "arguments": sys.argv, "path": [p for p in sys.path if "/ray/" not in p], "flags": list(sys.flags), "name": __name__, "folder": os.getcwd(),
+    "arguments": sys.argv, "path": [p for p in sys.path if "/ray/" not in p],
+    "flags": list(sys.flags), "name": __name__, "folder": os.getcwd(),
     "environment": {k: v for k, v in os.environ.items() if not k.startswith(moment[:4]) and k not in moment[4:]},
     "signals": [str(signal.getsignal(getattr(signal, name))) for name in names],
     "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),

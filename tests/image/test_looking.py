@@ -174,7 +174,7 @@ def browse(container, page, *options):
         cwd=container.folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -44,15 +44,17 @@ def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(shell):
     assert (again["lr"], again["gamma"]) == (chosen["lr"], chosen["gamma"])
 
 
+@pytest.mark.long
 def test_an_interrupted_sweep_goes_on(container):
+    """Three trials of sixty iterations, for a signal must find some done and some to come."""
     arguments = (*CARTPOLE, "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "60")
     process = container.start("sweep", *arguments, "--results-dir", container.folder / "results")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list((container.folder / "results").glob("*/sweep_*/PPO_*/result.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=240) == 130
     [folder] = sweeps(container)
     said = (container.folder / "output").read_text()
     assert f"interrupted; go on with: sweep --resume {folder}" in said
@@ -79,13 +81,17 @@ IN_TURN = ("--cpus-per-trial", str(len(os.sched_getaffinity(0))), "--seed", "1")
 LEARNS = ("--set", "train_batch_size=1000", "--set", "num_epochs=4", "--stop-iters", "12")
 
 
+@pytest.mark.long
 def test_asha_ends_the_trials_that_fall_behind(shell):
+    """Three trials, one after the other: see IN_TURN."""
     searched = ("--grid", "lr=3e-3,1e-7,1e-6", "--scheduler", "asha")
     done = sweep(shell, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
     assert ended(shell, done, trials=3) == [5, 5, 12]
 
 
+@pytest.mark.long
 def test_pbt_has_the_worse_take_over_from_the_better(shell):
+    """Four trials, one after the other, each with a new process after an exchange: see IN_TURN."""
     searched = ("--grid", "lr=3e-3,1e-7", "--num-samples", "2", "--scheduler", "pbt")
     done = sweep(shell, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
     assert ended(shell, done, trials=4) == [12] * 4
