@@ -91,7 +91,7 @@ def pytest_unconfigure():
 
 
 # How far through the run the tests of a folder are spread.
-LAST = {"slurm": 0.85, "image": 0.95, "unit": 1}
+LAST = {"slurm": 0.9, "image": 0.95, "unit": 1}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -110,5 +110,5 @@ def pytest_collection_modifyitems(config, items):
     place = {}
     for (folder, first), alike in folders.items():
         for number, item in enumerate(alike):
-            place[item] = 0 if first else LAST.get(folder, 1) * (number + 1) / len(alike)
+            place[item] = LAST.get(folder, 1) - 2 if first else LAST.get(folder, 1) * (number + 1) / len(alike)
     items.sort(key=place.get)
