@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 HOST := .venv/bin/python
 DEV := .venv-dev/bin/python
+# Tests that run side by side; most of the time they wait.
+WORKERS := 4
 export EXTRAS TENSORFLOW REQUIREMENTS ENVIRONMENT APT WHEELHOUSE NAME
 
 .PHONY: help
@@ -27,7 +29,7 @@ images: host  ## build both images
 
 .PHONY: test
 test: image-cpu dev  ## set the tests up and run them all
-	@$(DEV) -m pytest
+	@$(DEV) -m pytest --numprocesses=$(WORKERS)
 
 .PHONY: doctor
 doctor:  ## say what is right and wrong on this machine, and how to fix it

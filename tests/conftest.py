@@ -1,19 +1,17 @@
-"""What tests of the images share."""
+"""What tests share: Apptainer, the image, and ways to type its commands; who runs beside whom."""
 
-import os
+import contextlib
 import shutil
-import subprocess
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from rlsif.images.apptainer import find
 from rlsif.images.sif import Images
+from tests.commands import CHECKOUT, Container, Shell, forks
 
-CHECKOUT = Path(__file__).parents[1]
-# A run starts in some ten seconds; no test waits longer than this for one.
-SECONDS = 300
+IMAGE = CHECKOUT / "rl.sif"
 
 
 @pytest.fixture(scope="session")
@@ -31,61 +29,86 @@ def images(apptainer):
 
 @pytest.fixture(scope="session")
 def rl_sif():
-    image = CHECKOUT / "rl.sif"
-    if not image.exists():
+    if not IMAGE.exists():
         pytest.skip("needs rl.sif; `make image-cpu` builds it")
-    return image
-
-
-@dataclass
-class Container:
-    """Types commands as a user does: `apptainer exec rl.sif ...`, in a folder of the test's own."""
-
-    apptainer: Path
-    image: Path
-    folder: Path
-
-    def command(self, *arguments, verb=("exec",)):
-        return [self.apptainer, *verb, "--bind", self.folder, self.image, *arguments]
-
-    def __call__(self, *arguments, verb=("exec",), env=None):
-        done = subprocess.run(
-            self.command(*arguments, verb=verb),
-            cwd=self.folder,
-            env={**os.environ, **(env or {})},
-            text=True,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=SECONDS,
-            check=False,
-        )
-        # Shown by pytest when the test fails.
-        print(f"$ {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}-> {done.returncode}")
-        return done
-
-    def train(self, *arguments):
-        return self("train", *arguments, "--results-dir", self.folder / "results")
-
-    def start(self, *arguments):
-        """Start a command in a session of its own, its output in `output`."""
-        output = (self.folder / "output").open("w")
-        return subprocess.Popen(
-            self.command(*arguments),
-            cwd=self.folder,
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    @property
-    def runs(self):
-        return sorted((self.folder / "results").glob("*/*"))
+    return IMAGE
 
 
 @pytest.fixture
-def container(apptainer, rl_sif, tmp_path):
-    folder = tmp_path / "a folder"
-    folder.mkdir()
-    yield Container(apptainer, rl_sif, folder)
-    shutil.rmtree(folder, ignore_errors=True)
+def folder(tmp_path):
+    """A folder of the test's own, with a space in its name as users have."""
+    path = tmp_path / "a folder"
+    path.mkdir()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def container(apptainer, rl_sif, folder):
+    """The real thing: every command is an `apptainer exec`."""
+    return Container(apptainer, rl_sif, folder)
+
+
+@pytest.fixture
+def shell(apptainer, rl_sif, forks_socket, folder):
+    """The same commands, run where image and imports are there already: for what only the command decides."""
+    return Shell(apptainer, rl_sif, folder, forks_socket)
+
+
+@pytest.fixture(scope="session")
+def forks_socket(request, apptainer, rl_sif):
+    """The socket of the process that forks: one for all of a run's workers, or this process's own."""
+    shared = getattr(request.config, "workerinput", {}).get("forks")
+    if shared:
+        yield Path(shared)
+        return
+    with forks(apptainer, rl_sif, *folders_of_tests(request.config)) as path:
+        yield path
+
+
+def folders_of_tests(config):
+    """Where tests have their folders, as far as an image does not see them anyway."""
+    places = [Path(tempfile.gettempdir()), *filter(None, [config.option.basetemp])]
+    return [place for place in map(Path, places) if Path("/tmp") not in (place, *place.parents)]
+
+
+# What belongs to the whole run, in the process that starts its workers.
+OF_THE_RUN = contextlib.ExitStack()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Give a new worker what all workers share."""
+    config = node.config
+    if not hasattr(config, "forks") and IMAGE.exists() and find() is not None:
+        config.forks = OF_THE_RUN.enter_context(forks(find().program, IMAGE, *folders_of_tests(config)))
+    node.workerinput["forks"] = str(getattr(config, "forks", ""))
+
+
+def pytest_unconfigure():
+    """End what belongs to the whole run."""
+    OF_THE_RUN.close()
+
+
+# How far through the run the tests of a folder are spread.
+LAST = {"slurm": 0.9, "image": 0.95, "unit": 1}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Spread tests that wait between those that compute; keep those together that share something costly."""
+    if not hasattr(config, "workerinput"):
+        return
+    folders = {}
+    for item in items:
+        shared = [name for name, found in item._fixtureinfo.name2fixturedefs.items() if found[-1].scope == "module"]
+        if shared:
+            item.add_marker(pytest.mark.xdist_group("-".join(shared)))
+        # What takes long must not come last.
+        first = shared or item.get_closest_marker("long")
+        folders.setdefault((item.path.parent.name, bool(first)), []).append(item)
+    place = {}
+    for (folder, first), alike in folders.items():
+        for number, item in enumerate(alike):
+            place[item] = LAST.get(folder, 1) - 2 if first else LAST.get(folder, 1) * (number + 1) / len(alike)
+    items.sort(key=place.get)

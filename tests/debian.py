@@ -1,5 +1,6 @@
 """Root file systems that tests need, made from the machine's Debian mirror once and kept."""
 
+import fcntl
 import hashlib
 import shutil
 
@@ -16,12 +17,23 @@ def cached_root(name, packages, finish=lambda folder: None, inputs=()):
     done = cache_folder(name) / f"rootfs-{digest}"
     if done.exists():
         return done
+    # Others may want it at the same time: workers of this run, and other runs.
+    with done.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            _make(done, packages, finish)
+    return done
+
+
+def _make(done, packages, finish):
+    """Make it beside its place, then move it there."""
     partial, work = done.with_suffix(".partial"), done.with_suffix(".work")
-    shutil.rmtree(partial, ignore_errors=True)
-    work.mkdir(exist_ok=True)
+    # What a run that was killed has left.
+    for folder in (partial, work):
+        shutil.rmtree(folder, ignore_errors=True)
+    work.mkdir()
     root_file_system(site.this_machine(), RELEASE, partial, work, packages)
     shutil.rmtree(work)
     finish(partial)
     partial.chmod(0o755)
     partial.rename(done)
-    return done

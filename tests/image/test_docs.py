@@ -6,10 +6,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from tests.commands import SECONDS
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+@pytest.mark.long
 def test_the_tutorials_commands_work(container, tmp_path):
+    """All of them, as a reader types them: fourteen starts of the image, and trainings until they have learned."""
     folder = container.folder
     (folder / "rl.sif").symlink_to(container.image)
     shutil.copytree(DOCS.parent / "examples", folder / "examples")
@@ -25,7 +31,7 @@ def test_the_tutorials_commands_work(container, tmp_path):
             env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "APPTAINER_BIND": str(folder)},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=SECONDS,
             check=False,
         )
         print(f"{block}\n{done.stdout}{done.stderr}")
@@ -34,9 +40,9 @@ def test_the_tutorials_commands_work(container, tmp_path):
     assert (folder / "report.html").is_file() and (folder / "cores.png").is_file() and (folder / "cores.svg").is_file()
 
 
-def test_the_page_on_environments_has_one_that_check_likes(container):
+def test_the_page_on_environments_has_one_that_check_likes(shell):
     [code] = re.findall(r"```python\n(.*?)```", (DOCS / "environments.md").read_text(), re.S)
-    (container.folder / "mine.py").write_text(code)
-    done = container("check", "mine.py:BasicEnv")
+    (shell.folder / "mine.py").write_text(code)
+    done = shell("check", "mine.py:BasicEnv")
     assert done.returncode == 0 and "warning" not in done.stdout and "error" not in done.stdout
-    assert container.train("--env", "mine.py:BasicEnv", "--stop-reward", "0.95").returncode == 0
+    assert shell.train("--env", "mine.py:BasicEnv", "--stop-reward", "0.95").returncode == 0

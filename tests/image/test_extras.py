@@ -61,6 +61,6 @@ def test_mlflow_in_a_file(container):
         ("wandbb", "--log-to is 'wandbb'; it must be wandb or mlflow; did you mean wandb?"),
     ],
 )
-def test_what_is_not_there_is_told(container, name, said):
-    done = container("train", *TRAIN, "--log-to", name)
+def test_what_is_not_there_is_told(shell, name, said):
+    done = shell("train", *TRAIN, "--log-to", name)
     assert done.returncode == 2 and said in done.stderr

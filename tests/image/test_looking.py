@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from tests.commands import Shell
 from tests.debian import cached_root
 
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2", "--local-mode")
@@ -15,21 +16,19 @@ BROWSER = ["chromium-headless-shell", "fonts-dejavu-core"]
 
 
 @pytest.fixture(scope="module")
-def trained(apptainer, rl_sif, tmp_path_factory):
+def trained(apptainer, rl_sif, forks_socket, tmp_path_factory):
     """Runs of three kinds, made once: two seeds of PPO, another learning rate, and one of DQN."""
-    from tests.conftest import Container
-
     folder = tmp_path_factory.mktemp("trained") / "a folder"
     folder.mkdir()
-    container = Container(apptainer, rl_sif, folder)
+    shell = Shell(apptainer, rl_sif, folder, forks_socket)
     cartpole = ("--env", "CartPole-v1", "--stop-iters", "3", "--checkpoint-every", "1", *SMALL)
     for extra in (("--seed", "1"), ("--seed", "2"), ("--set", "lr=0.001")):
-        assert container.train(*cartpole, *extra).returncode == 0
+        assert shell.train(*cartpole, *extra).returncode == 0
     dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--stop-iters", "1", "--local-mode")
-    assert container.train(*dqn).returncode == 0
-    container.ppo = [run for run in container.runs if run.name.startswith("PPO")]
-    [container.dqn] = [run for run in container.runs if run.name.startswith("DQN")]
-    yield container
+    assert shell.train(*dqn).returncode == 0
+    shell.ppo = [run for run in shell.runs if run.name.startswith("PPO")]
+    [shell.dqn] = [run for run in shell.runs if run.name.startswith("DQN")]
+    yield shell
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -83,10 +82,10 @@ def test_evaluate_of_dqn_in_words(trained):
     ],
     ids=" ".join,
 )
-def test_evaluate_of_every_kind_of_policy(container, options):
-    done = container.train("--env", *options, "--stop-iters", "1", "--local-mode")
+def test_evaluate_of_every_kind_of_policy(shell, options):
+    done = shell.train("--env", *options, "--stop-iters", "1", "--local-mode")
     assert done.returncode == 0, done.stderr
-    done = container("evaluate", container.runs[0], "--episodes", "2", "--json")
+    done = shell("evaluate", shell.runs[0], "--episodes", "2", "--json")
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["returns"]) == 2
 
@@ -116,18 +115,18 @@ def test_bad_input(trained, arguments, said):
     assert sorted(trained.folder.iterdir()) == before
 
 
-def test_a_video_of_what_draws_nothing(container):
-    (container.folder / "mute.py").write_text(
+def test_a_video_of_what_draws_nothing(shell):
+    (shell.folder / "mute.py").write_text(
         "import gymnasium\n"
         "class Mute(gymnasium.Env):\n"
         "    observation_space = action_space = gymnasium.spaces.Discrete(2)\n"
         "    def reset(self, *, seed=None, options=None): return 0, {}\n"
         "    def step(self, action): return 0, 1.0, True, False, {}\n"
     )
-    assert container.train("--env", "mute.py:Mute", "--stop-iters", "1", *SMALL).returncode == 0
-    done = container("evaluate", container.runs[0], "--video", "a.mp4")
+    assert shell.train("--env", "mute.py:Mute", "--stop-iters", "1", *SMALL).returncode == 0
+    done = shell("evaluate", shell.runs[0], "--video", "a.mp4")
     assert done.returncode == 2 and "draws no pictures, it has no render modes" in done.stderr
-    assert not list(container.folder.glob("*.mp4"))
+    assert not list(shell.folder.glob("*.mp4"))
 
 
 def test_runs_lists_every_run(trained):
@@ -175,7 +174,7 @@ def browse(container, page, *options):
         cwd=container.folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -43,12 +43,12 @@ class Walk(gymnasium.Env):
 
 
 @pytest.fixture
-def walk(container):
+def walk(shell):
     """A file with a class, and a module beside it that it imports."""
-    (container.folder / "code").mkdir()
-    (container.folder / "code/walk.py").write_text(DRAWS)
-    (container.folder / "code/colors.py").write_text("RED = (255, 0, 0)\n")
-    return container
+    (shell.folder / "code").mkdir()
+    (shell.folder / "code/walk.py").write_text(DRAWS)
+    (shell.folder / "code/colors.py").write_text("RED = (255, 0, 0)\n")
+    return shell
 
 
 def test_a_class_in_a_file_is_trained_by_env_runners_resumed_elsewhere_and_filmed(walk):
@@ -75,10 +75,10 @@ def test_a_class_in_a_file_is_trained_by_env_runners_resumed_elsewhere_and_filme
     assert (elsewhere / "walk.gif").read_bytes()[:4] == b"GIF8"
 
 
-def test_every_name_of_the_example_trains(container):
-    shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)
+def test_every_name_of_the_example_trains(shell):
+    shutil.copytree(EXAMPLE, shell.folder, dirs_exist_ok=True)
     for name in ("basic_env:BasicEnv", "basic_env:Basic-v0", "basic_env/__init__.py:BasicEnv"):
-        done = container.train("--env", name, "--env-config", "reward=2", "--stop-reward", "1.9", "--stop-iters", "60")
+        done = shell.train("--env", name, "--env-config", "reward=2", "--stop-reward", "1.9", "--stop-iters", "60")
         assert done.returncode == 0, done.stderr
         assert re.search(r"done: mean return (1\.9|2\.0)", done.stdout)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import SECONDS
+
 CHECKOUT = Path(__file__).parents[2]
 # Single precision, in another order.
 CLOSE = 1e-5
@@ -15,7 +17,7 @@ CLOSE = 1e-5
 def found(apptainer, rl_sif):
     script = CHECKOUT / "tests/image/same_sampler.py"
     command = [apptainer, "exec", "--bind", CHECKOUT, rl_sif, "python", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -23,38 +23,38 @@ def sweep(container, *arguments):
     return done
 
 
-def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(container):
+def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(shell):
     searched = ("--grid", "lr=1e-3,3e-4", "--sample", "gamma=uniform(0.9,0.999)")
-    done = sweep(container, *CARTPOLE, *searched, "--stop-iters", "6")
+    done = sweep(shell, *CARTPOLE, *searched, "--stop-iters", "6")
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^trial +[12] of 2  return +[\d.]+  env steps +[\d,]+  lr=", done.stdout, re.M)) == 2
-    [folder] = sweeps(container)
+    [folder] = sweeps(shell)
     runs = [json.loads(p.read_text()) for p in folder.glob("PPO_*/summary.json")]
     assert [run["state"] for run in runs] == ["finished"] * 2
     params = [json.loads(p.read_text()) for p in folder.glob("PPO_*/params.json")]
     assert {p["lr"] for p in params} == {1e-3, 3e-4} and all(0.9 <= p["gamma"] <= 0.999 for p in params)
-    listed = container("runs", folder).stdout.splitlines()
+    listed = shell("runs", folder).stdout.splitlines()
     best = max(runs, key=lambda run: run["episode_return_mean"])
     assert len(listed) == 3
     assert (folder / "best.yaml").read_text().splitlines()[0].endswith(best["run_dir"].split("/")[-1])
-    done = container.train(
-        "--env", "CartPole-v1", "--config", folder / "best.yaml", "--stop-iters", "1", "--local-mode"
-    )
+    done = shell.train("--env", "CartPole-v1", "--config", folder / "best.yaml", "--stop-iters", "1", "--local-mode")
     assert done.returncode == 0, done.stderr
-    again = json.loads(next((container.folder / "results").glob("*/PPO_*/params.json")).read_text())
+    again = json.loads(next((shell.folder / "results").glob("*/PPO_*/params.json")).read_text())
     chosen = json.loads((folder / best["run_dir"].split("/")[-1] / "params.json").read_text())
     assert (again["lr"], again["gamma"]) == (chosen["lr"], chosen["gamma"])
 
 
+@pytest.mark.long
 def test_an_interrupted_sweep_goes_on(container):
+    """Three trials of sixty iterations, for a signal must find some done and some to come."""
     arguments = (*CARTPOLE, "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "60")
     process = container.start("sweep", *arguments, "--results-dir", container.folder / "results")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list((container.folder / "results").glob("*/sweep_*/PPO_*/result.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=240) == 130
     [folder] = sweeps(container)
     said = (container.folder / "output").read_text()
     assert f"interrupted; resume with: sweep --resume {folder}" in said
@@ -81,17 +81,21 @@ IN_TURN = ("--cpus-per-trial", str(len(os.sched_getaffinity(0))), "--seed", "1")
 LEARNS = ("--set", "train_batch_size=1000", "--set", "num_epochs=4", "--stop-iters", "12")
 
 
-def test_asha_ends_the_trials_that_fall_behind(container):
+@pytest.mark.long
+def test_asha_ends_the_trials_that_fall_behind(shell):
+    """Three trials, one after the other: see IN_TURN."""
     searched = ("--grid", "lr=3e-3,1e-7,1e-6", "--scheduler", "asha")
-    done = sweep(container, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
-    assert ended(container, done, trials=3) == [5, 5, 12]
+    done = sweep(shell, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
+    assert ended(shell, done, trials=3) == [5, 5, 12]
 
 
-def test_pbt_has_the_worse_take_over_from_the_better(container):
+@pytest.mark.long
+def test_pbt_has_the_worse_take_over_from_the_better(shell):
+    """Four trials, one after the other, each with a new process after an exchange: see IN_TURN."""
     searched = ("--grid", "lr=3e-3,1e-7", "--num-samples", "2", "--scheduler", "pbt")
-    done = sweep(container, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
-    assert ended(container, done, trials=4) == [12] * 4
-    assert list(sweeps(container)[0].glob("tune/pbt_policy_*.txt"))
+    done = sweep(shell, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
+    assert ended(shell, done, trials=4) == [12] * 4
+    assert list(sweeps(shell)[0].glob("tune/pbt_policy_*.txt"))
 
 
 @pytest.mark.parametrize(
@@ -110,12 +114,12 @@ def test_pbt_has_the_worse_take_over_from_the_better(container):
         (("--grid", "lr=1", "--gpus-per-trial", "8"), "--gpus-per-trial is 8, but there are 0"),
     ],
 )
-def test_bad_input(container, arguments, said):
-    done = sweep(container, "--env", "CartPole-v1", *arguments)
+def test_bad_input(shell, arguments, said):
+    done = sweep(shell, "--env", "CartPole-v1", *arguments)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
-    assert not (container.folder / "results").exists()
+    assert not (shell.folder / "results").exists()
 
 
-def test_no_such_sweep(container):
-    done = container("sweep", "--resume", container.folder)
+def test_no_such_sweep(shell):
+    done = shell("sweep", "--resume", shell.folder)
     assert done.returncode == 2 and "is not the folder of a sweep" in done.stderr

@@ -5,6 +5,7 @@ import json
 import math
 import re
 
+import pytest
 from cluster import CHECKOUT
 from conftest import HETJOB, TRAIN
 
@@ -23,7 +24,9 @@ def without_gap(rows):
     return iterations == list(range(1, len(rows) + 1)) and steps == sorted(set(steps))
 
 
+@pytest.mark.long
 def test_a_job_that_meets_its_time_limit_resumes_as_if_it_had_not_been_interrupted(submit, slurm):
+    """Slurm's shortest time limits are minutes; then the same number of iterations in a job without a limit."""
     asked = (*TRAIN, "--seed", "1")
     # Slurm looks at time limits twice a minute, and takes no shorter ones.
     limit = ("--time=2", "--signal=B:USR1@80")

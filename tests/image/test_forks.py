@@ -1,0 +1,70 @@
+"""The fixture `shell` beside the fixture `container`: to a command, a fork is a process like any other."""
+
+import json
+
+import pytest
+
+LOOKS = """
+import json, os, resource, signal, sys, threading
+names = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGPIPE", "SIGUSR1")
+# Of the moment: where Apptainer notes its process, and who asks.
+moment = ("APPTAINER_", "SINGULARITY_", "PYTEST_", "RLSIF_FORKS", "RL_READ_AHEAD", "_", "PWD", "OLDPWD")
+print(json.dumps({
+    "arguments": sys.argv, "path": [p for p in sys.path if "/ray/" not in p],
+    "flags": list(sys.flags), "name": __name__, "folder": os.getcwd(),
+    "environment": {k: v for k, v in os.environ.items() if not k.startswith(moment[:4]) and k not in moment[4:]},
+    "signals": [str(signal.getsignal(getattr(signal, name))) for name in names],
+    "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+    "files": [os.isatty(0), os.isatty(1), os.isatty(2), sys.stdin.read()],
+    "descriptors": sorted(int(n) for n in os.listdir("/proc/self/fd") if int(n) > 2 and
+        "modules.bundle" not in os.path.realpath("/proc/self/fd/" + n) and os.path.exists("/proc/self/fd/" + n)),
+    "buffered": [sys.stdout.line_buffering, sys.stderr.line_buffering, sys.stdout.encoding, sys.stdout.errors],
+    "umask": os.umask(0o22), "cores": sorted(os.sched_getaffinity(0)), "priority": os.nice(0),
+    "open files": resource.getrlimit(resource.RLIMIT_NOFILE), "threads": threading.active_count(),
+    "user": [os.getuid(), os.getgid(), os.getgroups()], "prefix": sys.prefix,
+}))
+"""
+
+
+def test_a_fork_finds_what_a_new_process_finds(container, shell):
+    one, other = (
+        json.loads(typed("python", "-c", LOOKS, "a b", "c", env={"GIVEN": "by the test"}).stdout)
+        for typed in (container, shell)
+    )
+    for what in one:
+        assert other[what] == one[what], what
+    assert other["arguments"] == ["-c", "a b", "c"] and other["environment"]["GIVEN"] == "by the test"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["raise SystemExit(3)", "raise ValueError('why')", "import os; os._exit(4)", "raise SystemExit('why')"],
+)
+def test_it_ends_as_a_new_process_does(container, shell, code):
+    one, other = (typed("python", "-c", code) for typed in (container, shell))
+    assert other.returncode == one.returncode != 0
+    assert (other.stdout, other.stderr.splitlines()[-1:]) == (one.stdout, one.stderr.splitlines()[-1:])
+
+
+def test_the_death_of_a_process_is_told(shell):
+    assert shell("python", "-c", "import os; os.kill(os.getpid(), 9)").returncode == -9
+    assert shell("sh", "-c", "echo said; exit 7").returncode == 7
+    assert shell("sh", "-c", "echo said").stdout == "said\n"
+
+
+def test_forks_draw_numbers_of_their_own(shell):
+    code = "import random, numpy; print(random.random(), numpy.random.rand())"
+    one, other = (shell("python", "-c", code).stdout.split() for _ in range(2))
+    assert set(one).isdisjoint(other)
+
+
+def test_nothing_of_tensorflow_is_used_before_the_fork(shell):
+    code = "import os, threading; print(threading.active_count(), 'tensorflow' in __import__('sys').modules)"
+    assert shell("python", "-c", code).stdout == "1 True\n"
+    code = "import tensorflow as tf; print(tf.compat.v1.get_default_graph().get_operations())"
+    assert shell("python", "-c", code).stdout == "[]\n"
+
+
+def test_a_program_that_is_not_there_is_told(shell):
+    done = shell("trainn")
+    assert done.returncode != 0 and "trainn" in done.stderr
