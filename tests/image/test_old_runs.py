@@ -10,13 +10,13 @@ OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
 
 
 @pytest.mark.parametrize("kind", ["dense", "recurrent"])
-def test_a_run_of_version_0_1_is_evaluated_and_resumed(container, kind):
-    run = container.folder / kind
+def test_a_run_of_version_0_1_is_evaluated_and_resumed(shell, kind):
+    run = shell.folder / kind
     shutil.copytree(OLD / kind, run)
-    done = container("evaluate", run, "--episodes", "2", "--json")
+    done = shell("evaluate", run, "--episodes", "2", "--json")
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["returns"]) == 2
-    done = container("train", "--resume", run, "--stop-iters", "3", "--local-mode")
+    done = shell("train", "--resume", run, "--stop-iters", "3", "--local-mode")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
     assert [row["training_iteration"] for row in rows] == [1, 2, 3]

@@ -16,12 +16,12 @@ def rows(run):
 
 
 @pytest.mark.parametrize("framework", ["tf", "tf2"])
-def test_schedules_are_at_their_place_in_the_first_update(container, framework):
+def test_schedules_are_at_their_place_in_the_first_update(shell, framework):
     schedules = ("--set", "lr_schedule=[[0,1e-5],[4e3,1e-3]]", "--set", "entropy_coeff_schedule=[[0,0.1],[4e3,0]]")
     one = ("--num-envs-per-env-runner", "1", "--framework", framework)
-    assert container.train("--env", "CartPole-v1", *schedules, *one, *SMALL, "--stop-iters", "3").returncode == 0
-    [run] = container.runs
-    assert container.train("--resume", run, "--stop-iters", "6", "--local-mode").returncode == 0
+    assert shell.train("--env", "CartPole-v1", *schedules, *one, *SMALL, "--stop-iters", "3").returncode == 0
+    [run] = shell.runs
+    assert shell.train("--resume", run, "--stop-iters", "6", "--local-mode").returncode == 0
     rates = [row[f"{STATS}/cur_lr"] for row in rows(run)]
     entropy = [row[f"{STATS}/entropy_coeff"] for row in rows(run)]
     assert rates == sorted(rates) and len(set(rates)) == 6
@@ -57,21 +57,21 @@ if samples == "numpy":
 
 
 @pytest.mark.parametrize(("kind", "samples"), [("dense", "numpy"), ("recurrent", "rllib")])
-def test_settings_given_to_a_resumed_run_are_used(container, kind, samples):
-    run = container.folder / kind
+def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
+    run = shell.folder / kind
     shutil.copytree(OLD / kind, run)
-    done = container("python", "-c", SETTINGS, run, samples)
+    done = shell("python", "-c", SETTINGS, run, samples)
     assert done.returncode == 0, done.stderr
     assert "used [0.5, 0.25, 0.125]" in done.stdout
     assert samples == "rllib" or "sampled [0.5, 0.25]" in done.stdout
 
 
-def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(container):
+def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
     dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=400")
     fill = ("--set", "num_steps_sampled_before_learning_starts=1000", "--stop-iters")
-    assert container.train(*dqn, *fill, "4").returncode == 0
-    [run] = container.runs
-    done = container.train("--resume", run, "--local-mode", "--stop-iters", "8")
+    assert shell.train(*dqn, *fill, "4").returncode == 0
+    [run] = shell.runs
+    done = shell.train("--resume", run, "--local-mode", "--stop-iters", "8")
     assert done.returncode == 0, done.stderr
     assert "the replay buffer is empty: learning waits for 1,000 new env steps" in done.stdout
     learned = [row.get("info/learner/default_policy/num_grad_updates_lifetime") for row in rows(run)]

@@ -81,9 +81,9 @@ gymnasium.register("Twice-v1", Twice)
 
 
 @pytest.fixture
-def envs(container):
-    (container.folder / "envs.py").write_text(ENVS)
-    return container
+def envs(shell):
+    (shell.folder / "envs.py").write_text(ENVS)
+    return shell
 
 
 @pytest.mark.parametrize(
