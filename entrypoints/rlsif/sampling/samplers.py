@@ -163,7 +163,7 @@ class Sampler:
 class ActorCriticSampler(Sampler):
     """For PPO, APPO and IMPALA."""
 
-    NEEDS = {"use_gae": True, "use_critic": True, "vtrace": True}
+    NEEDS = {"use_gae": True, "vtrace": True}
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
         self._policy, self._distribution = ActorCritic(config["model"]), of_actions(actions)
@@ -191,6 +191,8 @@ class ActorCriticSampler(Sampler):
 class PPOSampler(ActorCriticSampler):
     """For PPO: advantages and value targets."""
 
+    # RLlib's APPO has a use_critic of -1, for it always has one.
+    NEEDS = {**ActorCriticSampler.NEEDS, "use_critic": True}
     SHARES_BATCH = True
 
     def _collect(self) -> dict[str, Array]:
