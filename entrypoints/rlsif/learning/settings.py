@@ -20,7 +20,8 @@ from rlsif.learning.hyperparameters import check, whole_numbers
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.private_api import NO_TENSORFLOW
 
-CODE = "from rlsif.learning.settings import answer; answer()"
+# Without the working folder first on the path, where a user's file hides a library's.
+CODE = "import sys; sys.path = [p for p in sys.path if p]; from rlsif.learning.settings import answer; answer()"
 
 
 def check_hyperparameters(algo: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,9 +41,7 @@ def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
     environment = {**os.environ, NO_TENSORFLOW: "1"}
     folder = question["spec"].env.code_folder if "spec" in question else "."
     asked = json.dumps(folder).encode() + b"\n" + pickle.dumps(question)
-    # Not with the working folder first on the path, where a user's file hides a library's.
-    command = [sys.executable, "-P", "-c", CODE]
-    done = subprocess.run(command, env=environment, input=asked, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-c", CODE], env=environment, input=asked, capture_output=True, check=False)
     if done.returncode != 0:
         raise RlsifError(f"RLlib cannot be imported: {(done.stderr.decode().strip().splitlines() or ['?'])[-1]}")
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
