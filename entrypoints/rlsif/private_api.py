@@ -127,6 +127,13 @@ def shared(key: bytes) -> Optional[bytes]:
     return value
 
 
+def shared_keys(prefix: bytes) -> list[bytes]:
+    """The keys of all values that begin like this."""
+    from ray.experimental import internal_kv
+
+    return list(internal_kv._internal_kv_list(prefix)) if internal_kv._internal_kv_initialized() else []
+
+
 def delete_shared(key: bytes) -> None:
     """Take a value away."""
     from ray.experimental import internal_kv
@@ -252,6 +259,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray.job_config:JobConfig": ("_serialize",),
     "ray.experimental.internal_kv": (
         "_internal_kv_initialized", "_internal_kv_put", "_internal_kv_get", "_internal_kv_del",
+        "_internal_kv_list",
     ),
     "ray.rllib.algorithms.algorithm:Algorithm": (
         "_setup_logdir", "_sync_filters_if_needed", "_create_local_replay_buffer_if_necessary",

@@ -6,6 +6,7 @@ follows YAML 1.1, where `1e-3` is a text, `no` is false, `12:30` is 750 and `202
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,6 +24,7 @@ _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"true|false|True|False", "tfTF"),
     ("null", r"null|Null|~|", "nN~\0"),
+    ("merge", r"<<", "<"),
     ("int", r"[-+]?(0|[1-9][0-9_]*)", "-+0123456789"),
     (
         "float",
@@ -43,11 +45,16 @@ def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     """Keys are texts, as in JSON, so that they are the same after they were written and read."""
-    return {_key(key): value for key, value in loader.construct_mapping(node, deep=True).items()}
+    loader.flatten_mapping(node)
+    # Not by a dict in between, where 1 and true are one key.
+    return {_key(loader.construct_object(k, deep=True)): loader.construct_object(v, deep=True) for k, v in node.value}
 
 
 def _key(key: Any) -> str:
-    return {True: "true", False: "false", None: "null"}.get(key, str(key)) if not isinstance(key, str) else key
+    if isinstance(key, str):
+        return key
+    # True and 1 are equal, so that a look-up would take one for the other.
+    return json.dumps(key) if key is None or isinstance(key, bool) else str(key)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:float", _float)
@@ -82,7 +89,7 @@ def env_arguments(settings: Iterable[str]) -> dict[str, Any]:
 def _value(option: str, setting: str, text: str) -> Any:
     try:
         return read(text)
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, ValueError, KeyError) as problem:
         raise InputError(f"{option} {setting!r} has a value that is neither a number, a word nor a list") from problem
 
 

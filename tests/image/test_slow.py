@@ -18,7 +18,7 @@ class Stuck(gymnasium.Env):
 
     def step(self, action):
         Stuck.steps += 1
-        while Stuck.steps > 40:
+        while Stuck.steps > 700:
             time.sleep(0.1)
         return 0, 1.0, False, False, {}
 """
@@ -48,7 +48,21 @@ def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
 def test_an_environment_that_stands_still_ends_the_run_by_name(container):
     (container.folder / "stuck.py").write_text(STUCK)
     one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "5")
-    done = container.train("--env", "stuck.py:Stuck", *one)
+    small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
+    done = container.train("--env", "stuck.py:Stuck", *one, *small)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "error: env runner 1 on " in done.stderr and "has made no step for" in done.stderr
-    assert "stepping its environments after 40 env steps" in done.stderr
+    assert "stepping its environments after 700 env steps" in done.stderr
+
+
+def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(container):
+    text = STUCK.replace(
+        "    def reset",
+        "    def __init__(self):\n        if os.path.exists('made'):\n            time.sleep(1000)\n"
+        "        open('made', 'w').close()\n\n    def reset",
+    )
+    (container.folder / "stuck.py").write_text(text.replace("import time", "import os\nimport time"))
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "5")
+    done = container.train("--env", "stuck.py:Stuck", *one)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "it was making its environments after 0 env steps" in done.stderr

@@ -141,3 +141,22 @@ def test_a_return_is_summed_exactly_enough_to_be_reached(envs):
 def test_what_cannot_be_right_is_told_in_a_sentence(envs, options, said):
     done = envs.train("--env", *options)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("env", ["Nan", "Infinite"])
+def test_what_was_learned_before_an_env_runner_failed_is_kept(container, env):
+    (container.folder / "envs.py").write_text(ENVS)
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", *SMALL[:-1])
+    done = container.train("--env", f"envs.py:{env}", *one, "--stop-iters", "9")
+    assert done.returncode == 1 and "which would spoil every weight" in done.stderr
+    [run] = container.runs
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["iterations"] == 2 and summary["checkpoint"].endswith("checkpoint_000002")
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["checkpoint_000002"]
+
+
+@pytest.mark.parametrize("algo", ["APPO", "IMPALA", "DQN"])
+def test_every_sampler_sees_a_number_that_is_none(envs, algo):
+    one = ("--num-envs-per-env-runner", "1", "--local-mode" if algo == "DQN" else "--num-cpus=2")
+    done = envs.train("--env", "envs.py:Nan", "--algo", algo, *one, "--stop-timesteps", "100000")
+    assert done.returncode == 1 and "gave nan as observation[1]" in done.stderr

@@ -23,7 +23,7 @@ def watch():
 
 
 def beat(runner=1, number=1, steps=0, resets=1, doing="stepping its environments"):
-    return Heartbeat(runner, f"node{runner}", number, steps, resets, doing)
+    return Heartbeat(runner, f"node{runner}", f"id{runner}", number, steps, resets, doing)
 
 
 def test_a_runner_that_makes_a_step_in_four_minutes_is_waited_for_all_day(watch):
@@ -59,6 +59,21 @@ def test_one_that_has_died_is_left_to_ray_while_another_moves(watch):
     for number in range(2, 400):
         watch.pass_(2)
         watch.look([beat(1, number, steps=number), beat(2, 1, steps=5)])
+
+
+def test_one_that_died_in_a_step_is_no_reason_to_end_while_the_others_wait_for_the_learner(watch):
+    watch.look([beat(1, 1), beat(2, 1, steps=5)])
+    for number in range(2, 260):
+        watch.pass_(2)
+        doing = "stepping its environments" if number < 140 else "waiting"
+        watch.look([beat(1, number, steps=min(number, 140), doing=doing), beat(2, 1, steps=5)])
+
+
+def test_one_whose_node_is_gone_is_forgotten(watch):
+    watch.look([beat(1, 1), beat(2, 1, steps=5)])
+    for number in range(2, 400):
+        watch.pass_(2)
+        watch.look([beat(1, number, doing="waiting")])
 
 
 def test_runners_that_wait_for_a_learner_are_not_blamed_for_it(watch):

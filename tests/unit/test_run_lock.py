@@ -55,8 +55,28 @@ def test_another_host_is_alive_as_long_as_it_touches_the_file(tmp_path):
 def test_a_job_that_was_requeued_takes_over_from_itself(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     left_by(tmp_path, replace(this_process(), host="elsewhere"))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     with held(tmp_path):
         pass
+
+
+def test_two_processes_of_one_allocation_are_two(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    left_by(tmp_path, replace(this_process(), host="elsewhere"))
+    with pytest.raises(InputError, match="on elsewhere .job 17."), held(tmp_path):
+        pass
+
+
+def test_a_process_of_another_container_is_known_by_its_touch(tmp_path):
+    left_by(tmp_path, replace(this_process(), namespace="pid:[1]", began="1"))
+    with pytest.raises(InputError, match="is in use by process"), held(tmp_path):
+        pass
+
+
+def test_the_lock_of_another_is_left_where_it_is(tmp_path):
+    with held(tmp_path):
+        left_by(tmp_path, replace(this_process(), pid=1))
+    assert (tmp_path / LOCK).exists()
 
 
 def test_a_lock_that_was_cut_short_is_nobodys(tmp_path):

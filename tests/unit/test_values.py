@@ -18,6 +18,8 @@ from rlsif.values import env_arguments, from_settings, read
         ("1_000_000", 1_000_000),
         ("[[0, 1e-3], [1e6, 1e-5]]", [[0, 0.001], [1e6, 1e-5]]),
         ("{a: 1e-3, 3: x}", {"a": 0.001, "3": "x"}),
+        ("{0: up, 1: down, true: x, null: y}", {"0": "up", "1": "down", "true": "x", "null": "y"}),
+        ("{<<: {a: 1}, b: 2}", {"a": 1, "b": 2}),
         ("2020-01-01", "2020-01-01"),
         ("no", "no"),
         ("on", "on"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -22,6 +24,8 @@ class Heartbeat:
 
     runner: int
     node: str
+    # Ray's id of the node.
+    ray_node: str
     # Counts up with every heartbeat.
     beat: int
     # Env steps and resets since its process began.
@@ -31,30 +35,31 @@ class Heartbeat:
     doing: str
 
 
-def start(runner: int, look: Callable[[], tuple[int, int, str]]) -> threading.Event:
-    """Beat from now on in a thread; `look` gives steps, resets and what is done. Ends when the event is set."""
-    ended = threading.Event()
-    node = socket.gethostname()
-
-    def beat() -> None:
-        number = 0
-        while True:
-            number += 1
-            steps, resets, doing = look()
-            message = Heartbeat(runner, node, number, steps, resets, doing)
-            # Ray may be about to end, and this process with it.
-            with contextlib.suppress(Exception):
-                private_api.put_shared(_key(runner), json.dumps(asdict(message)).encode(), overwrite=True)
-            if ended.wait(INTERVAL):
-                return
-
-    threading.Thread(target=beat, daemon=True, name="heartbeat").start()
-    return ended
+_BEATING = threading.Lock()
 
 
-def read(runners: int) -> list[Heartbeat]:
-    """The last heartbeats of env runners 0 to `runners`; those that never beat are not among them."""
-    found = [private_api.shared(_key(number)) for number in range(runners + 1)]
+def start(runner: int, look: Callable[[], tuple[int, int, str]]) -> None:
+    """Beat until this process ends, in a thread; `look` gives steps, resets and what is done. Once in a process."""
+    import ray
+
+    if not ray.is_initialized() or not _BEATING.acquire(blocking=False):
+        return
+    about = (runner, socket.gethostname(), ray.get_runtime_context().get_node_id())
+    threading.Thread(target=_beat, args=(about, look), daemon=True, name="heartbeat").start()
+
+
+def _beat(about: tuple[int, str, str], look: Callable[[], tuple[int, int, str]]) -> None:
+    for number in itertools.count(1):
+        message = Heartbeat(*about, number, *look())
+        # Ray may be about to end, and this process with it.
+        with contextlib.suppress(Exception):
+            private_api.put_shared(_key(about[0]), json.dumps(asdict(message)).encode(), overwrite=True)
+        time.sleep(INTERVAL)
+
+
+def read() -> list[Heartbeat]:
+    """The last heartbeat of every env runner that ever beat."""
+    found = [private_api.shared(key) for key in private_api.shared_keys(PREFIX)]
     return [Heartbeat(**json.loads(value)) for value in found if value]
 
 

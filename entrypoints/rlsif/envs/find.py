@@ -185,9 +185,13 @@ def locate(ref: EnvRef) -> Located:
     is_env = inspect.isclass(found) and issubclass(found, gymnasium.Env)
     if inspect.isclass(found) and not is_env:
         raise InputError(f"environment {env_id!r}: {name} in {place} is not a class derived from gymnasium.Env")
+    entry_points = (found, f"{module.__name__}:{name}")
+    ids = [spec.id for spec in gymnasium.registry.values() if spec.entry_point in entry_points]
+    if ids:
+        return _the_one(env_id, ids)
     if not is_env or issubclass(found, gymnasium.Wrapper) or _takes_rllibs_config(found):
         return cast(Located, found)
-    return _registered(env_id, found, (found, f"{module.__name__}:{name}"))
+    return _registered(found)
 
 
 def _let_register(env_id: str) -> None:
@@ -204,19 +208,21 @@ def _registering(env_id: str) -> str | None:
     return next((module for module, begins in REGISTERED_BY.items() if env_id.startswith(begins)), None)
 
 
-def _registered(env_id: str, found: Any, entry_points: tuple[Any, ...]) -> str:
-    """The id of a class, which is registered unless its module has done so. Raises InputError for one of several."""
-    import gymnasium
-
-    ids = [spec.id for spec in gymnasium.registry.values() if spec.entry_point in entry_points]
+def _the_one(env_id: str, ids: list[str]) -> str:
+    """The id that a class is registered by. Raises InputError where it is one of several."""
     if len(ids) > 1:
         place = env_id.rpartition(":")[0]
         raise InputError(
             f"environment {env_id!r}: the class is registered as {' and '.join(ids)}, which may differ in their"
             f" arguments; name one, as {place}:{ids[0]}"
         )
-    if ids:
-        return ids[0]
+    return ids[0]
+
+
+def _registered(found: Any) -> str:
+    """The id of a class that its module has not registered, which is done here."""
+    import gymnasium
+
     own = f"own/{found.__name__}-v0"
     gymnasium.register(
         own,

@@ -21,6 +21,8 @@ class Elastic:
         self._algorithm, self._group = algorithm, algorithm.env_runner_group
         self._shares_batch = shares_batch
         self._healthy = self._group.num_healthy_remote_workers()
+        # The highest number that was given; one whose env runner failed is not given again, for it decides seeds.
+        self._number = self._group.num_remote_env_runners()
         # Started, and not yet up; with the call that tells.
         self._coming: dict[Any, Any] = {}
 
@@ -30,8 +32,9 @@ class Elastic:
             self._take_in(self._coming.pop(call), call)
         cores = int(ray.cluster_resources().get("rollout", 0))
         there = self._group.num_remote_env_runners() + len(self._coming)
-        for number in range(there + 1, cores + 1):
-            runner = private_api.make_env_runner(self._group, number)
+        for _ in range(there, cores):
+            self._number += 1
+            runner = private_api.make_env_runner(self._group, self._number)
             self._coming[runner.ping.remote()] = runner
         self._share()
 

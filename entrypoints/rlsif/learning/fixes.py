@@ -63,7 +63,7 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
         return restored
 
     def __getstate__(self) -> dict[str, Any]:
-        """Name RLlib's own class in checkpoints, which can be read where this package is not, or has moved on."""
+        """Name RLlib's own class in checkpoints; ours is made anew with each algorithm, and would be pickled whole."""
         state: dict[str, Any] = super().__getstate__()
         return {**state, "algorithm_class": _rllibs_class(type(self).__name__)}
 
@@ -96,6 +96,8 @@ class RefilledReplay(private_api.hooks()):  # type: ignore[misc]
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Have learning wait for as many new env steps as at the start of the run."""
         super().__setstate__(state)
+        if self.config.store_buffer_in_checkpoints and "local_replay_buffer" in state:
+            return
         name = "num_steps_sampled_before_learning_starts"
         fresh, done = getattr(self.config, name), private_api.counters(self)[NUM_ENV_STEPS_SAMPLED]
         # The config is frozen for users.

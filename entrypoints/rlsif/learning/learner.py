@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rlsif.cluster.ray_node import want_tensorflow
@@ -38,6 +39,14 @@ class Learner:
         readable: dict[str, Any] = json.loads(json.dumps(settings, default=str, skipkeys=True))
         return readable
 
+    def build_as_it_is_sampled(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
+        """The same for settings that nobody has judged yet, as a sweep has them: RLlib samples what NumPy cannot."""
+        want_tensorflow()
+        from rlsif.learning.build import against_sampling, configure
+
+        against = against_sampling(spec, configure(spec, layout, env), env)
+        return self.build(spec, replace(layout, rllib_samples=against), env)
+
     def step(self) -> dict[str, Any]:
         """Train one iteration; give counters, learner statistics and timers, and the episodes that ended."""
         if self._elastic:
@@ -54,9 +63,10 @@ class Learner:
             "statistics": _numbers({"info": {"learner": result["info"]["learner"]}, "timers": result["timers"]}),
         }
 
-    def save(self, folder: str) -> None:
-        """Write RLlib's own checkpoint into an existing folder. Raises OSError where that fails."""
+    def save(self, folder: str) -> bool:
+        """Write RLlib's own checkpoint into an existing folder; give True. Raises OSError where that fails."""
         self._algorithm.save_checkpoint(folder)
+        return True
 
     def restore(self, folder: str) -> str:
         """Load RLlib's own checkpoint, and let the env runners have its weights; give what the user should know."""

@@ -70,6 +70,12 @@ class LearnersEnvRunner(EnvRunner):
         with doing("stepping its environments"):
             return self._sampling.sample()
 
+    def stop(self) -> None:
+        """Close the environments."""
+        super().stop()
+        if self._sampling:
+            self._sampling.sampler.close()
+
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
         return [] if self._sampling is None else self._sampling.metrics()

@@ -24,11 +24,15 @@ from rlsif.private_api import NO_TENSORFLOW
 CODE = "import sys; sys.path = [p for p in sys.path if p]; from rlsif.learning.settings import answer; answer()"
 
 
-def check_hyperparameters(algo: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Refuse what RLlib's settings of the algorithm do not have; give the rest as RLlib takes it. Raises InputError."""
+def check_hyperparameters(algo: str, *given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Refuse what RLlib's settings of the algorithm do not have; give the rest as RLlib takes it.
+
+    Takes several mappings and asks RLlib once. Raises InputError.
+    """
     known = {**_ask({"algo": algo})["defaults"], **catalogue()[algo].defaults}
-    check(given, known, algo)
-    return whole_numbers(given, known)
+    for settings in given:
+        check(settings, known, algo)
+    return [whole_numbers(settings, known) for settings in given]
 
 
 def resolve(spec: RunSpec, layout: Layout, env: FoundEnv) -> str | None:

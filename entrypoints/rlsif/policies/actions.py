@@ -77,9 +77,9 @@ class ActionAdapter:
         self._space = space
         self._parts: list[_Part] = []
         at = 0
-        for path, leaf in leaves(space):
+        for _, leaf in leaves(space):
             size = _size(leaf)
-            self._parts.append(_Part(leaf, path, slice(at, at + size), normalize, clip))
+            self._parts.append(_Part(leaf, slice(at, at + size), normalize, clip))
             at += size
 
     def batch(self, chosen: Array) -> Any:
@@ -111,12 +111,13 @@ def _nest(space: Space, values: Iterator[Any]) -> Any:
 class _Part:
     """Turns the choices for one leaf of a space into its actions."""
 
-    def __init__(self, space: Space, path: tuple[Any, ...], places: slice, normalize: bool, clip: bool) -> None:
-        self.path, self.places, self._space = path, places, space
+    def __init__(self, space: Space, places: slice, normalize: bool, clip: bool) -> None:
+        self.places, self._space = places, space
         self._normalize, self._clip = normalize, clip
         if isinstance(space, Box) and space.dtype.kind == "f":
             self._low, self._high = _bounds(space)
             self._below, self._above = np.isfinite(self._low), np.isfinite(self._high)
+            self._bounded = bool(self._below.all() and self._above.all())
         else:
             self._starts = np.array([start for _, start in _choices(space)], np.int64)
 
@@ -137,7 +138,10 @@ class _Part:
         stands for it, and the scale is the environment's own; where there is none, numbers stay as they are.
         """
         values = chosen.astype(np.float64)
-        if self._normalize:
+        if self._normalize and self._bounded:
+            # By far the most usual.
+            values = self._low + (values + 1) * ((self._high - self._low) / 2)
+        elif self._normalize:
             low, high, below, above = self._low, self._high, self._below, self._above
             with np.errstate(invalid="ignore"):
                 values = np.where(
@@ -146,7 +150,7 @@ class _Part:
                     np.where(below, low + values + 1, np.where(above, high + values - 1, values)),
                 )
         if self._normalize or self._clip:
-            values = np.clip(values, self._low, self._high)
+            values = np.minimum(np.maximum(values, self._low), self._high)
         return values
 
 

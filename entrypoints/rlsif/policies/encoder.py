@@ -7,7 +7,7 @@ everything else as float32, the parts of Dict and Tuple one after the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import operator
 from typing import Any
 
 import numpy as np
@@ -155,29 +155,42 @@ class _Part:
 
     def __init__(self, space: Space, places: slice) -> None:
         self._space, self._places = space, places
-        self._one_hot: Callable[[Array], Array] | None = None
+        # Of one-hot vectors: how many places each integer has, the first integer, and where its vector begins.
+        self._counts: Array | None = None
         if isinstance(space, Discrete):
-            self._one_hot = lambda values: values.reshape(-1, 1) - space.start
-            self._offsets, self._counts = np.zeros(1, np.int64), np.array([space.n])
+            self._counts, self._starts = np.array([space.n]), np.array([space.start])
         elif isinstance(space, MultiDiscrete):
-            start, counts = space.start.reshape(-1), space.nvec.reshape(-1)
-            self._one_hot = lambda values: values.reshape(-1, counts.size) - start
-            self._offsets, self._counts = np.concatenate([[0], counts.cumsum()[:-1]]), counts
+            self._counts, self._starts = space.nvec.reshape(-1), space.start.reshape(-1)
+        if self._counts is not None:
+            self._offsets = np.concatenate([[0], self._counts.cumsum()[:-1]])
 
     def into(self, place: Array, value: Any) -> None:
+        if isinstance(self._space, Discrete):
+            self._integer_into(place, value, self._space)
+            return
         value = np.asarray(value)
         if value.shape != self._space.shape:  # type: ignore[union-attr]
             raise MisfitError(_shapes(value, self._space))
         self.batch(place[None], value[None])
 
+    def _integer_into(self, place: Array, value: Any, space: Discrete) -> None:
+        """A single integer, by the shortest way: most environments with such observations do little else."""
+        try:
+            number = operator.index(value.item() if isinstance(value, np.ndarray) else value) - space.start
+        except (TypeError, ValueError) as problem:
+            raise MisfitError(f"{value!r} is not in {described(space)}") from problem
+        if not 0 <= number < space.n:
+            raise MisfitError(f"{value!r} is not in {described(space)}")
+        place[self._places.start + number] = 1
+
     def batch(self, encoded: Array, values: Any) -> None:
         values = np.asarray(values)
         if values.dtype.kind not in "fiub":
             raise MisfitError(f"its numbers are {values.dtype}")
-        if self._one_hot is None:
+        if self._counts is None:
             encoded[:, self._places] = values.reshape(len(encoded), -1)
             return
-        chosen = self._one_hot(values).astype(np.int64)
+        chosen = (values.reshape(len(encoded), -1) - self._starts).astype(np.int64)
         if ((chosen < 0) | (chosen >= self._counts)).any():
             raise MisfitError(f"{values.tolist()} is not in {described(self._space)}")
         columns = chosen + self._offsets + self._places.start

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
@@ -16,6 +17,7 @@ logging.getLogger("ray.rllib.utils.framework").setLevel(logging.ERROR)
 
 # ruff: noqa: E402
 import numpy as np
+import ray
 from ray.rllib.env import INPUT_ENV_SPACES
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, SampleBatch
@@ -57,10 +59,10 @@ class SamplingSpec:
 class Sampling:
     """A sampler with all that stands around it, as one env runner of an algorithm has it."""
 
-    def __init__(self, config: AlgorithmConfig, worker_index: int, rllib_filter: Any = None, restarts: int = 0) -> None:
+    def __init__(self, config: AlgorithmConfig, worker_index: int, rllib_filter: Any = None, start: int = 0) -> None:
         """Make environments and sampler; `rllib_filter` is one to share, else a new one is made.
 
-        `restarts` is how often the env runner was started again.
+        `start` tells the starts of one env runner apart.
         """
         spec: SamplingSpec = config.rlsif
         assert spec.sampler is not None
@@ -69,7 +71,7 @@ class Sampling:
         adapter = ActionAdapter(actions, spec.normalize_actions, spec.clip_actions)
         self.filter = rllib_filter or get_filter(config.observation_filter, encoder.shape)
         number = config.num_envs_per_env_runner
-        seeds, random = _seeds(config.seed, spec.resumed_at, restarts, worker_index, number)
+        seeds, random = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
         self._env = spec.env
         self.sampler = spec.sampler(
             vector.make(spec.env, number, seeds, lambda: find.make(spec.env, worker_index), encoder, adapter),
@@ -93,7 +95,7 @@ class Sampling:
 
 
 def _seeds(
-    seed: int | None, resumed_at: int, restarts: int, worker_index: int, number: int
+    seed: int | None, resumed_at: int, start: int, worker_index: int, number: int
 ) -> tuple[list[int | None], np.random.Generator]:
     """A seed for each copy of the environment, [number], and what the policy's actions are drawn by.
 
@@ -101,7 +103,7 @@ def _seeds(
     """
     if seed is None:
         return [None] * number, np.random.default_rng()
-    sequence = np.random.SeedSequence(seed, spawn_key=(resumed_at, restarts, worker_index))
+    sequence = np.random.SeedSequence(seed, spawn_key=(resumed_at, start, worker_index))
     of_policy, of_envs = sequence.spawn(2)
     return [int(s) for s in of_envs.generate_state(number, np.uint32) >> 1], np.random.default_rng(of_policy)
 
@@ -137,11 +139,13 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         return super().__new__(cls)
 
     @reporting
-    def __init__(self, *, config: AlgorithmConfig, worker_index: int, recreated_worker: bool = False, **_: Any) -> None:
+    def __init__(self, *, config: AlgorithmConfig, worker_index: int, **_: Any) -> None:
         """Take RolloutWorker's arguments."""
         self.config, self.worker_index = config, worker_index
         beating(worker_index)
-        self._sampling = Sampling(config, worker_index, restarts=int(recreated_worker))
+        # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
+        lost_before = ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed
+        self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)
         self._spaces = config.observation_space, config.action_space
         PROGRESS.doing = "waiting"
 

@@ -68,6 +68,7 @@ class Sampler:
         # Env steps of all env runners, for schedules.
         self.timestep = 0
         self._make_policy(config, actions)
+        self._check_finite(environments.observations)
         self._seen = self._filter(environments.observations)
 
     @classmethod
@@ -88,11 +89,6 @@ class Sampler:
 
     def sample(self) -> dict[str, Array]:
         """A batch: columns of [rows, ...], one environment after the other. Raises WrongValue for nan and infinity."""
-        batch = self._collect()
-        self._check_finite()
-        return batch
-
-    def _collect(self) -> dict[str, Array]:
         raise NotImplementedError
 
     def episodes(self) -> list[Episode]:
@@ -109,6 +105,7 @@ class Sampler:
         environments, seen = self._environments, self._seen
         active = environments.active
         step = environments.step(actions)
+        self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
         next_obs = self._see(step.observations, done)
         self._rows.add(
@@ -130,6 +127,7 @@ class Sampler:
         if to_act_on is observations:
             self._seen = next_obs
         else:
+            self._check_finite(to_act_on)
             self._seen = next_obs.copy()
             self._seen[done] = self._filter(to_act_on[done])
         return next_obs
@@ -142,21 +140,19 @@ class Sampler:
             self._episodes.append(Episode(float(self._returns[env]), int(self._lengths[env])))
             self._returns[env] = self._lengths[env] = 0
 
-    def _check_finite(self) -> None:
-        """Look at all rows at once; one bad number would spoil every weight."""
-        for name, what in (("obs", "observation"), ("rewards", "reward")):
-            values = self._rows[name]
+    def _check_finite(self, observations: Array, rewards: Array | None = None) -> None:
+        """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
+        for what, values in (("observation", observations), ("reward", rewards)):
             # A sum is finite only if all of its numbers are; it may overflow where all are.
-            if values.dtype.kind != "f" or np.isfinite(values.sum()):
+            if values is None or values.dtype.kind != "f" or np.isfinite(values.sum()):
                 continue
-            wrong = ~np.isfinite(values)
-            wrong[~self._rows["valid"]] = False
-            bad = np.argwhere(wrong)
+            bad = np.argwhere(~np.isfinite(values))
             if len(bad):
-                step, env, *place = (int(i) for i in bad[0])
+                env, *place = (int(i) for i in bad[0])
                 raise WrongValue(
-                    f"copy {env} of the environment gave {values[tuple(bad[0])]} as {what}{place or ''} in step"
-                    f" {step + 1} of this batch, which would spoil every weight; `check` looks for such values"
+                    f"copy {env} of the environment gave {values[tuple(bad[0])]} as {what}{place or ''} after"
+                    f" {self._lengths[env]} steps of an episode, which would spoil every weight; `check` looks for"
+                    " such values"
                 )
 
 
@@ -195,7 +191,7 @@ class PPOSampler(ActorCriticSampler):
     NEEDS = {**ActorCriticSampler.NEEDS, "use_critic": True}
     SHARES_BATCH = True
 
-    def _collect(self) -> dict[str, Array]:
+    def sample(self) -> dict[str, Array]:
         """A batch of about `fragment` rows of every environment."""
         rows, wanted, valid = self._rows, self.fragment * len(self._returns), 0
         rows.steps = 0
@@ -216,7 +212,7 @@ class PPOSampler(ActorCriticSampler):
 class VTraceSampler(ActorCriticSampler):
     """For APPO and IMPALA, which learn from stretches of one length, across ends of episodes."""
 
-    def _collect(self) -> dict[str, Array]:
+    def sample(self) -> dict[str, Array]:
         """A batch of `fragment` rows of every environment; what is left over opens the next one."""
         rows, fragment = self._rows, self.fragment
         counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._returns), np.int64)
@@ -249,7 +245,7 @@ class DQNSampler(Sampler):
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
 
-    def _collect(self) -> dict[str, Array]:
+    def sample(self) -> dict[str, Array]:
         """A batch of about `fragment` rows of every environment."""
         rows, wanted, valid = self._rows, self.fragment * len(self._returns), 0
         rows.steps = 0

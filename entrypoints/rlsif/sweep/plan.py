@@ -14,7 +14,7 @@ from rlsif.files import replace as replace_file
 from rlsif.learning import catalogue
 from rlsif.learning.settings import check_hyperparameters
 from rlsif.learning.spec import Layout, RunSpec, from_json
-from rlsif.sweep.space import Dimension, dimensions, examples
+from rlsif.sweep.space import Dimension, at, dimensions, examples
 from rlsif.training import results
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import make_plan
@@ -83,8 +83,8 @@ def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
     """A new sweep, with a folder. Raises InputError."""
     searched = dimensions(options.grid, options.sample)
     algo = catalogue.find(options.base.algo or "PPO", options.base.framework or "tf").name
-    for example in examples(searched):
-        check_hyperparameters(algo, example)
+    checked = iter(check_hyperparameters(algo, *examples(searched)))
+    searched = [replace(d, arguments=tuple(at(next(checked), d.name) for _ in d.arguments)) for d in searched]
     cpus = there.cpus if isinstance(there, Resources) else there.rollout_cpus
     gpus = there.gpus if isinstance(there, Resources) else there.learner_gpus
     for name, asked, has in (("cpus", options.cpus_per_trial, cpus), ("gpus", options.gpus_per_trial, gpus)):

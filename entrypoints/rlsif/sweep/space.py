@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,3 +97,11 @@ def examples(searched: Iterable[Dimension]) -> Iterable[dict[str, Any]]:
     for dimension in searched:
         for value in dimension.arguments:
             yield nested({dimension.name: value})
+
+
+def at(settings: Mapping[str, Any], name: str) -> Any:
+    """The value that a dotted name has in nested settings."""
+    value: Any = settings
+    for part in name.split("."):
+        value = value[part]
+    return value

@@ -16,6 +16,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.training.checkpoints import CheckpointError, Progress
+from rlsif.training.finite import check_finite
 from rlsif.training.record import FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.stopping import Stop
 from rlsif.values import merge, nested
@@ -24,6 +25,8 @@ from rlsif.values import merge, nested
 SCORE = "score"
 PROGRESS = "progress.json"
 KEEP_CHECKPOINTS = 1
+# A trial whose env runners sample nothing for so long fails; how often it is tried meanwhile.
+SECONDS_WITHOUT_STEP, POLL = 60, 0.2
 
 
 class Trial(Trainable):  # type: ignore[misc]
@@ -42,7 +45,7 @@ class Trial(Trainable):  # type: ignore[misc]
         self._spec = replace(common, hyperparameters=merge(common.hyperparameters, nested(config)))
         self._folder = self._sweep_folder / f"{common.algo}_{common.env.file_name}_{self.trial_id}"
         self._algorithm = Learner()
-        self._settings = self._algorithm.build(self._spec, self._layout, self._env)
+        self._settings = self._algorithm.build_as_it_is_sampled(self._spec, self._layout, self._env)
         # Opened by the first step, or by the checkpoint that comes before it.
         self._record: Record | None = None
         self._ended = False
@@ -67,13 +70,26 @@ class Trial(Trainable):  # type: ignore[misc]
         """Train one iteration; give its row."""
         self._record = self._record or self._open(None)
         started = time.monotonic()
-        row = self._record.add(self._algorithm.step(), time.monotonic() - started)
+        iteration = self._sampled()
+        check_finite(iteration["statistics"])
+        row = self._record.add(iteration, time.monotonic() - started)
         self._record.write(row)
         reason = self._stop.reached(row)
         if reason:
             self._end(self._record, reason, FINISHED)
         mean = row["env_runners/episode_return_mean"]
         return {**row, SCORE: -math.inf if mean is None else mean, "done": reason is not None}
+
+    def _sampled(self) -> dict[str, Any]:
+        """Train an iteration that sampled something. Raises RuntimeError where env runners fail again and again."""
+        began, before = time.monotonic(), self._record.env_steps if self._record else 0
+        while True:
+            iteration = self._algorithm.step()
+            if iteration["num_env_steps_sampled_lifetime"] > before:
+                return iteration
+            if time.monotonic() - began > SECONDS_WITHOUT_STEP:
+                raise RuntimeError(f"nothing was sampled for {SECONDS_WITHOUT_STEP} s; see sweep.log")
+            time.sleep(POLL)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint for Tune, and one for whoever evaluates the run."""

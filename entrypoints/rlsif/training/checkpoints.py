@@ -45,7 +45,7 @@ class CheckpointError(RlsifError):
     """A checkpoint could not be written; the ones before it are as they were."""
 
 
-def write(folder: Path, progress: Progress, save: Callable[[str], None]) -> Path:
+def write(folder: Path, progress: Progress, save: Callable[[str], object]) -> Path:
     """Have `save` fill a folder and put it in place as checkpoint_<iteration>.
 
     Raises CheckpointError where the disk is full or refuses; then nothing of it is left.
@@ -61,8 +61,10 @@ def write(folder: Path, progress: Progress, save: Callable[[str], None]) -> Path
         _flush_to_disk(staging)
         shutil.rmtree(final, ignore_errors=True)
         staging.rename(final)
-    except OSError as problem:
+    except BaseException as problem:
         shutil.rmtree(staging, ignore_errors=True)
+        if not isinstance(problem, OSError):
+            raise
         raise CheckpointError(
             f"no checkpoint was written at iteration {progress.training_iteration}: {problem.strerror}"
         ) from problem

@@ -22,6 +22,8 @@ POLL = 0.2
 SECONDS_TO_LEAVE = 20
 # Unschedulable actors wait indefinitely; nodes that join again may be away for so long.
 SECONDS_WITHOUT_PLACE = 60
+# For the checkpoint of a run whose env runner has failed.
+SECONDS_FOR_LAST_CHECKPOINT = 30.0
 
 
 class RunFailed(RlsifError):
@@ -69,6 +71,10 @@ class Host:
     def save(self, folder: str) -> None:
         """Write a checkpoint into a folder. Raises OSError."""
         self._call("save", folder)
+
+    def save_last(self, folder: str) -> None:
+        """Write a checkpoint after an env runner has failed. Raises RunFailed where the learner does not answer."""
+        self.save(folder)
 
     def restore(self, checkpoint: Path) -> str:
         """Load a checkpoint; give what the user should know of it, which may be nothing."""
@@ -119,17 +125,31 @@ class InActor(Host):
         imports = ray.remote(_import_env_runner).options(num_cpus=1, resources=rollout)
         self._warm = [imports.remote(bool(layout.rllib_samples)) for _ in range(layout.num_env_runners)]
 
-    def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
-        """Call and wait, looking out for an env runner that failed; RLlib itself would continue without it."""
+    def save_last(self, folder: str) -> None:
+        """Write a checkpoint after an env runner has failed. Raises RunFailed where the learner does not answer."""
+        deadline = time.monotonic() + SECONDS_FOR_LAST_CHECKPOINT
+        answered = self._call("save", folder, give_up=lambda: time.monotonic() > deadline, listens=False)
+        if not answered:
+            raise RunFailed(f"the learner wrote no checkpoint within {SECONDS_FOR_LAST_CHECKPOINT:g} s")
+
+    def _call(
+        self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False, listens: bool = True
+    ) -> Any:
+        """Call and wait, looking out for an env runner that failed; RLlib itself would continue without it.
+
+        With `listens` false, what env runners reported is known already.
+        """
         import ray
         from ray.exceptions import RayError, RayTaskError
 
         call = getattr(self._actor, method).remote(*arguments)
         while not ray.wait([call], timeout=POLL)[0]:
-            self._raise_what_env_runners_reported()
+            if listens:
+                self._raise_what_env_runners_reported()
             if give_up():
                 return None
-        self._raise_what_env_runners_reported()
+        if listens:
+            self._raise_what_env_runners_reported()
         try:
             return ray.get(call)
         except RayTaskError as problem:
@@ -141,7 +161,10 @@ class InActor(Host):
 
     def heartbeats(self) -> list[Heartbeat]:
         """The last heartbeats of the env runners."""
-        return heartbeat.read(self._layout.num_env_runners)
+        import ray
+
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        return [beat for beat in heartbeat.read() if beat.ray_node in alive]
 
     def _raise_what_env_runners_reported(self) -> None:
         from rlsif.cluster import failures

@@ -89,7 +89,7 @@ def _given_hyperparameters(options: TrainOptions, algo: str) -> dict[str, Any]:
     """What the user gave by file and option, over the preset. Raises InputError."""
     from_file = hyperparameters.from_file(options.config_file) if options.config_file else {}
     given = merge(from_file, from_settings(options.settings))
-    return check_hyperparameters(algo, given) if given else given
+    return check_hyperparameters(algo, given)[0] if given else given
 
 
 def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:

@@ -52,8 +52,13 @@ class Watch:
             seen.steps_before = seen.heartbeat.steps
 
     def look(self, heartbeats: Sequence[Heartbeat]) -> None:
-        """Take heartbeats. Raises StandsStill for a runner that makes no progress, and what it said last."""
+        """Take the heartbeats of all env runners whose node is there.
+
+        Raises StandsStill for a runner that makes no progress, and what it said last.
+        """
         now = self.clock()
+        there = {beat.runner for beat in heartbeats}
+        self._runners = {number: seen for number, seen in self._runners.items() if number in there}
         for beat in heartbeats:
             seen = self._runners.get(beat.runner)
             if seen is None or beat.beat < seen.heartbeat.beat:
@@ -72,8 +77,8 @@ class Watch:
             return
         busy = [seen for seen in self._runners.values() if seen.heartbeat.doing != "waiting"]
         still = [seen for seen in busy if now - seen.progress_at > self.patience]
-        moves = any(now - seen.progress_at <= self.patience for seen in busy)
-        # One that is silent while others move has died, which Ray looks after.
+        moves = any(now - seen.progress_at <= self.patience for seen in self._runners.values())
+        # One that is silent while others move, or wait for the learner, has died, which Ray looks after.
         still = [seen for seen in still if not moves or now - seen.beat_at <= SILENT]
         if still:
             beat = still[0].heartbeat

@@ -78,7 +78,7 @@ class Record:
         self._tracking.log(row)
         self._files.write_row(row)
 
-    def checkpoint(self, save: Callable[[str], None]) -> None:
+    def checkpoint(self, save: Callable[[str], object]) -> None:
         """Have `save` write a checkpoint, and delete those that are too many. Raises CheckpointError."""
         self.last_checkpoint = checkpoints.write(self._checkpoints, self.progress, save)
         checkpoints.keep(self._checkpoints, self._keep)

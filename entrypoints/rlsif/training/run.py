@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -21,11 +20,12 @@ from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results, saved
 from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
+from rlsif.training.finite import check_finite
 from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
-from rlsif.training.progress import StandsStill, Watch
+from rlsif.training.progress import Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.run_lock import held
 
@@ -53,6 +53,7 @@ def train(
     folder = plan.folder or results.new_folder(options.results_dir, plan.spec.algo, plan.spec.env)
     try:
         with held(folder), noise_into(folder / results.LOG) as terminal:
+            _check_still_last(plan, folder)
             return Run(plan, options, folder, display_for(terminal), job, began).execute()
     except InputError:
         if plan.folder is None:
@@ -69,10 +70,6 @@ def continued(options: TrainOptions, job: JobFolder) -> TrainOptions | None:
     if summary.is_file() and json.loads(summary.read_text())["state"] == FINISHED:
         return None
     return replace(options, resume=folder) if checkpoints.complete(folder / results.CHECKPOINTS) else options
-
-
-class SpoiltWeights(RlsifError):
-    """An update made numbers of the weights that are none. Exit code 1."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +98,7 @@ class Run:
         self._job, self._began = job, began
         # When heartbeats were last looked at, and whether a slow batch was told.
         self._looked, self._advised = 0.0, False
+        self._watch = Watch(0, options.env_timeout)
         self._seconds_to_finish = SECONDS_TO_FINISH_IN_A_JOB if job else SECONDS_TO_FINISH
         cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
         resources = resources_in_numbers(plan.layout, cpus)
@@ -136,10 +134,13 @@ class Run:
     def _begin(self, algorithm: Host, signals: Signals) -> End | None:
         """Build the algorithm, and load a checkpoint; give the end of a run that was interrupted meanwhile."""
         plan = self._plan
-        settings = algorithm.build(plan.spec, plan.layout, plan.env, lambda: signals.caught is not None)
+        self._watch.begin()
+        settings = algorithm.build(plan.spec, plan.layout, plan.env, lambda: self._while_building(algorithm, signals))
         if settings is None:
             return _interrupted(signals, " before the first iteration")
-        self._watch = Watch(int(settings["train_batch_size"]), self._options.env_timeout)
+        # Of DQN and SAC an iteration has many batches.
+        least = settings.get("min_sample_timesteps_per_iteration") or 0
+        self._watch.wanted = max(int(settings["train_batch_size"]), int(least))
         self._record.begin(settings)
         if self._job:
             # From now on a job that Slurm restarts resumes this run.
@@ -153,13 +154,16 @@ class Run:
         return None
 
     def _trained(self, algorithm: Host, signals: Signals) -> End:
-        """The end of the loop. What was learned before a failure is kept in a checkpoint."""
+        """The end of the loop. What was learned before a failure is kept in a checkpoint.
+
+        Not where an env runner stands still: the learner waits for it, and answers no other call.
+        """
         try:
             return self._loop(algorithm, signals)
-        except (RunFailed, StandsStill):
-            if self._record.has_unsaved_iterations:
-                with contextlib.suppress(RlsifError, OSError):
-                    self._checkpoint(algorithm)
+        except RunFailed:
+            with contextlib.suppress(RlsifError, OSError):
+                if self._record.has_unsaved_iterations:
+                    self._record.checkpoint(algorithm.save_last)
             raise
 
     def _loop(self, algorithm: Host, signals: Signals) -> End:
@@ -175,13 +179,14 @@ class Run:
                 alive, before = iteration["num_healthy_workers"], alive
                 self._display.note(f"{alive} env runners are alive, {before} were")
             if iteration["num_env_steps_sampled_lifetime"] == self._record.env_steps:
+                self._look(algorithm)
                 empty_since = started if self._watch.moved else empty_since or started
                 self._wait_for_env_runners(alive, empty_since)
                 if not signals.caught:
                     continue
                 return _interrupted(signals, "; no env runner was alive")
             empty_since = None
-            _check_finite(iteration["statistics"])
+            check_finite(iteration["statistics"])
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
             end = self._end(row, signals)
@@ -190,12 +195,23 @@ class Run:
             if end:
                 return end
 
+    def _while_building(self, algorithm: Host, signals: Signals) -> bool:
+        """While the algorithm and its environments are made; give whether it is given up. Raises StandsStill."""
+        self._look(algorithm)
+        return signals.caught is not None
+
+    def _look(self, algorithm: Host) -> bool:
+        """Take in heartbeats, now and then; give whether that was done. Raises StandsStill."""
+        now = time.monotonic()
+        if now - self._looked < INTERVAL:
+            return False
+        self._looked = now
+        self._watch.look(algorithm.heartbeats())
+        return True
+
     def _meanwhile(self, algorithm: Host, signals: Signals) -> bool:
         """While an iteration runs: show how far it is; give whether it is given up. Raises StandsStill."""
-        now = time.monotonic()
-        if now - self._looked >= INTERVAL:
-            self._looked = now
-            self._watch.look(algorithm.heartbeats())
+        if self._look(algorithm):
             told = self._watch.told()
             if told:
                 self._display.progress(told)
@@ -257,19 +273,15 @@ class Run:
         )
 
 
-def _check_finite(statistics: Mapping[str, float]) -> None:
-    """Refuse an update that has spoilt the weights. Raises SpoiltWeights; the last checkpoint is from before it."""
-    for name, value in statistics.items():
-        if "loss" in name.rpartition("/")[2] and not math.isfinite(value):
-            raise SpoiltWeights(
-                f"{name} is {value} after an update, and so are the weights; a smaller lr or grad_clip helps,"
-                " and the last checkpoint is from before it"
-            )
-
-
 def _interrupted(signals: Signals, how: str = "") -> End:
     assert signals.caught
     return End(f"interrupted by {signals.name}{how}", INTERRUPTED, 128 + signals.caught)
+
+
+def _check_still_last(plan: Plan, folder: Path) -> None:
+    """Refuse a plan that was made while another process was in the run's folder. Raises InputError."""
+    if plan.checkpoint and checkpoints.complete(folder / results.CHECKPOINTS)[-1] != plan.checkpoint:
+        raise InputError(f"run {folder} has newer checkpoints than {plan.checkpoint.name} now; resume it again")
 
 
 def _remove_unless_trained(folder: Path) -> None:

@@ -32,13 +32,18 @@ class Owner:
     pid: int
     # When the process began, in clock ticks since the machine did: process numbers are used again.
     began: str
-    # Slurm's number of the job; empty outside of one.
-    job: str
+    # Of its process numbers; those of a container are counted anew.
+    namespace: str = ""
+    # Slurm's number of the job, and how often it was restarted; empty outside of one.
+    job: str = ""
+    restarts: str = ""
 
 
 def this_process() -> Owner:
     """Describe the one that runs."""
-    return Owner(socket.gethostname(), os.getpid(), _began(os.getpid()), os.environ.get("SLURM_JOB_ID", ""))
+    slurm = (os.environ.get(f"SLURM_{name}", "") for name in ("JOB_ID", "RESTART_COUNT"))
+    namespace = str(Path("/proc/self/ns/pid").readlink())
+    return Owner(socket.gethostname(), os.getpid(), _began(os.getpid()), namespace, *slurm)
 
 
 @contextlib.contextmanager
@@ -48,13 +53,14 @@ def held(folder: Path) -> Iterator[None]:
     mine = this_process()
     _take(path, mine)
     ended = threading.Event()
-    threading.Thread(target=_touch, args=(path, ended), daemon=True, name="run lock").start()
+    threading.Thread(target=_touch, args=(path, mine, ended), daemon=True, name="run lock").start()
     try:
         yield
     finally:
         ended.set()
         with contextlib.suppress(OSError):
-            path.unlink()
+            if _owner(path) == mine:
+                path.unlink()
 
 
 def _take(path: Path, mine: Owner) -> None:
@@ -71,13 +77,15 @@ def _take(path: Path, mine: Owner) -> None:
                 return
             except FileExistsError:
                 owner = _owner(path)
+                if owner == mine:
+                    # NFS may have made the link and lost its answer.
+                    return
                 if owner and _is_alive(path, owner, mine):
                     raise InputError(
                         f"run {path.parent} is in use by process {owner.pid} on {owner.host}"
                         f"{f' (job {owner.job})' if owner.job else ''}; wait for its end, or end it first"
                     ) from None
-                with contextlib.suppress(OSError):
-                    path.unlink()
+                _take_away(path, owner)
         raise InputError(f"run {path.parent} was taken by another process this moment; see {path}")
     finally:
         partial.unlink()
@@ -95,6 +103,19 @@ def _put_in_place(partial: Path, path: Path) -> None:
             file.write(partial.read_text())
 
 
+def _take_away(path: Path, dead: Owner | None) -> None:
+    """Remove the lock of a dead owner; one that another process has put in its place is put back."""
+    taken = path.with_name(f"{LOCK}.{secrets.token_hex(4)}")
+    try:
+        path.rename(taken)
+    except OSError:
+        return
+    if _owner(taken) != dead:
+        with contextlib.suppress(OSError):
+            os.link(taken, path)
+    taken.unlink()
+
+
 def _owner(path: Path) -> Owner | None:
     try:
         return Owner(**json.loads(path.read_text()))
@@ -103,10 +124,10 @@ def _owner(path: Path) -> Owner | None:
 
 
 def _is_alive(path: Path, owner: Owner, mine: Owner) -> bool:
-    if owner.job and owner.job == mine.job:
+    if owner.job and owner.job == mine.job and owner.restarts != mine.restarts:
         # The same job before it was requeued.
         return False
-    if owner.host == mine.host:
+    if (owner.host, owner.namespace) == (mine.host, mine.namespace):
         return _began(owner.pid) == owner.began
     try:
         return time.time() - path.stat().st_mtime < DEAD
@@ -123,8 +144,9 @@ def _began(pid: int) -> str:
         return ""
 
 
-def _touch(path: Path, ended: threading.Event) -> None:
+def _touch(path: Path, mine: Owner, ended: threading.Event) -> None:
     while not ended.wait(TOUCHED):
         # A full disk is no reason to end.
         with contextlib.suppress(OSError):
-            os.utime(path)
+            if _owner(path) == mine:
+                os.utime(path)
