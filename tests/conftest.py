@@ -1,6 +1,7 @@
 """What tests share: Apptainer, the image, and ways to type its commands; who runs beside whom."""
 
 import contextlib
+import functools
 import shutil
 import tempfile
 from pathlib import Path
@@ -94,21 +95,43 @@ def pytest_unconfigure():
 LAST = {"slurm": 0.9, "image": 0.95, "unit": 1}
 
 
+@functools.cache
+def shares(file):
+    """Whether tests of a file, by its path in the checkout, share what a fixture makes once."""
+    return 'scope="module"' in (CHECKOUT / file).read_text()
+
+
+def file_of(nodeid):
+    return nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give workers one test after the other in our order, and a file that shares something as a whole.
+
+    xdist's own `loadgroup` gives every test alone with this pytest: it renames items in a way that has no effect.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return file_of(nodeid) if shares(file_of(nodeid)) else nodeid
+
+    return Scheduling(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Spread tests that wait between those that compute; keep those together that share something costly."""
+    """Spread tests that wait between those that compute; begin early with what takes long."""
     if not hasattr(config, "workerinput"):
         return
     folders = {}
     for item in items:
-        shared = [name for name, found in item._fixtureinfo.name2fixturedefs.items() if found[-1].scope == "module"]
-        if shared:
-            item.add_marker(pytest.mark.xdist_group("-".join(shared)))
-        # What takes long must not come last.
-        first = shared or item.get_closest_marker("long")
-        folders.setdefault((item.path.parent.name, bool(first)), []).append(item)
+        early = shares(file_of(item.nodeid)) or bool(item.get_closest_marker("long"))
+        folders.setdefault((item.path.parent.name, early), []).append(item)
     place = {}
-    for (folder, first), alike in folders.items():
+    for (folder, early), alike in folders.items():
         for number, item in enumerate(alike):
-            place[item] = LAST.get(folder, 1) - 2 if first else LAST.get(folder, 1) * (number + 1) / len(alike)
+            # Those of the cluster first, for they take longest.
+            place[item] = LAST.get(folder, 1) - 2 if early else LAST.get(folder, 1) * (number + 1) / len(alike)
     items.sort(key=place.get)

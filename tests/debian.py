@@ -3,12 +3,16 @@
 import fcntl
 import hashlib
 import shutil
+import tempfile
+import time
+from pathlib import Path
 
 from rlsif.images import site
 from rlsif.images.build import cache_folder
 from rlsif.images.debian import root_file_system
 
 RELEASE = "trixie"
+A_DAY = 24 * 3600
 
 
 def cached_root(name, packages, finish=lambda folder: None, inputs=()):
@@ -26,14 +30,15 @@ def cached_root(name, packages, finish=lambda folder: None, inputs=()):
 
 
 def _make(done, packages, finish):
-    """Make it beside its place, then move it there."""
-    partial, work = done.with_suffix(".partial"), done.with_suffix(".work")
-    # What a run that was killed has left.
-    for folder in (partial, work):
-        shutil.rmtree(folder, ignore_errors=True)
-    work.mkdir()
-    root_file_system(site.this_machine(), RELEASE, partial, work, packages)
-    shutil.rmtree(work)
-    finish(partial)
-    partial.chmod(0o755)
-    partial.rename(done)
+    """Make it in a folder of this process's own, then move it there."""
+    for old in done.parent.glob(f"{done.name}-*"):
+        # What a run that was killed has left; its programs may go on for a while.
+        if time.time() - old.stat().st_mtime > A_DAY:
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{done.name}-", dir=done.parent, ignore_cleanup_errors=True) as folder:
+        partial, work = Path(folder) / "root", Path(folder) / "work"
+        work.mkdir()
+        root_file_system(site.this_machine(), RELEASE, partial, work, packages)
+        finish(partial)
+        partial.chmod(0o755)
+        partial.rename(done)

@@ -1,15 +1,15 @@
 #!/opt/rl/bin/python -IS
-"""Python, where it runs what forks.py can run in a fork: Ray's workers import RLlib, too.
+"""Python, where it runs what forks.py can run in a fork: code that imports RLlib, and Ray's monitor of logs.
 
 forks.py gives it to its commands as sys.executable. Other programs get Python itself: Ray's agents want to be
-children of who started them.
+children of who started them, and its workers are told their raylet when they import Ray.
 """
 
 import os
 import sys
 
 PYTHON = "/opt/rl/bin/python"
-FORKED = ("setup_worker.py", "log_monitor.py")
+FORKED = ("log_monitor.py",)
 
 
 def main(arguments):

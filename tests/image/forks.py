@@ -5,7 +5,7 @@ Usage, inside the image: python forks.py SOCKET. It ends with its standard input
 A command's process has the arguments, environment, folder and files that it was sent, and is else as a new one: a
 session of its own, default signals, its script's place on sys.path, its own random numbers. RLlib and TensorFlow
 are imported, but nothing of them was used: no threads, no session, no Ray. Python's programs run in the fork itself;
-any other program replaces it. Ray's workers of a command are forks, too, by forked_python.py.
+any other program replaces it. So does what a command's code and Ray start by sys.executable: see forked_python.py.
 """
 
 import gc
@@ -13,7 +13,6 @@ import importlib
 import os
 import random
 import select
-import shlex
 import shutil
 import signal
 import socket
@@ -28,9 +27,9 @@ from asking import asked
 # RLlib before TensorFlow: it sets TensorFlow up when it is the first to import it.
 IMPORTED = ("ray", "ray.rllib", "tensorflow", "ray.tune", "gymnasium", "typer", "rich", "tensorboardX", "yaml")
 IMPORTED += tuple(f"ray.rllib.algorithms.{name}" for name in ("ppo", "appo", "impala", "dqn", "sac"))
-IMPORTED += ("ray._private.workers.default_worker", "ray._private.log_monitor")
-# What Ray reads when it is imported: tokens are asked for; a worker ends with its raylet, here with this process.
-BEFORE = {"RAY_AUTH_MODE": "token", "RAY_RAYLET_PID": str(os.getpid())}
+IMPORTED += ("ray._private.log_monitor",)
+# What Ray reads when it is imported.
+BEFORE = {"RAY_AUTH_MODE": "token"}
 THREADS_END_WITHIN = 60
 PYTHON = Path(__file__).with_name("forked_python.py")
 
@@ -122,7 +121,8 @@ def replaced_by(name, arguments):
     try:
         os.execvp(name, arguments)
     except FileNotFoundError:
-        sys.exit(f'FATAL:   "{name}": executable file not found in $PATH')
+        print(f'FATAL:   "{name}": executable file not found in $PATH', file=sys.stderr)
+        sys.exit(255)
 
 
 def run_python(arguments):
@@ -132,29 +132,8 @@ def run_python(arguments):
     what, *rest = arguments
     if what == "-c":
         run_code(rest[0], "-c", rest[1:])
-    elif what.endswith("setup_worker.py"):
-        run_python(what_it_executes(what, rest))
     else:
         run_code(Path(what).read_text(), what, rest)
-
-
-def what_it_executes(script, arguments):
-    """Run a script of Ray's that sets its environment up and executes Python by a shell; give Python's arguments."""
-    executed = []
-
-    def note(_file, args):
-        executed.extend(shlex.split(args[-1]))
-        raise InterruptedError
-
-    execvp, os.execvp = os.execvp, note
-    try:
-        run_code(Path(script).read_text(), script, arguments)
-    except InterruptedError:
-        pass
-    finally:
-        os.execvp = execvp
-    assert executed[:2] == ["exec", sys.executable], executed
-    return executed[2:]
 
 
 def run_code(code, file, arguments):
