@@ -29,6 +29,7 @@ BUILD_SPACE, RUN_SPACE = 8 * 1024**3, 1024**3
 # An image that is unpacked at every start takes longer, in seconds.
 SLOW_START = 3.0
 SECONDS = 60
+UNPACKED = "install squashfuse, or ask for /dev/fuse; else: apptainer build --sandbox /local/rl rl.sif, once a node"
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,13 @@ def _apptainer(checkout: Path) -> Iterator[Finding]:
     if not image.is_file():
         return
     started = time.monotonic()
-    done = subprocess.run(
-        [program, "exec", str(image), "true"], capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    try:
+        done = subprocess.run(
+            [program, "exec", str(image), "true"], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding(WRONG, f"`apptainer exec rl.sif true` takes longer than {SECONDS} s.", UNPACKED)
+        return
     seconds = time.monotonic() - started
     if done.returncode != 0:
         end = (done.stderr.strip().splitlines() or ["nothing"])[-1]
@@ -82,7 +87,7 @@ def _apptainer(checkout: Path) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"Apptainer takes {seconds:.1f} s to start rl.sif: it cannot mount the image and unpacks it every time.",
-            "install squashfuse, or ask for /dev/fuse; else: apptainer build --sandbox /local/rl rl.sif, once a node",
+            UNPACKED,
         )
     else:
         how = "by the kernel" if os.geteuid() == 0 else "through FUSE or the kernel"
@@ -249,10 +254,14 @@ def _gpus(checkout: Path) -> Iterator[Finding]:
         return
     yield Finding(OK, f"GPUs: {'; '.join(said.splitlines())}.")
     if (checkout / "rl-gpu.sif").is_file() and (program := shutil.which("apptainer")):
-        done = subprocess.run(
-            [program, "run", "--nv", str(checkout / "rl-gpu.sif"), "check-gpu"],
-            capture_output=True, text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [program, "run", "--nv", str(checkout / "rl-gpu.sif"), "check-gpu"],
+                capture_output=True, text=True, timeout=SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            yield Finding(WRONG, f"check-gpu takes longer than {SECONDS} s.", "see docs/troubleshooting.md")
+            return
         if done.returncode == 0:
             yield Finding(OK, f"TensorFlow sees {len(done.stdout.splitlines())} of them.")
         else:

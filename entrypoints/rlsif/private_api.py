@@ -71,12 +71,15 @@ def leave_out(*, dashboard: bool) -> None:
 
     Node.start_monitor = nothing
     start = ray._private.services.start_ray_process
+    if hasattr(start, "quiet"):
+        return
 
     def start_without_metrics(command: list[str], *arguments: Any, **named: Any) -> Any:
         """Give the node's agent an option that Ray has for it, and does not pass on."""
         quiet = [f"{word} --disable-metrics-collection" if word.startswith(AGENT) else word for word in command]
         return start(quiet, *arguments, **named)
 
+    start_without_metrics.quiet = True  # type: ignore[attr-defined]
     ray._private.services.start_ray_process = start_without_metrics
     if not dashboard:
         Node.start_api_server = nothing

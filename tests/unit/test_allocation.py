@@ -165,3 +165,10 @@ def test_nodes_are_lent_to_the_job_that_is_named():
         describe("rollout", said, {"SLURM_JOB_ID": "7", "RL_LENT_TO": "6", **KNOBS})
     with pytest.raises(InputError, match="nothing is not the number of a job; as in `sbatch slurm/rollout.sh 123`"):
         describe("rollout", said, {"SLURM_JOB_ID": "7", "RL_LENT_TO": "", **KNOBS})
+
+
+def test_a_variable_of_the_host_with_any_lines_cuts_nothing_off():
+    from rlsif.slurm.shell import sections, variables
+
+    text = "JobId=1\n== environment\nNOTE=a\n== other\nb\nRL_RUNS=/runs\n"
+    assert variables(sections(text)["environment"]) == {"RL_RUNS": "/runs"}

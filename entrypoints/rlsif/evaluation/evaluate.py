@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.envs.find import FoundEnv, add_code_folder, find, make
-from rlsif.errors import RlsifError, check_at_least
+from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import video
 from rlsif.evaluation.episodes import AT_ONCE, Episode, play
 from rlsif.evaluation.video import Video
@@ -92,13 +92,23 @@ def _environments(asked: Evaluation, spec: RunSpec) -> Iterator[list[Any]]:
     if asked.video:
         video.check_drawing(spec.env.name, made[0])
         made[0].close()
-        made = [make(spec.env, render_mode="rgb_array")]
+        made = [_drawing(spec)]
     made += [make(spec.env) for _ in range(min(asked.episodes, AT_ONCE) - 1)]
     try:
         yield made
     finally:
         for env in made:
             env.close()
+
+
+def _drawing(spec: RunSpec) -> Any:
+    """The environment that draws. Raises InputError where it cannot be asked to."""
+    try:
+        return make(spec.env, render_mode="rgb_array")
+    except TypeError as problem:
+        raise InputError(
+            f"--video: environment {spec.env.name!r} takes no render_mode ({problem}); give it that argument"
+        ) from problem
 
 
 @contextlib.contextmanager

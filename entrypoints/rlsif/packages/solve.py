@@ -128,10 +128,15 @@ def _pip(options: list[str], requirements: Path) -> str | None:
         if name in environment and not Path(environment[name]).exists():
             del environment[name]
     command = [sys.executable, "-I", "-m", "pip", "install", "--no-input", "--no-color", "--progress-bar", "off"]
-    done = subprocess.run(
-        [*command, *options, "--requirement", str(requirements)],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LONGEST, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [*command, *options, "--requirement", str(requirements)],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LONGEST, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RlsifError(
+            f"pip did not end within {LONGEST} s; try again, or give a folder of wheels by --wheelhouse"
+        ) from None
     return None if done.returncode == 0 else done.stdout
 
 

@@ -107,7 +107,7 @@ def newest_checkpoint(folder: Path) -> str:
     run = run_of(folder)
     if not run:
         return ""
-    patterns = ("checkpoints/*/manifest.json", "*/checkpoints/*/manifest.json")
+    patterns = ("checkpoints/checkpoint_*/manifest.json", "*/checkpoints/checkpoint_*/manifest.json")
     found = [(path.stat().st_mtime_ns, str(path.parent)) for pattern in patterns for path in run.glob(pattern)]
     return "{1} {0}".format(*max(found)) if found else ""
 

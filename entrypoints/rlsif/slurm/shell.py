@@ -21,11 +21,14 @@ def _word(value: Value) -> str:
 
 
 def sections(text: str) -> dict[str, str]:
-    """Text whose parts begin with a line `== name`; what comes before the first has the name ""."""
+    """Text whose parts begin with a line `== name`; what comes before the first has the name "".
+
+    The environment is the last part: a variable of the host may hold any line.
+    """
     found = {"": ""}
     name = ""
     for line in text.splitlines(keepends=True):
-        if line.startswith("== "):
+        if line.startswith("== ") and name != "environment":
             name = line[3:].strip()
             found[name] = ""
         else:

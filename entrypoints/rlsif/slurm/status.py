@@ -33,6 +33,8 @@ def describe(found: list[Fields], folder: Path) -> str:
 def _roles(found: list[Fields]) -> list[str]:
     if len(found) == 3:
         return ["head", "rollout", "learner"]
+    if len(found) > 1:
+        return [f"group {number}" for number in range(len(found))]
     return ["all roles" if found[0].get("NumNodes", "1") in ("1", "1-1") else "head, learner on the first; rollout"]
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from rlsif.errors import InputError
 from rlsif.slurm.allocation import Allocation, Group
 
 # A site may have srun pass on no environment and start MPI. The death of a node is to end its own task alone.
@@ -26,7 +27,13 @@ class Step:
 
 
 def steps(script: str, allocation: Allocation) -> list[Step]:
-    """The steps of a script of slurm/, in the order of their start."""
+    """The steps of a script of slurm/, in the order of their start. Raises InputError for a job of another kind."""
+    groups = 3 if script == "hetjob" else 1
+    if len(allocation.groups) != groups:
+        raise InputError(
+            f"slurm/{script}.sh is for a job with {groups} group{'s' * (groups > 1)} of resources, and this one has"
+            f" {len(allocation.groups)}; see its #SBATCH lines"
+        )
     return SCRIPTS[script](allocation.groups)
 
 

@@ -24,6 +24,8 @@ SECONDS_TO_LEAVE = 20
 SECONDS_WITHOUT_PLACE = 60
 # For the checkpoint of a run whose env runner has failed.
 SECONDS_FOR_LAST_CHECKPOINT = 30.0
+# For environments to close at the end of a run.
+SECONDS_TO_CLOSE = 3.0
 
 
 class RunFailed(RlsifError):
@@ -45,7 +47,7 @@ def host(resources: Resources | None, layout: Layout) -> Iterator[Host]:
 
 
 class Host:
-    """Calls the methods of an Learner, wherever it is."""
+    """Calls the methods of a Learner, wherever it is."""
 
     def build(
         self, spec: RunSpec, layout: Layout, env: FoundEnv, give_up: Callable[[], bool] = lambda: False
@@ -55,7 +57,7 @@ class Host:
         Raises InputError for values that RLlib refuses.
         """
         settings: dict[str, Any] | None = self._call(
-            "build", spec, layout, env, give_up=lambda: self._lacks_a_place() or give_up()
+            "build", spec, layout, env, give_up=lambda: self._without_places(give_up)
         )
         return settings
 
@@ -81,14 +83,17 @@ class Host:
         return str(self._call("restore", str(checkpoint)))
 
     def stop(self) -> None:
-        """End the algorithm and its env runners."""
+        """Let the environments close; processes end with Ray."""
 
     def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
         raise NotImplementedError
 
-    def _lacks_a_place(self) -> bool:
-        """Whether an actor has waited too long for a node that it may sit on."""
-        return False
+    def _without_places(self, give_up: Callable[[], bool]) -> bool:
+        self._check_places()
+        return give_up()
+
+    def _check_places(self) -> None:
+        """Look whether every actor has a node that it may sit on. Raises RunFailed where one waits too long."""
 
 
 class InProcess(Host):
@@ -97,6 +102,11 @@ class InProcess(Host):
     def __init__(self) -> None:
         """Make the actor's class an ordinary object."""
         self._actor = Learner()
+
+    def stop(self) -> None:
+        """Close the environments; one that fails at that is too late to matter."""
+        with contextlib.suppress(Exception):
+            self._actor.stop()
 
     def _call(self, method: str, *arguments: Any, give_up: Callable[[], bool] = lambda: False) -> Any:
         from rlsif.cluster.failures import own_traceback
@@ -117,6 +127,8 @@ class InActor(Host):
         import ray
 
         self._layout, self._complete = layout, time.monotonic()
+        # Whether the last call was answered; a learner that is at work hears of nothing else.
+        self._answers = False
         learner, rollout = ({"learner": 1}, {"rollout": 1}) if layout.by_role else ({}, {})
         actor = ray.remote(Learner)
         self._actor = actor.options(num_cpus=1, num_gpus=layout.num_gpus, resources=learner).remote()
@@ -143,11 +155,13 @@ class InActor(Host):
         from ray.exceptions import RayError, RayTaskError
 
         call = getattr(self._actor, method).remote(*arguments)
+        self._answers = False
         while not ray.wait([call], timeout=POLL)[0]:
             if listens:
                 self._raise_what_env_runners_reported()
             if give_up():
                 return None
+        self._answers = True
         if listens:
             self._raise_what_env_runners_reported()
         try:
@@ -158,6 +172,14 @@ class InActor(Host):
             raise RunFailed(_failed(str(problem))) from problem
         except RayError as problem:
             raise RunFailed(f"the learner's process ended: {' '.join(str(problem).split())[:300]}") from problem
+
+    def stop(self) -> None:
+        """Let the environments close, which may be simulators; processes end with Ray."""
+        import ray
+
+        if self._answers:
+            with contextlib.suppress(Exception):
+                ray.wait([self._actor.stop.remote()], timeout=SECONDS_TO_CLOSE)
 
     def heartbeats(self) -> list[Heartbeat]:
         """The last heartbeats of the env runners."""
@@ -178,7 +200,7 @@ class InActor(Host):
             return
         raise RunFailed(_failed(failure.traceback))
 
-    def _lacks_a_place(self) -> bool:
+    def _check_places(self) -> None:
         """Raise RunFailed when nodes have been away for too long; RLlib would wait indefinitely."""
         import ray
 
@@ -194,7 +216,6 @@ class InActor(Host):
                 f"while the run started, nodes left and did not come back within {SECONDS_WITHOUT_PLACE} s;"
                 f" CPUs that are missing, by role: {', '.join(missing)}"
             )
-        return False
 
 
 def _leaves(node: str) -> bool:
