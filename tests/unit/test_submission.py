@@ -243,3 +243,10 @@ def test_a_job_is_stopped_where_it_trains_and_cancelled_where_it_waits(tmp_path)
         of_job("8", None, "", Path("/"))
     with pytest.raises(InputError, match="x is not the number of a job"):
         of_job("x", None, "", Path("/"))
+
+
+def test_a_knob_of_the_scripts_is_no_option_of_sbatch(tmp_path):
+    conf = tmp_path / "site.conf"
+    conf.write_text("RL_BIND = /scratch\n")
+    with pytest.raises(InputError, match="no option of sbatch; export RL_BIND"):
+        read_site(conf)

@@ -100,6 +100,11 @@ def read_site(path: Path) -> dict[str, Options]:
                 f"{path} line {number} is {text!r}; it must be as `account = x`, or"
                 f" `rollout.partition = x` for one of {', '.join(every_group)}, or one of {', '.join(FLAGS)}"
             )
+        if option.startswith("RL_"):
+            raise InputError(
+                f"{path} line {number} is {text!r}, which is no option of sbatch; export {option} in your shell,"
+                " or where your site sets up its users' environment"
+            )
         if option == "mem":
             raise InputError(
                 f"{path} line {number} is {text!r}; Slurm takes mem-per-cpu, which the scripts have, or mem"
