@@ -94,6 +94,13 @@ def session_logs() -> str:
     return str(ray._private.worker.global_worker.node.get_logs_dir_path())
 
 
+def keep_loopback() -> None:
+    """Have this process look for a head at 127.0.0.1 where it is told so; Ray would take another address of the machine."""
+    import ray._private.services
+
+    ray._private.services.resolve_ip_for_localhost = lambda host: host
+
+
 def job_config() -> Any:
     """The configuration of a job whose workers do not look for modules in the driver's folder.
 
@@ -256,7 +263,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "gcs_address",
     ),
     "ray._private.parameter:RayParams": ("__init__",),
-    "ray._private.services": ("start_ray_process",),
+    "ray._private.services": ("start_ray_process", "resolve_ip_for_localhost"),
     "ray._private.utils": ("get_dashboard_dependency_error",),
     "ray._private.worker": ("global_worker",),
     "ray.job_config:JobConfig": ("_serialize",),

@@ -74,6 +74,12 @@ class Local:
         assert self.process.wait(timeout=seconds) == code, self.output
         assert self.processes() == [], self.processes()
 
+    def listens_at(self):
+        """The addresses at which the job's processes listen."""
+        mine = {f"pid={number}," for number, _ in self.found()}
+        lines = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+        return [line.split()[3] for line in lines if any(number in line for number in mine)]
+
     def processes(self):
         """The processes of the job that are there, as their command lines."""
         return [command for _, command in self.found()]
@@ -110,7 +116,7 @@ def test_a_hetjob_trains_with_the_roles_of_one_of_slurms(local):
     job = local("hetjob", "--", *TRAIN, "--stop-iters", "3")
     job.ends()
     assert "job local-1, logs and rendezvous in " in job.output
-    assert re.search(r"^\+\d+\.\ds head head is up at 127\.0\.0\.\d+:\d+$", job.output, flags=re.M)
+    assert re.search(r"^\+\d+\.\ds head head is up at 127\.0\.0\.1:\d+$", job.output, flags=re.M)
     assert "rollout rollout1 rollout2, learner learner joined" in job.output and "done: mean return" in job.output
     assert sorted(log.stem for log in job.files.glob("logs/*/*.log")) == ["head", "learner", "rollout", "rollout"]
     assert json.loads((job.files / "cluster.json").read_text())["state"] == "ended"
@@ -149,3 +155,4 @@ def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local):
     # As a terminal does it, to all in the foreground.
     os.killpg(job.process.pid, signal.SIGINT)
     job.ends(code=130)
+    assert {address.rpartition(":")[0] for address in listening} == {"127.0.0.1"}, listening

@@ -22,6 +22,8 @@ from rlsif.roles.work import Work
 
 # On the user's own machine, for Ray's dashboard.
 DASHBOARD_PORT = 8265
+# Of all nodes of a job without Slurm.
+LOOPBACK = "127.0.0.1"
 # Of a node's log, in the message that says it did not come.
 LAST_LINES = 3
 
@@ -131,6 +133,8 @@ class Phases:
 def _connected(ray_address: str, own: str) -> Iterator[None]:
     import ray
 
+    if own == LOOPBACK:
+        private_api.keep_loopback()
     ray.init(
         address=ray_address,
         _node_ip_address=own,
