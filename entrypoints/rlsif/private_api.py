@@ -95,7 +95,7 @@ def session_logs() -> str:
 
 
 def keep_loopback() -> None:
-    """Have this process look for a head at 127.0.0.1 where it is told so; Ray would take another address of the machine."""
+    """Have this process look for a head at 127.0.0.1 where it is told so; Ray would take another of its addresses."""
     import ray._private.services
 
     ray._private.services.resolve_ip_for_localhost = lambda host: host

@@ -142,6 +142,7 @@ def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(local):
 def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local):
     job = local("multinode", "--", *TRAIN, "--stop-iters", "100000")
     job.trains()
+    listening = job.listens_at()
     job.process.send_signal(signal.SIGUSR1)
     said = "the run was interrupted with a checkpoint: job local-1 is requeued (requeue 1) and resumes from"
     job.until(lambda: said in job.output, 60, "it is requeued")
