@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ APPTAINER = f"""
 while [[ $1 != rl ]]; do shift; done
 case $2 in
     head | rollout | learner) exec "$FAKES/role" "${{@:2}}" ;;
-    *) PYTHONPATH={ROOT}/entrypoints exec {sys.executable} -c 'from rlsif.commands.rl import main; main()' "${{@:2}}" ;;
+    *) PYTHONPATH={shlex.quote(f"{ROOT}/entrypoints")} exec {shlex.quote(sys.executable)} -c 'from rlsif.commands.rl import main; main()' "${{@:2}}" ;;
 esac
 """
 # A head that has a checkpoint a start, and members that leave when the job is over.
