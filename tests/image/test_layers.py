@@ -110,7 +110,9 @@ def test_a_definition_of_ones_own(apptainer, rl_sif, container, tmp_path):
     text = re.sub(r"%test.*", "", text, flags=re.S).replace("%post", f"%files\n    {wheel} /\n\n%post")
     (tmp_path / "own.def").write_text(text)
     container.image = tmp_path / "own.sif"
-    build = [apptainer, "build", *build_options(), container.image, tmp_path / "own.def"]
+    # How well it is compressed is of no matter here; Apptainer's own way takes minutes.
+    fast = ["--mksquashfs-args", "-comp zstd -Xcompression-level 1"]
+    build = [apptainer, "build", *build_options(), *fast, container.image, tmp_path / "own.def"]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     code = "import tinyhelp as a, typing_extensions as b; from rlsif.packages import installed_packages as c"

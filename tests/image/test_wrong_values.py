@@ -89,8 +89,8 @@ def envs(shell):
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ("Nan", "gave nan as observation[1] in step"),
-        ("Infinite", "gave inf as reward in step"),
+        ("Nan", "gave nan as observation[1] after"),
+        ("Infinite", "gave inf as reward after"),
         ("NoReward", "the reward is nan, or None"),
         ("Short", "its shape is [1], the space's is [2]"),
     ],

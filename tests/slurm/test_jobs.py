@@ -40,8 +40,8 @@ def test_env_runners_sit_on_rollout_nodes_and_the_learner_on_its_own(submit, slu
     where = {}
     for log in job.files.glob("logs/*/*.log"):
         processes = " ".join(slurm.nodes[log.parent.name].processes())
-        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|AlgorithmActor)", processes))
-    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"AlgorithmActor"}}
+        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|Learner)", processes))
+    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"Learner"}}
     assert job.nodes("learner") == ["gpu1"]
 
 

@@ -113,7 +113,7 @@ def test_a_learner_that_dies_ends_the_job_and_says_so(submit, slurm):
     job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
     job.trains()
     [learner] = job.nodes("learner")
-    slurm("pkill", "-9", "-f", "ray::AlgorithmActor", node=learner)
+    slurm("pkill", "-9", "-f", "ray::Learner", node=learner)
     job.wait("FAILED", seconds=60)
     assert "error: the learner's process ended" in job.output
 
@@ -221,7 +221,8 @@ def test_a_job_without_progress_is_started_three_times_and_no_more(submit, slurm
         slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.wait("FAILED", seconds=90)
     said = f"error: job {job.id} was started 3 times and no first iteration has ended: it takes longer than the time"
-    assert job.output.splitlines()[-1].startswith(said)
+    # Slurm has its own words after it.
+    assert any(line.startswith(said) for line in job.output.splitlines())
 
 
 def test_requeues_are_capped(submit, slurm):
@@ -234,7 +235,8 @@ def test_requeues_are_capped(submit, slurm):
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.wait("FAILED", seconds=60)
     said = f"error: job {job.id} was requeued 1 time, as often as RL_MAX_REQUEUES allows; resume by `--resume "
-    assert job.output.splitlines()[-1].startswith(said)
+    # Slurm has its own words after it.
+    assert any(line.startswith(said) for line in job.output.splitlines())
     assert job.summary["state"] == "interrupted"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,12 +13,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # `rl` is this checkout's for what the scripts ask; the roles are `role`, which the test writes.
+PYTHON, PACKAGE = (shlex.quote(str(path)) for path in (sys.executable, ROOT / "entrypoints"))
 APPTAINER = f"""
 [[ $1 != inspect ]] || exit 0
 while [[ $1 != rl ]]; do shift; done
 case $2 in
     head | rollout | learner) exec "$FAKES/role" "${{@:2}}" ;;
-    *) PYTHONPATH={ROOT}/entrypoints exec {sys.executable} -c 'from rlsif.commands.rl import main; main()' "${{@:2}}" ;;
+    *) PYTHONPATH={PACKAGE} exec {PYTHON} -c 'from rlsif.commands.rl import main; main()' "${{@:2}}" ;;
 esac
 """
 # A head that has a checkpoint a start, and members that leave when the job is over.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from rlsif import private_api
+from rlsif.errors import RlsifError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,6 +25,8 @@ class Failure:
 
     node: str
     traceback: str
+    # Where the problem says all in a sentence of its own.
+    sentence: str = ""
 
 
 def report(problem: BaseException) -> None:
@@ -31,7 +34,8 @@ def report(problem: BaseException) -> None:
     import ray
 
     if ray.is_initialized():
-        failure = Failure(ray.get_runtime_context().get_node_id(), own_traceback(problem))
+        sentence = str(problem) if isinstance(problem, RlsifError) else ""
+        failure = Failure(ray.get_runtime_context().get_node_id(), own_traceback(problem), sentence)
         private_api.put_shared(KEY, json.dumps(asdict(failure)).encode(), overwrite=False)
 
 

@@ -18,7 +18,7 @@ from rlsif.values import merge
 
 # Seconds; RLlib needs a number.
 SAMPLE_TIMEOUT_S = 10 * 365 * 86_400
-SECONDS_TO_ANSWER = 0.2
+SECONDS_TO_ANSWER = 2.0
 
 
 def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
@@ -78,7 +78,12 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         sample_timeout_s=SAMPLE_TIMEOUT_S,
     )
     # One that is lost is looked for beside the training, and asked once it answers.
-    config.fault_tolerance(restart_failed_env_runners=True, env_runner_health_probe_timeout_s=SECONDS_TO_ANSWER)
+    config.fault_tolerance(
+        restart_failed_env_runners=True,
+        env_runner_health_probe_timeout_s=SECONDS_TO_ANSWER,
+        # RLlib would let the learner wait for a minute before one that failed ends; the run hears of it at once.
+        delay_between_env_runner_restarts_s=0.0,
+    )
     config.resources(num_gpus=layout.num_gpus)
     config.debugging(seed=spec.seed, log_sys_usage=False)
     set_values(config, _threads(layout))

@@ -5,6 +5,7 @@ Imported in processes that run RLlib with TensorFlow.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -18,6 +19,9 @@ from ray.rllib.utils.replay_buffers import ReplayBuffer
 
 from rlsif import private_api
 from rlsif.learning.descriptor import Algorithm as Descriptor
+
+# A lost env runner that has not answered for so long is asked anew, in seconds.
+SECONDS_TO_ASK_AGAIN = 5.0
 
 
 def algorithm_class(descriptor: Descriptor) -> type[Algorithm]:
@@ -34,8 +38,8 @@ def _rllibs_class(name: str) -> type[Algorithm]:
 class Fixed(private_api.hooks()):  # type: ignore[misc]
     """What every algorithm needs."""
 
-    # Calls to lost env runners that are not answered yet, by number.
-    _asked: Mapping[int, Any] = {}
+    # Calls to lost env runners that are not answered yet, and since when, by number.
+    _asked: Mapping[int, tuple[Any, float]] = {}
 
     def setup(self, config: Any) -> None:
         """Let the learner do with the columns that it reads; RLlib's asks for more."""
@@ -53,10 +57,13 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
 
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
         """Take back lost env runners that answer again; RLlib would wait in every iteration for those that do not."""
-        lost = private_api.lost_env_runners(env_runner_group)
-        asked = {number: self._asked.get(number) or actor.ping.remote() for number, actor in lost.items()}
-        answered, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=0) if asked else ([], [])
-        self._asked = {number: call for number, call in asked.items() if call not in answered}
+        lost, now = private_api.lost_env_runners(env_runner_group), time.monotonic()
+        # A call to one whose node is gone may never be answered, though the runner came back elsewhere.
+        waiting = {n: (call, since) for n, (call, since) in self._asked.items() if now - since < SECONDS_TO_ASK_AGAIN}
+        asked = {n: waiting.get(n) or (actor.ping.remote(), now) for n, actor in lost.items()}
+        calls = [call for call, _ in asked.values()]
+        answered, _ = ray.wait(calls, num_returns=len(calls), timeout=0) if calls else ([], [])
+        self._asked = {n: (call, since) for n, (call, since) in asked.items() if call not in answered}
         if not any(_has_answered(call) for call in answered):
             return []
         restored: list[int] = super().restore_env_runners(env_runner_group)

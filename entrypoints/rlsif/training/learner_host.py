@@ -198,7 +198,7 @@ class InActor(Host):
             print(f"an env runner failed while its node left:\n{failure.traceback}", flush=True)
             failures.forget()
             return
-        raise RunFailed(_failed(failure.traceback))
+        raise RunFailed(failure.sentence or _failed(failure.traceback))
 
     def _check_places(self) -> None:
         """Raise RunFailed when nodes have been away for too long; RLlib would wait indefinitely."""
