@@ -160,3 +160,41 @@ def test_every_sampler_sees_a_number_that_is_none(envs, algo):
     one = ("--num-envs-per-env-runner", "1", "--local-mode" if algo == "DQN" else "--num-cpus=2")
     done = envs.train("--env", "envs.py:Nan", "--algo", algo, *one, "--stop-timesteps", "100000")
     assert done.returncode == 1 and "gave nan as observation[1]" in done.stderr
+
+
+def test_a_folder_with_letters_beyond_ascii_is_a_folder_like_others(shell):
+    folder = shell.folder / "Jürgens Umgebung"
+    folder.mkdir()
+    (folder / "envs.py").write_text(ENVS)
+    done = shell.train("--env", f"{folder}/envs.py:Base", *SMALL, "--stop-iters", "1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_environment_that_ends_its_process_is_told(envs):
+    (envs.folder / "ends.py").write_text(
+        f"{ENVS}\n\nclass Ends(Base):\n    def seen(self):\n        if Base.steps == 20:\n            raise SystemExit(3)\n"
+        "        return np.zeros(2, np.float32), 1.0\n"
+    )
+    done = envs.train("--env", "ends.py:Ends", *SMALL, "--stop-iters", "1")
+    assert done.returncode == 1 and "error: the environment called sys.exit(3)" in done.stderr
+    assert json.loads((envs.runs[0] / "summary.json").read_text())["state"] == "failed"
+
+
+def test_a_resume_with_another_network_is_refused_and_changes_nothing(envs):
+    done = envs.train("--env", "CartPole-v1", *SMALL, "--stop-iters", "1")
+    [run] = envs.runs
+    before = (run / "params.json").read_text()
+    again = ("--resume", run, "--stop-iters", "2", "--local-mode")
+    done = envs.train(*again, "--set", "model.fcnet_hiddens=[8]")
+    assert done.returncode == 2 and "another network is a new run" in done.stderr
+    assert (run / "params.json").read_text() == before
+    assert envs.train(*again).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("num_epochs=0", "it must be at least 1"), ("model=3", "it is a group of settings: write model.KEY=VALUE")],
+)
+def test_a_setting_that_cannot_be_is_refused(envs, setting, said):
+    done = envs.train("--env", "CartPole-v1", "--set", setting)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1

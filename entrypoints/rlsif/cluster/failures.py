@@ -46,6 +46,11 @@ def reporting(method: Callable[P, T]) -> Callable[P, T]:
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
+        except SystemExit as problem:
+            # An environment's simulator may want to end everything.
+            ended = RlsifError(f"the environment called sys.exit({problem.code!r}); an error is to be raised instead")
+            report(ended)
+            raise ended from problem
         except Exception as problem:
             report(problem)
             raise

@@ -50,7 +50,7 @@ def check(ref: EnvRef, judge: Callable[[FoundEnv], Iterator[Finding]]) -> list[F
     for look in (_gymnasiums_own, lambda _, found: judge(found), _steps, _seeds, _pickles, _speed):
         try:
             findings += list(look(create, found))
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             findings.append(Finding(ERROR, f"it raised {type(problem).__name__}: {problem}."))
     return list(dict.fromkeys(findings))
 

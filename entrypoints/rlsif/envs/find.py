@@ -132,7 +132,7 @@ def find(ref: EnvRef) -> FoundEnv:
             ) from problem
         except error.Error as problem:
             raise InputError(_unknown(ref, problem)) from problem
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             raise InputError(_not_made(ref, problem)) from problem
         _check_interface(ref.name, env)
     env.close()
@@ -151,7 +151,7 @@ def _limit(env: Any) -> int | None:
     return int(limit) if limit else None
 
 
-def _not_made(ref: EnvRef, problem: Exception) -> str:
+def _not_made(ref: EnvRef, problem: BaseException) -> str:
     """What its constructor raised, and where."""
     if isinstance(problem, TypeError) and ref.arguments:
         return f"environment {ref.name!r} cannot be made with {dict(ref.arguments)}: {problem}"
@@ -289,7 +289,7 @@ def _check_interface(env_id: str, env: Any) -> None:
     if "seed" not in reset and not any(p.kind is p.VAR_KEYWORD for p in reset.values()):
         raise InputError(f"environment {env_id!r}: its reset takes no seed; {SIGNATURE}")
     begun = stepped = None
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception, SystemExit):
         begun = env.unwrapped.reset(seed=0)
         stepped = env.unwrapped.step(env.action_space.sample())
     if begun is not None and not (isinstance(begun, tuple) and len(begun) == 2 and isinstance(begun[1], dict)):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class EnvRef:
     def file_name(self) -> str:
         """The short name as part of a file's name."""
         return self.short.replace("/", "_")
+
+    @property
+    def ascii_name(self) -> str:
+        """The name for RLlib's register, which takes ASCII alone."""
+        return self.name if self.name.isascii() else quote(self.name, safe="/:. ")
 
     @property
     def of_file(self) -> bool:

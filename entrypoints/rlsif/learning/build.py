@@ -54,7 +54,7 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
         worker_index = getattr(context, "worker_index", 0)
         return Adapted(make(ref, worker_index), sampling.normalize_actions, sampling.clip_actions)
 
-    tune.register_env(ref.name, create)
+    tune.register_env(ref.ascii_name, create)
 
 
 def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
@@ -98,7 +98,7 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     normalize, clip = config.normalize_actions, config.clip_actions
     observation_space, action_space = policy_spaces(env, normalize)
     config.environment(
-        spec.env.name,
+        spec.env.ascii_name,
         env_config=dict(spec.env.arguments),
         # RLlib would ask the first env runner for them, and wait for it before it builds the policy.
         observation_space=observation_space,

@@ -28,6 +28,7 @@ UNAVAILABLE = {
     "restart_failed_sub_environments": "RLlib's sampler alone would honour it; catch the error in the environment",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
+AT_LEAST_ONE = {"num_epochs", "minibatch_size", "train_batch_size", "n_step"}
 ANY_DICTIONARY = {"custom_model_config", "exploration_config", "env_config", "replay_buffer_config", "optimizer"}
 
 
@@ -75,6 +76,10 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
         if isinstance(default, Mapping) and isinstance(value, Mapping):
             if key not in ANY_DICTIONARY:
                 check(value, default, algo, prefix=f"{name}.")
+        elif isinstance(default, Mapping) and value is not None:
+            raise InputError(f"{algo}'s {name!r} is {value!r}; it is a group of settings: write {name}.KEY=VALUE")
+        elif key in AT_LEAST_ONE and isinstance(value, (int, float)) and value < 1:
+            raise InputError(f"{algo}'s {name!r} is {value!r}; it must be at least 1")
         elif not _same_kind(value, default):
             raise InputError(f"{algo}'s {name!r} is {value!r}; it must be like its default, {default!r}")
 

@@ -21,6 +21,9 @@ from rlsif.training.options import TrainOptions, cluster_layout, layout
 from rlsif.training.stopping import Stop
 from rlsif.values import env_arguments, from_settings, merge
 
+# Hyperparameters that decide the shapes of the weights.
+OF_THE_NETWORK = ("model", "hiddens", "dueling", "num_atoms", "q_model_config", "policy_model_config")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -134,4 +137,12 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
                 f"{name} is {value}, but {checkpoint} is of {is_}; leave {name} out to resume that run"
             )
     given = _given_hyperparameters(options, spec.algo)
+    for name in OF_THE_NETWORK:
+        before = spec.hyperparameters.get(name)
+        wanted = merge({name: before}, given)[name]
+        if name in given and wanted != before:
+            of = before or "the defaults of RLlib"
+            raise InputError(
+                f"{name} is {wanted} now, but {checkpoint} has the weights of {of}; another network is a new run"
+            )
     return replace(spec, hyperparameters=merge(spec.hyperparameters, given))

@@ -141,16 +141,17 @@ class Run:
         # Of DQN and SAC an iteration has many batches.
         least = settings.get("min_sample_timesteps_per_iteration") or 0
         self._watch.wanted = max(int(settings["train_batch_size"]), int(least))
-        self._record.begin(settings)
-        if self._job:
-            # From now on a job that Slurm restarts resumes this run.
-            replace_file(self._job.run, str(self._record.folder))
         if plan.checkpoint:
             packages = saved.told_of_packages(self._record.folder)
             if packages:
                 self._display.note(f"warning: {packages}")
             told = algorithm.restore(plan.checkpoint)
             self._display.note(f"resumed from {plan.checkpoint}{told and '; '}{told}")
+        # Not before the checkpoint has been loaded with these settings.
+        self._record.begin(settings)
+        if self._job:
+            # From now on a job that Slurm restarts resumes this run.
+            replace_file(self._job.run, str(self._record.folder))
         return None
 
     def _trained(self, algorithm: Host, signals: Signals) -> End:
