@@ -172,7 +172,8 @@ def test_a_folder_with_letters_beyond_ascii_is_a_folder_like_others(shell):
 
 def test_an_environment_that_ends_its_process_is_told(envs):
     (envs.folder / "ends.py").write_text(
-        f"{ENVS}\n\nclass Ends(Base):\n    def seen(self):\n        if Base.steps == 20:\n            raise SystemExit(3)\n"
+        f"{ENVS}\n\nclass Ends(Base):\n    def seen(self):\n"
+        "        if Base.steps == 20:\n            raise SystemExit(3)\n"
         "        return np.zeros(2, np.float32), 1.0\n"
     )
     done = envs.train("--env", "ends.py:Ends", *SMALL, "--stop-iters", "1")
