@@ -17,10 +17,9 @@ class RolloutBuffer:
     Where an environment only begins an episode, its row is not `valid`.
     """
 
-    def __init__(self, num_envs: int, capacity: int) -> None:
+    def __init__(self, capacity: int) -> None:
         """Make room for so many steps; more is made when they are full."""
         self._capacity = capacity
-        self._num_envs = num_envs
         self._columns: dict[str, Array] = {}
         self.steps = 0
 

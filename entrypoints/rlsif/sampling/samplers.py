@@ -62,7 +62,7 @@ class Sampler:
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
         num_envs = len(environments.active)
-        self._rows = RolloutBuffer(num_envs, fragment + fragment // 4 + 2)
+        self._rows = RolloutBuffer(fragment + fragment // 4 + 2)
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
         self._episodes: list[Episode] = []
         # Env steps of all env runners, for schedules.
