@@ -8,8 +8,10 @@ import gymnasium
 import numpy as np
 
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.metrics import ENDED, KEY, NoNumber, OfCopies
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.spaces import of_gymnasium, plain
+from rlsif.errors import RlsifError
 from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.policies.encoder import ObservationEncoder, unsupported
 
@@ -24,6 +26,7 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
         self._encoder = ObservationEncoder(observations) if unsupported(observations) is None else None
         self._adapter = ActionAdapter(actions, normalize, clip)
+        self._metrics = OfCopies(1)
         self.observation_space = encoded_space(env.observation_space)
         self.action_space = of_gymnasium(policy_space(actions, normalize))
 
@@ -38,6 +41,13 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         [chosen] = self._adapter.each(np.asarray(action)[None])
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         PROGRESS.steps += 1
+        try:
+            if info and KEY in info:
+                self._metrics.take(0, info)
+            if terminated or truncated:
+                ENDED.append(self._metrics.ended(0))
+        except NoNumber as problem:
+            raise RlsifError(f"the environment's {problem}") from None
         return self._encoded(observation), reward, terminated, truncated, info
 
     def _encoded(self, observation: Any) -> Any:

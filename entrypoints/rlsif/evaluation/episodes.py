@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rlsif.envs.metrics import KEY, numbers
 from rlsif.errors import RlsifError
 
 # More at once are hardly faster.
@@ -31,6 +32,8 @@ class Episode:
     seed: int
     total_reward: float = 0.0
     length: int = 0
+    # The environment's own numbers, as it gave them so far.
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def play(
@@ -79,7 +82,9 @@ def play(
 def _step(environment: Any, action: Any, episode: Episode, observations: dict[int, Any], index: int) -> bool:
     """Step, and count; give whether the episode ended."""
     try:
-        observations[index], reward, terminated, truncated, _ = environment.step(action)
+        observations[index], reward, terminated, truncated, info = environment.step(action)
+        if info and KEY in info:
+            episode.metrics.update(numbers(info[KEY]))
     except Exception as problem:
         where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
         raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem

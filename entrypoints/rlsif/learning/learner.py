@@ -10,6 +10,7 @@ from typing import Any
 
 from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.metrics import HISTORY
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.old_names import know_old_names
 from rlsif.learning.spec import Layout, RunSpec
@@ -58,6 +59,7 @@ class Learner:
         return {
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
+            "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
             "num_env_steps_sampled_lifetime": int(result["num_env_steps_sampled_lifetime"]),
             "num_healthy_workers": int(result["num_healthy_workers"]),
             "statistics": _numbers({"info": {"learner": result["info"]["learner"]}, "timers": result["timers"]}),

@@ -52,6 +52,11 @@ class Record:
         return self._rows.iteration > last
 
     @property
+    def columns(self) -> Sequence[str]:
+        """The columns that rows have had so far."""
+        return self._files.columns
+
+    @property
     def env_steps(self) -> int:
         """Env steps of all rows."""
         return self._rows.env_steps
