@@ -42,7 +42,7 @@ class Evaluations:
         self._player: Any = None if layout.evaluation.beside else Player(env, episodes)
         self._actor: Any = None
         if layout.evaluation.beside:
-            state = algorithm.get_policy().get_state()
+            state = ray.cloudpickle.dumps(algorithm.get_policy().get_state())
             framework = algorithm.config.framework_str
             # In a job the cores of the learner's node are its own, and Ray counts one.
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -134,7 +134,7 @@ class Player:
 class Beside:
     """An actor that plays by a policy of its own, which gets the learner's weights."""
 
-    def __init__(self, env: FoundEnv, episodes: int, state: Any, framework: str) -> None:
+    def __init__(self, env: FoundEnv, episodes: int, state: bytes, framework: str) -> None:
         """Make policy and environments."""
         self._policy = of_state(state, framework, SEED)
         self._player = Player(env, episodes)

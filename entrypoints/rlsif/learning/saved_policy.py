@@ -36,17 +36,19 @@ def load(checkpoint: Path, framework: str, seed: int) -> tuple[Any, Any]:
     `seed` is that of actions that are drawn.
     """
     know_old_names()
-    state = pickle.loads((checkpoint / POLICY).read_bytes())
+    policy = of_state((checkpoint / POLICY).read_bytes(), framework, seed)
     filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
-    return of_state(state, framework, seed), filters.get(DEFAULT_POLICY_ID)
+    return policy, filters.get(DEFAULT_POLICY_ID)
 
 
-def of_state(state: Any, framework: str, seed: int) -> Any:
+def of_state(pickled: bytes, framework: str, seed: int) -> Any:
     """The policy of a state that RLlib's policies give; once in a process."""
     tf1, _, _ = try_import_tf()
+    # A state that is unpickled before would have tensors of a graph in it.
     if framework == "tf2":
         tf1.enable_eager_execution()
     tf1.set_random_seed(seed)
+    state = pickle.loads(pickled)
     # It may be from a machine with GPUs.
     state["policy_spec"]["config"]["num_gpus"] = 0
     return Policy.from_state(state)
