@@ -134,7 +134,10 @@ def test_a_return_is_summed_exactly_enough_to_be_reached(envs):
         (("envs.py:Broken",), "cannot be made: RuntimeError: the licence server is away"),
         (("envs.py:Twice",), "registered as Twice-v0 and Twice-v1"),
         (("CartPole-v1", "--env-config", "id=007"), "--env-config id is an argument of gymnasium.make"),
-        (("CartPole-v1", "--set", "evaluation_interval=1"), "'evaluation_interval' has no effect here"),
+        (
+            ("CartPole-v1", "--set", "evaluation_interval=1"),
+            "'evaluation_interval' has no effect here: use --evaluate-every",
+        ),
         (("CartPole-v1", "--set", "restart_failed_sub_environments=true"), "has no effect here"),
     ],
 )
