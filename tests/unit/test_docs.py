@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.commands import reference
+from tests import faults
 from tests.columns import documented, undocumented
 
 CHECKOUT = Path(__file__).parents[2]
@@ -90,6 +91,11 @@ def test_the_files_of_the_architecture_page_are_there():
     named = re.findall(r"\b[a-z_]+/[a-z_]+\.py|(?<=`)[a-z_]+(?:\.py|/)(?=`)", page.read_text())
     assert len(named) > 20
     assert [name for name in named if not (CHECKOUT / "entrypoints/rlsif" / name).exists()] == []
+
+
+def test_the_page_of_faults_is_that_of_the_tests():
+    marks = faults.page(lambda fault: True)
+    assert faults.PAGE.read_text() == marks, "docs/reliability.md is not current; run the marked tests that it lacks"
 
 
 # What the pages say instead: video, resume, continue, fix, indefinitely, requeue.
