@@ -4,9 +4,9 @@ A test says what goes wrong, and what is promised then:
 
     @pytest.mark.fault("an env runner dies", promise="it comes back, and training continues")
 
-Its row is written at the end of a run in which the test passed, and taken out where it failed. A unit test compares
-the page with the marks, so that neither is ahead of the other. Marks are read from the text of the tests: their
-arguments are plain texts.
+Its row is written at the end of a run in which the test passed, and taken out where it failed. A unit test refuses a
+row that no mark has. Marks are read from the text of the tests: their arguments are plain texts. After a merge any run
+of tests puts the rows in their order.
 """
 
 import ast
@@ -17,6 +17,7 @@ CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs/reliability.md"
 # In the order of the page: folder of the tests, heading.
 SECTIONS = {"image": "In runs and commands", "slurm": "In jobs on Slurm", "unit": "In a part alone"}
+TABLE_HEAD = ("| fault | what is promised | test |", "|---|---|---|")
 HEAD = """# Reliability
 
 This page lists what can go wrong, what is promised then, and the test that causes the fault and checks the promise.
@@ -55,14 +56,18 @@ def _of_file(file):
                 yield Fault(what, given["promise"], f"{file.relative_to(CHECKOUT).as_posix()}::{function.name}")
 
 
+def rows():
+    """Every line that a table of the page may have."""
+    return {*TABLE_HEAD, *(fault.line for folder in SECTIONS for fault in marked(folder))}
+
+
 def page(holds):
     """The text of the page, with the faults for which `holds` is true."""
     parts = [HEAD]
     for folder, heading in SECTIONS.items():
         lines = [fault.line for fault in marked(folder) if holds(fault)]
         if lines:
-            table = ["| fault | what is promised | test |", "|---|---|---|", *lines]
-            parts.append("\n".join([f"## {heading}", "", *table, ""]))
+            parts.append("\n".join([f"## {heading}", "", *TABLE_HEAD, *lines, ""]))
     return "\n".join(parts)
 
 

@@ -93,9 +93,9 @@ def test_the_files_of_the_architecture_page_are_there():
     assert [name for name in named if not (CHECKOUT / "entrypoints/rlsif" / name).exists()] == []
 
 
-def test_the_page_of_faults_is_that_of_the_tests():
-    marks = faults.page(lambda fault: True)
-    assert faults.PAGE.read_text() == marks, "docs/reliability.md is not current; run the marked tests that it lacks"
+def test_the_page_of_faults_is_not_ahead_of_the_tests():
+    written = {line for line in faults.PAGE.read_text().splitlines() if line.startswith("|")}
+    assert written - faults.rows() == set(), "run the tests of these rows again: they write the page"
 
 
 # What the pages say instead: video, resume, continue, fix, indefinitely, requeue.
