@@ -64,6 +64,8 @@ class PlainLines:
             f"time {row['time_total_s']:>6.1f} s"
             + "".join(f"  {name} {_any_number(row.get(name))}" for name in self._show)
         )
+        if evaluated(row):
+            self.note(f"evaluation: {evaluated(row)}")
 
     def progress(self, text: str) -> None:
         """Write a line a minute."""
@@ -95,6 +97,7 @@ class LiveTable:
         self._lines: list[tuple[str, str]] = []
         self._share = 0.0
         self._show = show
+        self._evaluated = ""
 
     def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
         """Show the table with nothing in it yet."""
@@ -119,6 +122,9 @@ class LiveTable:
             ("time", f"{row['time_total_s']:.1f} s"),
             *((name, _any_number(row.get(name))) for name in self._show),
         ]
+        self._evaluated = evaluated(row) or self._evaluated
+        if self._evaluated:
+            lines.append(("evaluation", self._evaluated))
         self._lines, self._share = lines, self._stop.progress(row)
         self._draw(lines, self._share)
 
@@ -157,6 +163,15 @@ class LiveTable:
 def _any_number(value: float | None) -> str:
     """A number of any size."""
     return "-" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def evaluated(row: Mapping[str, Any]) -> str:
+    """The evaluation of a row in words; empty where there is none."""
+    if "evaluation/episodes" not in row:
+        return ""
+    mean, low, high = (_number(row[f"evaluation/episode_return_{name}"]) for name in ("mean", "min", "max"))
+    iteration, episodes = row["evaluation/training_iteration"], row["evaluation/episodes"]
+    return f"return {mean} ({low} to {high}) over {episodes} episodes, after iteration {iteration}"
 
 
 def _number(value: float | None) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import secrets
+import statistics
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,7 @@ class Row:
             "time_total_s": self.time_total_s,
             "timestamp": round(time.time(), 3),
             "num_healthy_workers": iteration["num_healthy_workers"],
+            **_evaluation(iteration.get("evaluation")),
             **iteration["statistics"],
             **{f"{CUSTOM}{name}": value for name, value in own_numbers(iteration.get("metrics", [])).items()},
         }
@@ -86,6 +88,22 @@ def own_numbers(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
     ends = {f"{name}_{end.__name__}": end(values) for name, values in given.items() for end in (min, max)}
     # A name of the user's own wins over one that is made here.
     return {**ends, **{name: sum(values) / len(values) for name, values in given.items()}}
+
+
+def _evaluation(ended: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The columns of an evaluation; none where none ended."""
+    if ended is None:
+        return {}
+    returns, lengths = ended["returns"], ended["lengths"]
+    return {
+        "evaluation/training_iteration": ended["iteration"],
+        "evaluation/episode_return_mean": statistics.fmean(returns),
+        "evaluation/episode_return_min": min(returns),
+        "evaluation/episode_return_max": max(returns),
+        "evaluation/episode_len_mean": statistics.fmean(lengths),
+        "evaluation/episodes": len(returns),
+        "evaluation/time_s": ended["seconds"],
+    }
 
 
 class RunFiles:

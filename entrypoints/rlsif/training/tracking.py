@@ -81,6 +81,7 @@ def _mlflow(settings: dict[str, Any], env: str, folder: Path) -> Service:
     mlflow = setup_mlflow(
         settings, experiment_name=env, run_name=folder.name, create_experiment_if_not_exists=True, rank_zero_only=False
     )
+
     def log(row: Mapping[str, float], step: int) -> None:
         # It refuses other characters, which a user's own numbers may have.
         mlflow.log_metrics({re.sub(r"[^\w.:/ -]", "_", name): value for name, value in row.items()}, step=step)
