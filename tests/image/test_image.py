@@ -160,10 +160,8 @@ def test_the_hosts_python_does_not_leak_in(container):
 
 def test_it_has_one_tensorflow_and_legacy_keras(container):
     done = container(
-        "sh",
-        "-c",
-        "echo $TF_USE_LEGACY_KERAS; cd /opt/rl/lib/python3.11/site-packages; ls -d tensorflow*.dist-info;"
-        " find / -xdev -name 'libtensorflow_cc.so*'; grep -c . tensorflow-2*.dist-info/RECORD",
+        "sh", "-c", "echo $TF_USE_LEGACY_KERAS; cd /opt/rl/lib/python3.11/site-packages; ls -d tensorflow*.dist-info;"
+        " find / -xdev -name 'libtensorflow_cc.so*'; grep -c . tensorflow-2*.dist-info/RECORD"
     )
     assert done.stdout.startswith("1\n")
     assert re.search(r"tensorflow_cpu-2\.21\S+dist-info", done.stdout)

@@ -9,6 +9,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlsif.envs.episodes import play
 from rlsif.envs.spaces import plain
 from rlsif.envs.vector import OneByOne, Vectorised, WrongValue
 from rlsif.policies.actions import ActionAdapter
@@ -99,3 +100,30 @@ def test_a_name_of_the_users_own_is_not_overwritten():
     row = Row(None).add(iteration(1, {"a": 2.0, "a_min": 5.0}), 1.0)
     assert (row["custom/a"], row["custom/a_min"], row["custom/a_max"]) == (2.0, 5.0, 2.0)
     assert not any(isinstance(v, float) and math.isnan(v) for v in row.values())
+
+
+def test_a_resumed_run_may_have_new_columns_and_lack_old_ones(tmp_path):
+    files, rows = RunFiles(tmp_path), Row(None)
+    for number, given in enumerate([{"old": 1.0}, {"old": 2.0}, {"lost": 3.0}], 1):
+        files.write_row(rows.add(iteration(number, given), 1.0))
+    files = RunFiles(tmp_path, resumed_at=2)
+    files.write_row({**rows.add(iteration(4, {"new": 4.0}), 1.0), "training_iteration": 3})
+    with (tmp_path / PROGRESS).open() as file:
+        table = list(csv.DictReader(file))
+    assert [(row["custom/old"], row["custom/new"]) for row in table] == [("1.0", ""), ("2.0", ""), ("", "4.0")]
+    assert "custom/lost" not in table[0]
+
+
+class Still:
+    """An agent that always does the same."""
+
+    def act(self, observations, environments, deterministic):
+        return [0] * len(observations)
+
+    def forget(self, environment):
+        pass
+
+
+def test_episodes_of_an_evaluation_have_their_numbers():
+    played = play(Still(), [Telling()], 2, 0, True)
+    assert [episode.metrics for episode in played] == [{"early": 7.0, "episode": 1.0}, {"early": 7.0, "episode": 2.0}]
