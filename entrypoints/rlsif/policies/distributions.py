@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.policies.networks import Array
+from rlsif.policies.networks import ILLEGAL_VALUE, Array
 from rlsif.policies.spaces import Box, Discrete, MultiDiscrete, Space
 
 
@@ -73,9 +73,12 @@ class EpsilonGreedy:
         return float(np.interp(timestep, self._steps, self._values))
 
     def sample(self, inputs: Array, random: np.random.Generator, timestep: int) -> NDArray[np.int32]:
-        """Actions [n]."""
+        """Actions [n]; none whose value is ILLEGAL_VALUE."""
         best = inputs.argmax(axis=1)
         any_one = random.integers(inputs.shape[1], size=len(inputs))
+        illegal = inputs == ILLEGAL_VALUE
+        if illegal.any():
+            any_one = np.where(illegal, -1, random.random(inputs.shape)).argmax(axis=1)
         explores = random.random(len(inputs)) < self.epsilon(timestep)
         return np.where(explores, any_one, best).astype(np.int32)
 
