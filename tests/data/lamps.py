@@ -48,5 +48,3 @@ class Lamps(gymnasium.Env):
         if self.told == "beside":
             return {**told, "size": np.array([0.5], np.float32), "lit": self.lit.copy()}, {}
         return {**told, self.told: lit}, {}
-
-

@@ -41,9 +41,9 @@ class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.action_space = copy.copy(env.action_space)
         self.action_space.sample = self._sample  # type: ignore[method-assign]
 
-    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode."""
-        self._last = self.env.reset(**how)
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode; Gymnasium's checker knows `kwargs` by its name."""
+        self._last = self.env.reset(**kwargs)
         return self._last
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:

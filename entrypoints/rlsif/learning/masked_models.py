@@ -49,7 +49,15 @@ class MaskedActorCritic(TFModelV2):  # type: ignore[misc]
     """For PPO, APPO and IMPALA: logits of illegal actions are ILLEGAL_LOGIT."""
 
     def __init__(
-        self, obs_space: Any, action_space: Any, num_outputs: int, model_config: Any, name: str, *, size: int, inner: Any
+        self,
+        obs_space: Any,
+        action_space: Any,
+        num_outputs: int,
+        model_config: Any,
+        name: str,
+        *,
+        size: int,
+        inner: Any,
     ) -> None:
         """Take RLlib's arguments, the mask's size, and the settings of the model inside."""
         super().__init__(obs_space, action_space, num_outputs, model_config, name)

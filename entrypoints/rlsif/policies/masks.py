@@ -1,8 +1,8 @@
 """Action masks: which of a policy's choices an environment takes in its present state.
 
-A mask comes in the observation, a Dict with `action_mask` beside other keys, or in `info["action_mask"]`. It is a number
-for each choice, 0 where that is illegal. A policy's observation has it in its last places, so that every batch carries
-it to the learner; networks do not see it. learning/masked_models.py has the same for TensorFlow.
+A mask comes in the observation, a Dict with `action_mask` beside other keys, or in `info["action_mask"]`. It has a
+number for each choice, 0 where that is illegal. A policy's observation has the mask in its last places, so that every
+batch carries it to the learner; networks do not see it. learning/masked_models.py has the same for TensorFlow.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ Array = NDArray[Any]
 KEY = "action_mask"
 # Logits of illegal actions. Their probability is 0 in single precision, and nothing overflows in the losses.
 ILLEGAL_LOGIT = np.float32(-1e9)
-
 
 # What of RLlib's settings of a model belongs to the one inside a model that masks.
 INNER = ("custom_model", "custom_model_config", "use_lstm", "use_attention")

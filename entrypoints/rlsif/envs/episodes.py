@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Tuple
 
+from rlsif.envs.progress import PROGRESS
 from rlsif.errors import RlsifError
 
 # An observation and the info that came with it.
@@ -61,6 +62,7 @@ def play(
         agent.forget(index)
         playing[index] = episode
         seen[index] = environments[index].reset(seed=episode.seed)
+        PROGRESS.resets += 1
         watch(episode)
 
     for index, environment in enumerate(environments):
@@ -88,6 +90,7 @@ def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen]
     seen[index] = observation, info
     episode.total_reward += float(reward)
     episode.length += 1
+    PROGRESS.steps += 1
     if episode.length >= MOST_STEPS:
         raise RlsifError(
             f"the episode of seed {episode.seed} has not ended after {MOST_STEPS:,} steps;"
