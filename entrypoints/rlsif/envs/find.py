@@ -138,7 +138,7 @@ def find(ref: EnvRef) -> FoundEnv:
             raise InputError(_unknown(ref, problem)) from problem
         except (Exception, SystemExit) as problem:
             raise InputError(_not_made(ref, problem)) from problem
-        info = _check_interface(ref.name, env)
+        info = _first_info(env, _check_interface(ref.name, env))
     env.close()
     spec = env.spec
     return FoundEnv(
@@ -157,6 +157,18 @@ def _mask(ref: EnvRef, env: Any, info: Mapping[str, Any]) -> ActionMask | None:
         return masks.find(plain(env.observation_space), plain(env.action_space), info)
     except ValueError as problem:
         raise InputError(f"environment {ref.name!r}: {problem}") from problem
+
+
+def _first_info(env: Any, inner: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The info of a reset, of which `inner` is that of the innermost environment; a wrapper may add a mask."""
+    layer, info = env, inner
+    with contextlib.suppress(Exception, SystemExit):
+        while layer is not env.unwrapped:
+            if not type(layer).__module__.startswith("gymnasium."):
+                _, info = env.reset(seed=0)
+                break
+            layer = layer.env
+    return info
 
 
 def _limit(env: Any) -> int | None:

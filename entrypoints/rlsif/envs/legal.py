@@ -1,13 +1,14 @@
-"""Random actions that an environment's action mask allows, for whoever tries an environment out."""
+"""Legal actions in the place of any, for whoever tries out an environment that has an action mask."""
 
 from __future__ import annotations
 
-import copy
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.utils import RecordConstructorArgs
 
 from rlsif.envs.spaces import plain
 from rlsif.policies import masks
@@ -16,30 +17,27 @@ from rlsif.policies.spaces import ActionMask
 
 
 def legal_action(
-    env: gymnasium.Env[Any, Any],
-    mask: ActionMask,
-    observation: Any,
-    info: Mapping[str, Any],
-    random: np.random.Generator | None = None,
+    env: gymnasium.Env[Any, Any], mask: ActionMask, observation: Any, info: Mapping[str, Any], seed: int = 0
 ) -> Any:
-    """An action that the mask in this observation or info allows. Raises MaskError where it is not there."""
-    random = random or np.random.default_rng(0)
-    allowed = masks.of_one(observation, info, mask)
-    actions = plain(env.action_space)
-    chosen = masks.draw(allowed, policy_space(actions), random)
+    """An action that the mask in this observation or info allows. Raises MaskError where it is not there, or wrong."""
+    allowed, actions = masks.of_one(observation, info, mask), plain(env.action_space)
+    wrong = masks.wrong(allowed[None], policy_space(actions), mask.size)
+    if wrong:
+        raise masks.MaskError(wrong[1])
+    chosen = masks.draw(allowed, policy_space(actions), np.random.default_rng(seed))
     [action] = ActionAdapter(actions).each(chosen[None])
     return action
 
 
-class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment whose `action_space.sample()` gives what is legal in its present state."""
+class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """An environment that can be given any action: it takes a legal one, always the same for the same."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], mask: ActionMask) -> None:
         """Wrap an environment that has this mask."""
-        super().__init__(env)
+        # Gymnasium's checker wants it of wrappers.
+        RecordConstructorArgs.__init__(self, mask=mask)
+        gymnasium.Wrapper.__init__(self, env)
         self._legal_by, self._last = mask, ({}, {})
-        self.action_space = copy.copy(env.action_space)
-        self.action_space.sample = self._sample  # type: ignore[method-assign]
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode; Gymnasium's checker knows `kwargs` by its name."""
@@ -47,10 +45,8 @@ class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._last
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Act."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        """Take the legal action that is drawn with the given one as a seed."""
+        legal = legal_action(self.env, self._legal_by, *self._last, zlib.crc32(repr(action).encode()))
+        observation, reward, terminated, truncated, info = self.env.step(legal)
         self._last = observation, info
         return observation, reward, terminated, truncated, info
-
-    def _sample(self, *_: Any, **__: Any) -> Any:
-        return legal_action(self.env, self._legal_by, *self._last, self.action_space.np_random)

@@ -127,12 +127,15 @@ def _places(space: Space) -> int | None:
 
 
 def _flat(given: Any) -> Array:
-    """A mask as one vector; one for several actions may come as several."""
+    """A mask as one vector; one for several actions may come as several. Raises MaskError for what is no array."""
     if isinstance(given, Mapping):
         given = tuple(given.values())
     if isinstance(given, (tuple, list)) and len(given) and not np.isscalar(given[0]):
         return np.concatenate([_flat(part) for part in given])
-    return np.asarray(given).reshape(-1)
+    try:
+        return np.asarray(given).reshape(-1)
+    except ValueError:
+        raise MaskError(f"{KEY!r} is no array of numbers: {given!r:.80}") from None
 
 
 def _flat_each(given: Any, number: int) -> Array:
@@ -235,9 +238,8 @@ def allows(observation: Array, chosen: Array, actions: Space, size: int) -> bool
 
 
 def draw(mask: Array, actions: Space, random: np.random.Generator) -> Array:
-    """Choices from `actions` that a mask allows, each as likely; any where it allows none."""
-    parts = np.split(mask, _starts(actions)[1:])
-    chosen = [random.choice(np.flatnonzero(part) if part.any() else part.size) for part in parts]
+    """Choices from `actions` that a mask allows, each as likely."""
+    chosen = [random.choice(np.flatnonzero(part)) for part in np.split(mask, _starts(actions)[1:])]
     return np.array(chosen) if isinstance(actions, MultiDiscrete) else np.array(chosen[0])
 
 
