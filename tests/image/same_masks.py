@@ -34,7 +34,17 @@ def compare(policy_of, note, found):
         note("masked q-values", (values[legal], theirs["q_values"][legal]))
         assert (theirs["q_values"][~legal] == ILLEGAL_VALUE).all() and (values[~legal] == ILLEGAL_VALUE).all()
         found["illegal actions of RLlib's"] += int((~legal[np.arange(50), actions]).sum())
+        note("masked targets", _targets(policy, mine, observations[:-1], actions[:-1], observations[1:]))
     _update(policy_of, note)
+
+
+def _targets(policy, mine, observations, actions, following):
+    """Errors of DQN's loss: theirs, and those of a maximum over the legal actions of what follows."""
+    policy.update_target()
+    rewards, zeros, ones = (np.full(len(actions), value, np.float32) for value in (0.5, 0, 1))
+    theirs = policy.compute_td_error(observations, actions, rewards, following, zeros, ones)
+    chosen = mine.forward(observations)[np.arange(len(actions)), actions]
+    return theirs, chosen - (rewards + policy.config["gamma"] * mine.forward(following).max(axis=1))
 
 
 def _update(policy_of, note):

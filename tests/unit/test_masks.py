@@ -84,6 +84,8 @@ def test_no_illegal_action_is_sent_in_two_million_steps():
         for seed in range(12):
             mine.set_weights(weights(3, sum(counts), seed))
             mine.sample()
+        mine.set_weights({name: value * np.nan for name, value in weights(3, sum(counts), 0).items()})
+        mine.sample()
         assert environments.illegal == 0
         legal += environments.legal
     assert legal > 2_000_000

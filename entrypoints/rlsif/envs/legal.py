@@ -37,7 +37,8 @@ class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         # Gymnasium's checker wants it of wrappers.
         RecordConstructorArgs.__init__(self, mask=mask)
         gymnasium.Wrapper.__init__(self, env)
-        self._legal_by, self._last = mask, ({}, {})
+        self._legal_by = mask
+        self._last: tuple[Any, dict[str, Any]] = ({}, {})
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode; Gymnasium's checker knows `kwargs` by its name."""

@@ -265,7 +265,10 @@ def without_filter_on_masks(observation_filter: Callable[[Array], Array], size: 
 
 
 class MaskedActorCritic:
-    """An actor-critic whose illegal actions have ILLEGAL_LOGIT."""
+    """An actor-critic whose illegal actions have ILLEGAL_LOGIT.
+
+    Logits are finite: a run ends for weights that are not, but only after it acted by them.
+    """
 
     def __init__(self, network: ActorCritic, size: int) -> None:
         """Take a network of the observation without its mask."""
@@ -278,7 +281,7 @@ class MaskedActorCritic:
     def forward(self, observations: Array) -> tuple[Array, Array]:
         """Logits [n, outputs] and values [n] of observations [n, features and mask]."""
         logits, values = self._network.forward(observations[:, : -self._size])
-        return np.where(legal(observations, self._size), logits, ILLEGAL_LOGIT), values
+        return np.where(legal(observations, self._size), np.nan_to_num(logits), ILLEGAL_LOGIT), values
 
     def values(self, observations: Array) -> Array:
         """Values [n] of observations [n, features and mask]."""
@@ -297,5 +300,5 @@ class MaskedQNetwork:
         self._network.set_weights(weights)
 
     def forward(self, observations: Array) -> Array:
-        """Action values [n, actions] of observations [n, features and mask]."""
-        return self._network.forward(observations[:, : -self._size], legal(observations, self._size))
+        """Action values [n, actions] of observations [n, features and mask]; finite, as logits are."""
+        return np.nan_to_num(self._network.forward(observations[:, : -self._size], legal(observations, self._size)))
