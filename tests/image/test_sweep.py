@@ -97,30 +97,3 @@ def test_pbt_has_the_worse_take_over_from_the_better(shell):
     done = sweep(shell, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
     assert ended(shell, done, trials=4) == [12] * 4
     assert list(sweeps(shell)[0].glob("tune/pbt_policy_*.txt"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "nothing is searched; give --grid lr=1e-3,3e-4"),
-        (("--grid", "lr"), "--grid 'lr' has no values"),
-        (("--grid", "lrx=1,2"), "PPO has no hyperparameter 'lrx'; did you mean lr?"),
-        (("--sample", "lr=unifrm(1,2)"), "there is no distribution 'unifrm'; did you mean uniform"),
-        (("--sample", "lr=uniform(2,1)"), "uniform needs a lower and a higher number"),
-        (("--sample", "lr=loguniform(0,1)"), "loguniform has no values at or below 0"),
-        (("--grid", "lr=1", "--sample", "lr=uniform(1,2)"), "'lr' is searched twice"),
-        (("--grid", "lr=1", "--scheduler", "asha"), "give that of the longest, as --stop-timesteps 200000"),
-        (("--grid", "lr=1", "--scheduler", "best"), "it must be asha (ends bad trials early) or pbt"),
-        (("--grid", "lr=1", "--cpus-per-trial", "999"), "--cpus-per-trial is 999, but there are"),
-        (("--grid", "lr=1", "--gpus-per-trial", "8"), "--gpus-per-trial is 8, but there are 0"),
-    ],
-)
-def test_bad_input(shell, arguments, said):
-    done = sweep(shell, "--env", "CartPole-v1", *arguments)
-    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
-    assert not (shell.folder / "results").exists()
-
-
-def test_no_such_sweep(shell):
-    done = shell("sweep", "--resume", shell.folder)
-    assert done.returncode == 2 and "is not the folder of a sweep" in done.stderr

@@ -42,7 +42,7 @@ def parse(
         if not hasattr(problem, "format_message"):
             raise
         message = " ".join(problem.format_message().split())
-        print(f"error: {message} See `{name} --help`.", file=sys.stderr)
+        print(f"error: {message.rstrip('.')}; see `{name} --help`", file=sys.stderr)
         return BAD_INPUT
 
 

@@ -154,7 +154,9 @@ def _limit(env: Any) -> int | None:
 def _not_made(ref: EnvRef, problem: BaseException) -> str:
     """What its constructor raised, and where."""
     if isinstance(problem, TypeError) and ref.arguments:
-        return f"environment {ref.name!r} cannot be made with {dict(ref.arguments)}: {problem}"
+        # Gymnasium adds what it was called with.
+        said = str(problem).partition(" was raised from the environment creator")[0]
+        return f"environment {ref.name!r} cannot be made with {dict(ref.arguments)}: {said}"
     frame = traceback.extract_tb(problem.__traceback__)[-1]
     said = f"{type(problem).__name__}: {problem}"
     return f"environment {ref.name!r} cannot be made: {said} ({frame.filename}, line {frame.lineno})"
