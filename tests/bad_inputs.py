@@ -145,7 +145,7 @@ train --env CartPole-v1 --set model.fcnet_activation=tanhh
 train --env CartPole-v1 --set num_env_runners=3
     'num_env_runners' is set by --num-env-runners, not as a hyperparameter
 train --env CartPole-v1 --set evaluation_interval=1
-    'evaluation_interval' has no effect here: ...
+    'evaluation_interval' has no effect here: use --evaluate-every, which also decides which checkpoint is best
 train --env CartPole-v1 --set restart_failed_sub_environments=true
     'restart_failed_sub_environments' has no effect here: RLlib's sampler alone would honour it; catch the error in the environment
 train --env CartPole-v1 --set sample_timeout_s=5

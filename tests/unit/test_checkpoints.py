@@ -71,6 +71,20 @@ def test_keeps_the_newest_and_the_best(tmp_path):
     assert checkpoints.best(tmp_path).name == "checkpoint_000002"
 
 
+def test_evaluations_decide_which_is_the_best(tmp_path):
+    for iteration, mean in enumerate([1, 9, 3], start=1):
+        write(tmp_path, iteration, mean)
+    checkpoints.note_evaluation(tmp_path, 1, -4.0)
+    checkpoints.note_evaluation(tmp_path, 3, -2.0)
+    assert checkpoints.best(tmp_path).name == "checkpoint_000003"
+    assert checkpoints.check(tmp_path / "checkpoint_000003").evaluation_return_mean == -2.0
+
+
+def test_the_evaluation_of_a_deleted_one_is_left_alone(tmp_path):
+    checkpoints.note_evaluation(tmp_path, 1, 5.0)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.fault(
     "a file of a checkpoint was cut short, changed or removed",
     promise="the checkpoint is refused, and the sentence names the one before it",
