@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,12 @@ def test_pbt_has_the_worse_take_over_from_the_better(shell):
     done = sweep(shell, *CARTPOLE, *LEARNS, *IN_TURN, *searched)
     assert ended(shell, done, trials=4) == [12] * 4
     assert list(sweeps(shell)[0].glob("tune/pbt_policy_*.txt"))
+
+
+def test_what_takes_over_has_the_weights_of_the_better_and_settings_of_its_own(shell):
+    done = shell("python", Path(__file__).with_name("taking_over.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["before"] > 0.01 and found["after"] == 0 and found["trains on"] > 0.001
+    assert found["settings"] == [0.02, 0.5, 0.5]
+    assert found["iterations"] == [1, 2, 3, 4]
