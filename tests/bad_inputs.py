@@ -1,6 +1,6 @@
 """What a user may type that cannot be right, and the sentence that says so.
 
-A line that begins at the margin is typed in a folder that has FILES and the run `run`; the line below is what the
+A line that begins at the margin is typed in a folder that has FILES and runs, as the test makes them; the line below is what the
 command says after `error: `. Three dots are what a machine or a folder decides. A test types them all, and the page of
 faults lists them.
 """
@@ -124,6 +124,10 @@ train --env CartPole-v1 --framework tf2 --algo IMPALA
     IMPALA does not work with --framework tf2 (with tf2, RLlib's learner waits indefinitely); use --framework tf
 train --env CartPole-v1 --set lr
     --set 'lr' has no value; write it as --set lr=0.0003
+train --env CartPole-v1 --set lr=1e-3 gamma=0.9
+    'gamma=0.9' has no option before it: each KEY=VALUE needs its own --set or --env-config; see `train --help`
+train --env CartPole-v1 --env-config gravity=9 masscart=2 length=1
+    'masscart=2 length=1' has no option before it: each KEY=VALUE needs its own --set or --env-config; see `train --help`
 train --env CartPole-v1 --set lrr=1
     PPO has no hyperparameter 'lrr'; did you mean lr?
 train --env CartPole-v1 --set lr=abc
@@ -262,6 +266,8 @@ compare none
     run ...none is not there; `runs` lists those of ~/ray_results, `runs FOLDER` those of another
 compare run --column kl
     run ...run has no values of 'kl'...
+compare young
+    no episode has ended in run ...young yet, so that it has no mean return; --column names another column of progress.csv
 compare run --out none/a.png
     --out ...none/a.png cannot be written: No such file or directory
 report bad.yaml

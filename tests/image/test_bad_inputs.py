@@ -16,11 +16,14 @@ COMMANDS = sorted({typed.split()[0] for typed in bad_inputs.bad_inputs()})
 
 @pytest.fixture
 def folder_of_a_user(shell):
-    """With environments, files of settings, a run, and a run whose checkpoint was changed."""
+    """With environments, files of settings, and runs: one whose checkpoint was changed, one without an episode."""
     for name, content in bad_inputs.FILES.items():
         (shell.folder / name).write_bytes(content)
-    for run in ("run", "damaged"):
+    for run in ("run", "damaged", "young"):
         shutil.copytree(OLD, shell.folder / run)
+    rows = [json.loads(line) for line in (shell.folder / "young/result.json").read_text().splitlines()]
+    told = [json.dumps({**row, "env_runners/episode_return_mean": None}) for row in rows]
+    (shell.folder / "young/result.json").write_text("\n".join(told))
     (shell.folder / "damaged/checkpoints/checkpoint_000002/algorithm_state.pkl").write_text("changed")
     return shell
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rlsif.training.run_lock import held
+
 SMALL = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
 CARTPOLE = ("--env", "CartPole-v1", *SMALL)
 
@@ -34,6 +36,9 @@ def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(shell):
     assert [run["state"] for run in runs] == ["finished"] * 2
     params = [json.loads(p.read_text()) for p in folder.glob("PPO_*/params.json")]
     assert {p["lr"] for p in params} == {1e-3, 3e-4} and all(0.9 <= p["gamma"] <= 0.999 for p in params)
+    with held(folder):
+        done = shell("sweep", "--resume", folder)
+    assert done.returncode == 2 and f"error: {folder} is in use by process " in done.stderr
     listed = shell("runs", folder).stdout.splitlines()
     best = max(runs, key=lambda run: run["episode_return_mean"])
     assert len(listed) == 3

@@ -96,6 +96,24 @@ def test_a_resumed_run_goes_on_without_a_gap(shell):
     assert summary(run)["iterations"] == 4
 
 
+FROM_CHECKPOINT = """
+import sys
+import numpy as np
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.policy.policy import Policy
+policy = Policy.from_checkpoint(sys.argv[1])["default_policy"]
+print("acts", policy.compute_single_action(np.zeros(4, np.float32))[0] in (0, 1))
+Algorithm.from_checkpoint(sys.argv[1])
+"""
+
+
+def test_rllib_gives_the_policy_of_a_checkpoint_and_says_what_it_cannot(shell):
+    shell.train("--env", "CartPole-v1", "--stop-iters", "1", "--local-mode", *SMALL)
+    done = shell("python", "-c", FROM_CHECKPOINT, summary(shell.runs[0])["checkpoint"])
+    assert "acts True" in done.stdout
+    assert "Policy.from_checkpoint gives its policy, `train --resume` its algorithm" in done.stderr.splitlines()[-1]
+
+
 # Adam's own count of updates, in the words of each framework, after two iterations of eight updates each.
 ADAMS_COUNT = """
 import math, pickle, sys

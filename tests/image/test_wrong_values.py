@@ -170,6 +170,24 @@ def test_an_environment_that_ends_its_process_is_told(envs):
 
 
 @pytest.mark.fault(
+    "an environment, or a library of it, ends its process without an exception",
+    promise="what was learned is kept, and the run ends within seconds with a sentence that names the env runner",
+)
+def test_an_environment_that_ends_its_process_without_a_word_is_named(envs):
+    (envs.folder / "ends.py").write_text(
+        f"{ENVS}\n\nimport os\nfrom pathlib import Path\n\nENDED = Path(__file__).with_name('ended')\n\n\n"
+        "class Ends(Base):\n    def seen(self):\n"
+        "        if Base.steps == 500 or ENDED.exists():\n            ENDED.touch()\n            os._exit(3)\n"
+        "        return np.zeros(2, np.float32), 1.0\n"
+    )
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", *SMALL[:-1])
+    done = envs.train("--env", "ends.py:Ends", *one, "--stop-iters", "9")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "error: the process of env runner 1 on " in done.stderr and "ended 3 times" in done.stderr
+    assert json.loads((envs.runs[0] / "summary.json").read_text())["checkpoint"]
+
+
+@pytest.mark.fault(
     "a run is resumed with another network",
     promise="it is refused, and the run's files stay as they are",
 )
