@@ -6,6 +6,7 @@ random numbers, and steps every environment at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -153,8 +154,8 @@ class Sampler:
     def _check_finite(self, observations: Array, rewards: Array | None = None) -> None:
         """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
         for what, values in (("observation", observations), ("reward", rewards)):
-            # A sum is finite only if all of its numbers are; it may overflow where all are.
-            if values is None or values.dtype.kind != "f" or np.isfinite(values.sum()):
+            # A sum of squares is finite only if all of its numbers are, and costs least; it may overflow where all are.
+            if values is None or values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
                 continue
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):
