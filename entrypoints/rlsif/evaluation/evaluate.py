@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.envs.code import add_code_folder
-from rlsif.envs.episodes import AT_ONCE, Episode, play
+from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Episode, most_steps, play
 from rlsif.envs.find import FoundEnv, find, make
 from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import video
@@ -59,6 +59,8 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         print(f"warning: {packages}", file=sys.stderr)
     env = find(spec.env)
     saved.check_spaces(folder, env)
+    # A time limit of the environment ends every episode.
+    most = MOST_STEPS if env.max_episode_steps else most_steps(progress.lengths)
     with (
         tempfile.TemporaryDirectory() as private,
         noise_into(Path(private) / "noise"),
@@ -66,7 +68,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         _recording(asked, environments[0]) as watch,
     ):
         agent = _agent(checkpoint, spec.framework, env, len(environments), asked.seed)
-        episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch)
+        episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch, most)
     return {
         "algo": spec.algo,
         "env": spec.env.name,

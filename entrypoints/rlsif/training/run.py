@@ -26,7 +26,7 @@ from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
-from rlsif.training.progress import Watch
+from rlsif.training.progress import KeepsEnding, Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.run_lock import held
 
@@ -169,7 +169,7 @@ class Run:
         """
         try:
             return self._loop(algorithm, signals)
-        except RunFailed:
+        except (RunFailed, KeepsEnding):
             with contextlib.suppress(RlsifError, OSError):
                 if self._record.has_unsaved_iterations:
                     self._record.checkpoint(algorithm.save_last)
@@ -196,6 +196,7 @@ class Run:
                     continue
                 return _interrupted(signals, "; no env runner was alive")
             empty_since = None
+            self._watch.sampled()
             check_finite(iteration["statistics"])
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
@@ -329,6 +330,8 @@ def _resources_in_words(plan: Plan) -> str:
     against = plan.layout.rllib_samples
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
     sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
+    if plan.env.mask:
+        sampler += ", illegal actions masked"
     if plan.resources is None:
         gpus = plan.layout.num_gpus
         return f"1 learner with {gpus:g} GPUs, {runners} env runners, {sampler}, on the nodes of the job"
