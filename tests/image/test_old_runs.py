@@ -13,6 +13,8 @@ OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
 SEEN = """
 import pickle, sys
 import ray.rllib
+from rlsif.learning.old_names import know_old_names
+know_old_names()
 filters = pickle.load(open(sys.argv[1] + "/algorithm_state.pkl", "rb"))["worker"]["filters"]
 print(*(each.running_stats.num_pushes for each in filters.values() if hasattr(each, "running_stats")))
 """
