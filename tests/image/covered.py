@@ -1,4 +1,4 @@
-"""Runs inside the image: what settings are sampled in NumPy, and which seeds env runners draw. Prints one JSON object."""
+"""Runs inside the image: which settings are sampled in NumPy, and which seeds env runners draw; as one JSON object."""
 
 import json
 import os
