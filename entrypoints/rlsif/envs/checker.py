@@ -8,7 +8,7 @@ import math
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from rlsif.envs.find import FoundEnv, find, make
 from rlsif.envs.legal import ActsLegally
+from rlsif.envs.metrics import KEY, NoNumber, numbers
 from rlsif.envs.reference import EnvRef
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -71,10 +72,10 @@ def _gymnasiums_own(create: Callable[[], Any], found: FoundEnv) -> Iterator[Find
             said.append(Finding(ERROR, f"Gymnasium's checker: {_one_line(problem)}"))
     # It asks for what Gymnasium's registration already has, and for names of files.
     for warning in caught:
-        if found.mask and "different from the unwrapped version" in str(warning.message):
-            continue
-        if not any(part in str(warning.message) for part in OF_NUMBERS):
-            said.append(Finding(WARNING, f"Gymnasium's checker: {_one_line(warning.message)}"))
+        text = str(warning.message)
+        by_mask = found.mask and "different from the unwrapped version" in text
+        if not by_mask and not any(part in text for part in OF_NUMBERS):
+            said.append(Finding(WARNING, f"Gymnasium's checker: {_one_line(text)}"))
     env.close()
     yield from said or [Finding(OK, "Gymnasium's checker finds nothing.")]
 
@@ -95,11 +96,12 @@ def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
     rewards = []
     while steps < STEPS and not wrong:
         before = observation
-        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         steps += 1
         where = f"step {steps} after reset(seed={SEED})"
         _look_at_observation(observation, found.observation_space, where, wrong)
         _look_at_reward(reward, where, wrong)
+        _look_at_metrics(info, where, wrong)
         if isinstance(observation, np.ndarray) and observation is before:
             wrong["same"] = (
                 "every step returns the same array, changed; return a copy, or what was stored changes, too."
@@ -182,6 +184,16 @@ def _look_at_reward(reward: Any, where: str, wrong: dict[str, str]) -> None:
         wrong["reward"] = f"the reward at {where} is {_described(reward)}; it must be one number."
     elif not math.isfinite(reward):
         wrong["reward"] = f"the reward at {where} is {float(reward)}; one of them spoils every weight."
+
+
+def _look_at_metrics(info: Any, where: str, wrong: dict[str, str]) -> None:
+    if not isinstance(info, Mapping):
+        wrong["info"] = f"the info at {where} is {_described(info)}; it must be a dictionary."
+    elif KEY in info:
+        try:
+            numbers(info[KEY])
+        except NoNumber as problem:
+            wrong["metrics"] = f"at {where}, {problem}."
 
 
 def _seeds(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Tuple
 
+from rlsif.envs.metrics import KEY, numbers
 from rlsif.envs.progress import PROGRESS
 from rlsif.errors import RlsifError
 
@@ -35,6 +36,8 @@ class Episode:
     seed: int
     total_reward: float = 0.0
     length: int = 0
+    # The environment's own numbers, as it gave them so far.
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def play(
@@ -91,6 +94,8 @@ def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen]
     """Step, and count; give whether the episode ended."""
     try:
         observation, reward, terminated, truncated, info = environment.step(action)
+        if info and KEY in info:
+            episode.metrics.update(numbers(info[KEY]))
     except Exception as problem:
         where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
         raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem

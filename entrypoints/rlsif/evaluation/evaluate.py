@@ -19,6 +19,7 @@ from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
+from rlsif.training.results import own_numbers
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def _statistics(episodes: list[Episode]) -> dict[str, Any]:
         "return_min": min(returns),
         "return_max": max(returns),
         "length_mean": statistics.fmean(lengths),
+        "custom": own_numbers([e.metrics for e in episodes]),
         "returns": returns,
         "lengths": lengths,
     }

@@ -27,6 +27,7 @@ from ray.rllib.utils.filter import get_filter
 from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
 from rlsif.envs import find, vector
+from rlsif.envs.metrics import HISTORY
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
@@ -96,7 +97,9 @@ class Sampling:
 
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
-        return [RolloutMetrics(e.length, e.total_reward) for e in self.sampler.episodes()]
+        return [
+            RolloutMetrics(e.length, e.total_reward, hist_data={HISTORY: [e.metrics]}) for e in self.sampler.episodes()
+        ]
 
 
 def _seeds(

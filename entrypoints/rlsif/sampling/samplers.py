@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.envs.metrics import NONE, Metrics
 from rlsif.envs.vector import Environments, WrongValue
 from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, of_actions
@@ -32,6 +33,7 @@ class Episode:
 
     total_reward: float
     length: int
+    metrics: Metrics = field(default_factory=dict)
 
 
 class Sampler:
@@ -122,7 +124,7 @@ class Sampler:
             valid=active,
             **columns,
         )
-        self._count(step.rewards, active, done)
+        self._count(step.rewards, active, done, step.metrics)
         self._check_masks()
         return next_obs
 
@@ -138,12 +140,15 @@ class Sampler:
             self._seen[done] = self._filter(to_act_on[done])
         return next_obs
 
-    def _count(self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> None:
+    def _count(
+        self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_], metrics: Mapping[int, Metrics]
+    ) -> None:
         self._returns += np.where(active, rewards, 0)
         self._lengths += active
         self.timestep += int(active.sum())
         for env in np.flatnonzero(done):
-            self._episodes.append(Episode(float(self._returns[env]), int(self._lengths[env])))
+            total, length = float(self._returns[env]), int(self._lengths[env])
+            self._episodes.append(Episode(total, length, metrics.get(int(env), NONE)))
             self._returns[env] = self._lengths[env] = 0
 
     def _check_finite(self, observations: Array, rewards: Array | None = None) -> None:
