@@ -160,8 +160,10 @@ def test_the_hosts_python_does_not_leak_in(container):
 
 def test_it_has_one_tensorflow_and_legacy_keras(container):
     done = container(
-        "sh", "-c", "echo $TF_USE_LEGACY_KERAS; cd /opt/rl/lib/python3.11/site-packages; ls -d tensorflow*.dist-info;"
-        " find / -xdev -name 'libtensorflow_cc.so*'; grep -c . tensorflow-2*.dist-info/RECORD"
+        "sh",
+        "-c",
+        "echo $TF_USE_LEGACY_KERAS; cd /opt/rl/lib/python3.11/site-packages; ls -d tensorflow*.dist-info;"
+        " find / -xdev -name 'libtensorflow_cc.so*'; grep -c . tensorflow-2*.dist-info/RECORD",
     )
     assert done.stdout.startswith("1\n")
     assert re.search(r"tensorflow_cpu-2\.21\S+dist-info", done.stdout)
@@ -198,7 +200,7 @@ def test_a_build_that_fails_keeps_the_old_image(images, tmp_path):
     from rlsif.images.apptainer import build_options
 
     with pytest.raises(ImageError, match="building rl.sif failed"):
-        images.build(broken, old, build_options())
+        images.build(broken, old, build_options(images.runtime))
     assert old.read_text() == "the old image"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.def", "rl.log", "rl.sif"]
 

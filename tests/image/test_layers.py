@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlsif.images.apptainer import build_options
+from rlsif.images.apptainer import build_options, find
 from tests.wheels import make_wheel
 
 CHECKOUT = Path(__file__).parents[2]
@@ -112,7 +112,7 @@ def test_a_definition_of_ones_own(apptainer, rl_sif, container, tmp_path):
     container.image = tmp_path / "own.sif"
     # How well it is compressed is of no matter here; Apptainer's own way takes minutes.
     fast = ["--mksquashfs-args", "-comp zstd -Xcompression-level 1"]
-    build = [apptainer, "build", *build_options(), *fast, container.image, tmp_path / "own.def"]
+    build = [apptainer, "build", *build_options(find().runtime), *fast, container.image, tmp_path / "own.def"]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     code = "import tinyhelp as a, typing_extensions as b; from rlsif.packages import installed_packages as c"

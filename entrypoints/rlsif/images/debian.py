@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import re
@@ -12,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlsif.errors import RlsifError
+from rlsif.images import namespaces
 from rlsif.images.site import Site
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+DEVICES = "null zero random urandom"
 
 
 class PrivateApt:
@@ -79,29 +80,28 @@ def root_file_system(site: Site, release: str, target: Path, work: Path, package
     Raises RlsifError with the last lines of its log.
     """
     assert site.debian_mirror
-    if os.geteuid() != 0:
-        _check_subordinate_ids(Path("/etc/subuid"), Path("/etc/subgid"))
     program = shutil.which("mmdebstrap")
     if program is None:
         PrivateApt(work / "apt", site.debian_mirror, release).unpack(["mmdebstrap"], work / "mmdebstrap")
         program = str(work / "mmdebstrap/usr/bin/mmdebstrap")
-    mode = "root" if os.geteuid() == 0 else "unshare"
-    command = ["perl", program, "--variant=minbase", f"--mode={mode}", "--skip=output/dev", f"--keyring={KEYRING}"]
+    command = ["perl", program, "--variant=minbase", "--skip=output/dev", f"--keyring={KEYRING}"]
     command += [f"--include={','.join(packages)}"] if packages else []
     command += [release, str(target), *site.apt_sources(release).splitlines()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Perl's messages are read below, and nobody's locale is needed for them.
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(_as_root(command), env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RlsifError("mmdebstrap failed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
 
 
-def _check_subordinate_ids(*files: Path) -> None:
-    """Refuse what would fail in the middle. Raises RlsifError with the ways out."""
-    user = getpass.getuser()
-    for file in files:
-        lines = file.read_text().splitlines() if file.is_file() else []
-        if not any(line.split(":")[0] in (user, str(os.getuid())) for line in lines):
-            raise RlsifError(
-                f"no Docker registry answers, and {file} has no line for {user}, without which no base can be "
-                f"made from packages; have an administrator run `usermod --add-subuids 100000-165535 "
-                f"--add-subgids 100000-165535 {user}`, or build where a registry is reachable and copy rl.sif here"
-            )
+def _as_root(mmdebstrap: list[str]) -> list[str]:
+    """The command line by which this user can run it: as root, with subordinate ids, or with one id."""
+    if os.geteuid() == 0:
+        return [*mmdebstrap, "--mode=root"]
+    if namespaces.has_many_ids():
+        return [*mmdebstrap, "--mode=unshare"]
+    # With one id no devices can be made and no terminals mounted; scripts of packages want four devices.
+    bind = f'cd "$1/dev" && for d in {DEVICES}; do touch $d && mount --bind /dev/$d $d || exit 1; done'
+    free = f'cd "$1/dev" && umount {DEVICES} && rm {DEVICES}'
+    hooks = [f"--extract-hook={bind}", f"--customize-hook={free}"]
+    return namespaces.as_root_of_one_id([*mmdebstrap, "--mode=root", "--skip=chroot/mount/dev", *hooks])

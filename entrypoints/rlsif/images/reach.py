@@ -1,0 +1,64 @@
+"""Ask an address of the network, and say in a few words why it did not answer as it should.
+
+urllib takes the proxies of the environment; the certificates are the site's.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from email.message import Message
+from pathlib import Path
+
+from rlsif.errors import RlsifError
+
+SECONDS_TO_ANSWER = 10
+UNTRUSTED = "has a certificate that this machine does not trust (SSL_CERT_FILE=bundle.pem names others)"
+LIMITS = "limits its downloads for now (429)"
+
+
+class Unreachable(RlsifError):
+    """An address did not answer as it should; `status` is the number that it answered, `headers` what it said."""
+
+    def __init__(self, host: str, why: str, status: int = 0, headers: Message | None = None) -> None:
+        """Say why, with the host's name before it."""
+        super().__init__(f"{host} {why}")
+        self.status = status
+        self.headers = headers or Message()
+
+
+def ask(
+    address: str, ca_bundle: Path | None, headers: Mapping[str, str] | None = None, method: str = "GET"
+) -> tuple[Message, bytes]:
+    """The headers and the content of the answer. Raises Unreachable."""
+    request = urllib.request.Request(address, headers=dict(headers or {}), method=method)
+    host = request.host
+    try:
+        context = ssl.create_default_context(cafile=str(ca_bundle) if ca_bundle else None)
+        with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER, context=context) as answer:
+            return answer.headers, answer.read()
+    except urllib.error.HTTPError as problem:
+        with problem:
+            why = LIMITS if problem.code == 429 else f"answers {problem.code} {problem.reason}"
+            raise Unreachable(host, why, problem.code, problem.headers) from None
+    except urllib.error.URLError as problem:
+        raise Unreachable(host, _why(problem.reason)) from None
+    except (OSError, ValueError, http.client.HTTPException) as problem:
+        raise Unreachable(host, _why(problem)) from None
+
+
+def _why(problem: object) -> str:
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return UNTRUSTED
+    # On Python 3.9 a socket's timeout is a kind of its own.
+    if isinstance(problem, (TimeoutError, socket.timeout)):
+        return f"does not answer within {SECONDS_TO_ANSWER} s"
+    if isinstance(problem, ConnectionRefusedError):
+        return "refuses the connection"
+    if isinstance(problem, socket.gaierror):
+        return "has a name that is not known here"
+    return f"cannot be reached: {problem}"
