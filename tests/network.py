@@ -25,6 +25,7 @@ from pathlib import Path
 from rlsif.images import site
 from rlsif.images.build import cache_folder
 from rlsif.images.debian import PrivateApt
+from rlsif.images.registry import HUB
 
 PACKAGES = ["docker-registry", "skopeo", "libgpgme11", "libassuan0", "libgpg-error0", "libdevmapper1.02.1"]
 # The release of the programs, whose libraries a Debian of this or a later age has.
@@ -115,7 +116,7 @@ def _write_layout(archive, layout, tag):
         "schemaVersion": 2,
         "mediaType": f"{kind}.manifest.v1+json",
         "config": blob("config.v1+json", json.dumps(config).encode()),
-        "layers": [blob("layer.v1.tar+gzip", gzip.compress(content, 1))],
+        "layers": [blob("layer.v1.tar+gzip", gzip.compress(content, 1, mtime=0))],
     }
     entry = blob("manifest.v1+json", json.dumps(manifest).encode())
     entry["annotations"] = {"org.opencontainers.image.ref.name": tag}
@@ -145,18 +146,21 @@ class Proxy:
 
 
 def certificates(folder):
-    """Make an authority and a certificate of its for the hosts; give the authority's bundle and a server's context."""
+    """Make an authority and its certificate for the hosts; give a bundle with the authority, and a server's context."""
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     own, its = folder / "authority", folder / "server"
     authority = ["-subj", "/CN=a test's own authority", "-keyout", f"{own}.key", "-out", f"{own}.pem"]
-    names = f"subjectAltName=DNS:{REGISTRY},DNS:{CHANNEL}"
+    names = "subjectAltName=" + ",".join(f"DNS:{name}" for name in (REGISTRY, CHANNEL, HUB))
     server = ["-subj", f"/CN={REGISTRY}", "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE"]
     signed = ["-CA", f"{own}.pem", "-CAkey", f"{own}.key", "-keyout", f"{its}.key", "-out", f"{its}.pem"]
     for more in (authority, [*server, *signed]):
         subprocess.run([*new, *more], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"{its}.pem", f"{its}.key")
-    return Path(f"{own}.pem"), context
+    bundle = folder / "bundle.pem"
+    system = next((Path(p).read_text() for p in site.CA_BUNDLES if Path(p).is_file()), "")
+    bundle.write_text(Path(f"{own}.pem").read_text() + system)
+    return bundle, context
 
 
 @contextlib.contextmanager
@@ -189,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self):
         """Take the place of the server that is asked for, as a proxy does that looks into everything."""
         if self.path.partition(":")[0] not in self.proxy.backends:
-            self.send_error(502, "no such host")
+            self._tunnel()
             return
         self.send_response(200)
         self.end_headers()
@@ -201,6 +205,23 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
         self.close_connection = False
+
+    def _tunnel(self):
+        """Pass on what goes to a host of the world."""
+        host, _, port = self.path.partition(":")
+        self.close_connection = True
+        try:
+            there = socket.create_connection((host, int(port)), timeout=SECONDS)
+        except OSError as problem:
+            self.send_error(502, str(problem))
+            return
+        with there:
+            self.send_response(200)
+            self.end_headers()
+            pump = threading.Thread(target=_pass_on, args=(there, self.connection), daemon=True)
+            pump.start()
+            _pass_on(self.connection, there)
+            pump.join()
 
     def do_GET(self):
         host = self.headers.get("Host", "").partition(":")[0]
@@ -253,3 +274,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+
+
+def _pass_on(here, there):
+    """Give what one side says to the other, until it has said all."""
+    with contextlib.suppress(OSError):
+        while content := here.recv(65536):
+            there.sendall(content)
+        there.shutdown(socket.SHUT_WR)

@@ -1,5 +1,6 @@
 """Images with packages of a user's own: by `make image-cpu REQUIREMENTS=...`, by extras, by a definition file."""
 
+import asyncio
 import re
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.images.apptainer import build_options, find
+from tests import network
 from tests.wheels import make_wheel
 
 CHECKOUT = Path(__file__).parents[2]
@@ -73,15 +75,24 @@ def test_what_does_not_go_with_the_image_is_refused(build, tmp_path, name, statu
     assert not (CHECKOUT / f"{NAME}.sif").exists()
 
 
-def test_a_conda_package_from_a_channel(build, container, tmp_path):
+def test_conda_packages_from_channels(build, container, tmp_path, monkeypatch):
+    """One is a folder; the other is behind a proxy that only an authority of the site's own vouches for."""
+    from rattler.index import index_fs
+
     from tests.image.test_image import make_package
 
-    make_package(tmp_path / "channel", "greeting", {"share/greeting": "hello\n"})
+    for channel, name in (("near", "greeting"), ("far", "farewell")):
+        make_package(tmp_path / channel, name, {f"share/{name}": f"{name}\n"})
+    asyncio.run(index_fs(tmp_path / "far"))
     environment = tmp_path / "environment.yml"
-    environment.write_text(f"channels: [{(tmp_path / 'channel').as_uri()}]\ndependencies: [greeting]\n")
-    done = build(ENVIRONMENT=environment)
+    channels = f"{(tmp_path / 'near').as_uri()}, 'https://{network.CHANNEL}'"
+    environment.write_text(f"channels: [{channels}]\ndependencies: [greeting, farewell]\n")
+    with network.proxy(tmp_path, {network.CHANNEL: tmp_path / "far"}) as proxy:
+        for variable, value in proxy.variables.items():
+            monkeypatch.setenv(variable, value)
+        done = build(ENVIRONMENT=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert container("cat", "/opt/rl/share/greeting").stdout == "hello\n"
+    assert container("sh", "-c", "cat /opt/rl/share/*ing /opt/rl/share/*well").stdout == "greeting\nfarewell\n"
 
 
 def test_several_extras_at_once(build, container):

@@ -1,7 +1,6 @@
 """The host side of building images."""
 
 import hashlib
-import os
 import re
 import sys
 from pathlib import Path
@@ -178,12 +177,3 @@ def test_only_unstable_may_be_past_its_date(tmp_path, monkeypatch):
     for suite, expected in (("bookworm", False), ("unstable", True)):
         debian.PrivateApt(tmp_path / suite, "http://m.example/debian", suite)
         assert ("Check-Valid-Until" in (tmp_path / suite / "apt.conf").read_text()) == expected
-
-
-@pytest.mark.fault("a user without subordinate ids builds an image", promise="the sentence names the ways out")
-def test_a_user_without_subordinate_ids_is_told_the_ways_out(tmp_path):
-    (tmp_path / "subuid").write_text("somebody:100000:65536\n")
-    with pytest.raises(RlsifError, match=r"subuid has no line for \S+, .*usermod --add-subuids .* copy rl\.sif here"):
-        debian._check_subordinate_ids(tmp_path / "subuid")
-    (tmp_path / "subuid").write_text(f"{os.getuid()}:100000:65536\n")
-    debian._check_subordinate_ids(tmp_path / "subuid")

@@ -105,7 +105,7 @@ def build_options(runtime: Runtime) -> list[str]:
         _give_root_subordinate_ids()
         _install_uidmap()
     # With subordinate ids an Apptainer that is installed setuid needs no user namespace of the user's own.
-    elif not namespaces.has_many_ids():
+    elif namespaces.lacking_for_many_ids():
         _check_one_id(runtime)
     return ["--fakeroot"]
 

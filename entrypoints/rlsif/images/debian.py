@@ -98,7 +98,7 @@ def _as_root(mmdebstrap: list[str]) -> list[str]:
     """The command line by which this user can run it: as root, with subordinate ids, or with one id."""
     if os.geteuid() == 0:
         return [*mmdebstrap, "--mode=root"]
-    if namespaces.has_many_ids():
+    if not namespaces.lacking_for_many_ids():
         return [*mmdebstrap, "--mode=unshare"]
     # With one id no devices can be made and no terminals mounted; scripts of packages want four devices.
     bind = f'cd "$1/dev" && for d in {DEVICES}; do touch $d && mount --bind /dev/$d $d || exit 1; done'

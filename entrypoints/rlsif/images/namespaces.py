@@ -39,9 +39,12 @@ def user() -> str:
         return str(os.getuid())
 
 
-def lacking_subordinate_ids(files: Sequence[Path] = ID_FILES) -> list[Path]:
-    """Those of /etc/subuid and /etc/subgid that have no line for this user."""
-    return [file for file in files if not _names(file, user())]
+def lacking_for_many_ids(files: Sequence[Path] = ID_FILES) -> str:
+    """What this user lacks to map subordinate ids into a user namespace, in a few words; empty where nothing lacks."""
+    without = [str(file) for file in files if not _names(file, user())]
+    if without:
+        return f"no line in {' and '.join(without)}"
+    return "" if shutil.which("newuidmap") else "no newuidmap on PATH"
 
 
 def _names(file: Path, name: str) -> bool:
@@ -50,11 +53,6 @@ def _names(file: Path, name: str) -> bool:
     except OSError:
         return False
     return any(line.split(":")[0] in (name, str(os.getuid())) for line in lines)
-
-
-def has_many_ids() -> bool:
-    """Whether this user can map subordinate ids into a user namespace."""
-    return not lacking_subordinate_ids() and shutil.which("newuidmap") is not None
 
 
 def are_allowed() -> bool:

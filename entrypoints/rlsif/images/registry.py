@@ -19,7 +19,7 @@ from rlsif.images.reach import Unreachable, ask
 
 SCHEME = "docker://"
 # What a name without a host is short for, and what that registry is called in files of logins.
-HUB, HUB_LOGIN = "registry-1.docker.io", "https://index.docker.io/v1/"
+HUB, HUB_LOGIN = "index.docker.io", "https://index.docker.io/v1/"
 OCI, DOCKER = "application/vnd.oci.image", "application/vnd.docker.distribution"
 KINDS = f"{OCI}.index.v1+json, {DOCKER}.manifest.list.v2+json, {OCI}.manifest.v1+json, {DOCKER}.manifest.v2+json"
 LOGINS = (".apptainer/docker-config.json", ".singularity/docker-config.json", ".docker/config.json")
