@@ -9,10 +9,9 @@ import copy
 import time
 from typing import Any
 
-from rlsif.cluster.ray_node import want_tensorflow
+from rlsif.learning.rllib import import_rllib
 
-# RLlib looks when it is imported.
-want_tensorflow()
+import_rllib()
 
 # ruff: noqa: E402
 import ray

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.envs.find import FoundEnv
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.old_names import know_old_names
+from rlsif.learning.rllib import import_rllib
 from rlsif.learning.spec import Layout, RunSpec
 
 
@@ -20,7 +20,7 @@ class Learner:
 
     def build(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         """Build the algorithm and its env runners; give its settings as JSON can hold them."""
-        want_tensorflow()
+        import_rllib()
         from rlsif.learning.build import build
 
         if layout.local_mode and spec.seed is not None:
@@ -46,7 +46,7 @@ class Learner:
 
     def build_as_it_is_sampled(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         """The same for settings that nobody has judged yet, as a sweep has them: RLlib samples what NumPy cannot."""
-        want_tensorflow()
+        import_rllib()
         from rlsif.learning.build import against_sampling, configure
 
         against = against_sampling(spec, configure(spec, layout, env), env)

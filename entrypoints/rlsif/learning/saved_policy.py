@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.envs.find import FoundEnv
+from rlsif.learning.rllib import import_rllib
 
 # RLlib looks when it is imported.
-want_tensorflow()
+import_rllib()
 
 # ruff: noqa: E402
 from ray.rllib.models.catalog import ModelCatalog
