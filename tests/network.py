@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -25,14 +26,14 @@ from pathlib import Path
 from rlsif.images import site
 from rlsif.images.build import cache_folder
 from rlsif.images.debian import PrivateApt
-from rlsif.images.registry import HUB
 
 PACKAGES = ["docker-registry", "skopeo", "libgpgme11", "libassuan0", "libgpg-error0", "libdevmapper1.02.1"]
 # The release of the programs, whose libraries a Debian of this or a later age has.
 SUITE = "bookworm"
 SECONDS = 60
-REGISTRY, CHANNEL = "registry.test", "conda.test"
+REGISTRY, CHANNEL, MIRROR = "registry.test", "conda.test", "debian.test"
 TOKEN = "a-token-of-the-test"
+RETURNED = ("Content-Type", "Content-Range", "Docker-Content-Digest", "Last-Modified")
 SETTINGS = """version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: '{store}'}}}}
@@ -49,9 +50,17 @@ def programs():
         if not done.exists():
             with tempfile.TemporaryDirectory(dir=done.parent) as work:
                 root = Path(work) / "root"
-                PrivateApt(Path(work) / "apt", site.this_machine().debian_mirror, SUITE).unpack(PACKAGES, root)
+                PrivateApt(Path(work) / "apt", site.this_machine(), SUITE).unpack(PACKAGES, root)
                 root.rename(done)
     return done
+
+
+def default_registry(apptainer, folder):
+    """The host that Apptainer asks for an image that is named without one: it says so where it cannot reach it."""
+    environment = {**os.environ, "https_proxy": f"http://127.0.0.1:{free_port()}"}
+    command = [apptainer, "build", folder / "none.sif", "docker://debian"]
+    said = subprocess.run(command, env=environment, check=False, capture_output=True, text=True).stderr
+    return re.search("https://([^/]+)/v2/", said)[1]
 
 
 def free_port():
@@ -145,12 +154,12 @@ class Proxy:
         return {"https_proxy": f"http://{self.address}", "SSL_CERT_FILE": str(self.bundle)}
 
 
-def certificates(folder):
+def certificates(folder, hosts):
     """Make an authority and its certificate for the hosts; give a bundle with the authority, and a server's context."""
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     own, its = folder / "authority", folder / "server"
     authority = ["-subj", "/CN=a test's own authority", "-keyout", f"{own}.key", "-out", f"{own}.pem"]
-    names = "subjectAltName=" + ",".join(f"DNS:{name}" for name in (REGISTRY, CHANNEL, HUB))
+    names = "subjectAltName=" + ",".join(f"DNS:{name}" for name in hosts)
     server = ["-subj", f"/CN={REGISTRY}", "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE"]
     signed = ["-CA", f"{own}.pem", "-CAkey", f"{own}.key", "-keyout", f"{its}.key", "-out", f"{its}.pem"]
     for more in (authority, [*server, *signed]):
@@ -166,7 +175,7 @@ def certificates(folder):
 @contextlib.contextmanager
 def proxy(folder, backends):
     """Run a proxy to backends: by host, the address of a server or a folder to serve."""
-    told = Proxy(*certificates(folder), backends)
+    told = Proxy(*certificates(folder, backends), backends)
 
     class Handler(_Handler):
         proxy = told
@@ -235,7 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _spoiled(self, host):
         """Answer in the proxy's mood, where that is not to pass on what the server says."""
-        mood = self.proxy.mood
+        # Debian's mirror is always well.
+        mood = "open" if host == MIRROR else self.proxy.mood
         if mood == "limits":
             self._answer(429, b'{"errors":[{"code":"TOOMANYREQUESTS"}]}', {"Retry-After": "1"})
         elif mood == "broken":
@@ -258,10 +268,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, address):
         server = http.client.HTTPConnection(address, timeout=SECONDS)
-        headers = {name: value for name, value in self.headers.items() if name in ("Accept", "Range")}
+        passed = ("Accept", "Range", "If-Range", "If-Modified-Since")
+        headers = {name: value for name, value in self.headers.items() if name in passed}
         server.request(self.command, self.path, headers=headers)
         answer = server.getresponse()
-        kept = {n: v for n, v in answer.getheaders() if n in ("Content-Type", "Docker-Content-Digest")}
+        kept = {n: v for n, v in answer.getheaders() if n in RETURNED}
         length = int(answer.getheader("Content-Length", 0))
         self._answer(answer.status, answer.read(), kept, length)
         server.close()

@@ -1,6 +1,5 @@
 """Apptainer and SingularityCE, in the versions that clusters have: taken, or refused by name; and who may build."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rlsif.errors import InputError, RlsifError
-from rlsif.images import apptainer, namespaces, registry, site
+from rlsif.errors import RlsifError
+from rlsif.images import apptainer, namespaces, site
 from rlsif.images.build import Request, rendered
 from rlsif.images.runtime import told_by
 from rlsif.images.sif import Images
@@ -154,40 +153,9 @@ def test_files_are_given_away_in_appearance_where_there_is_one_id(tmp_path):
     assert done.stdout == "0:0\n0\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "host", "repository", "address"),
-    [
-        ("debian:bookworm-slim", "index.docker.io", "library/debian", "debian:bookworm-slim"),
-        ("docker.io/site/debian", "index.docker.io", "site/debian", "docker.io/site/debian:latest"),
-        ("a.site:5000/os/debian:12", "a.site:5000", "os/debian", "a.site:5000/os/debian:12"),
-        (f"localhost/debian:12@sha256:{'0' * 64}", "localhost", "debian", f"localhost/debian@sha256:{'0' * 64}"),
-    ],
-)
-def test_images_of_registries_are_named_as_docker_names_them(text, host, repository, address):
-    image = registry.parse(f"docker://{text}")
-    assert (image.host, image.repository, image.address) == (host, repository, f"docker://{address}")
-
-
-@pytest.mark.parametrize("text", ["docker://", "docker://debian@sha256:12", "docker://a b", "docker:debian"])
-def test_what_names_no_image_is_refused(text):
-    with pytest.raises(InputError, match="is no image of a registry, as docker://debian:bookworm-slim"):
-        registry.parse(text)
-
-
 def test_another_base_makes_another_image(monkeypatch):
     digests = []
     for base in ("", "mirror", "docker://a.site/debian:12"):
         monkeypatch.setenv("RL_BASE", base)
         digests.append(Request(CHECKOUT, "cpu").digest())
     assert digests[0] == digests[1] != digests[2]
-
-
-def test_a_login_is_found_where_apptainer_keeps_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert registry._login("a.site") is None
-    (tmp_path / ".docker").mkdir()
-    (tmp_path / ".docker/config.json").write_text(json.dumps({"auths": {"a.site": {"auth": "bmFtZTp3b3Jk"}}}))
-    assert registry._login("a.site") == "bmFtZTp3b3Jk" and registry._login("index.docker.io") is None
-    monkeypatch.setenv("APPTAINER_DOCKER_USERNAME", "name")
-    monkeypatch.setenv("APPTAINER_DOCKER_PASSWORD", "word")
-    assert registry._login("another.site") == "bmFtZTp3b3Jk"

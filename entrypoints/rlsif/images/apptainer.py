@@ -174,7 +174,7 @@ def _install_from_debian(site: Site, patchelf: str) -> Path:
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as work:
         root = Path(work) / "root"
-        PrivateApt(Path(work) / "apt", site.debian_mirror, "unstable").unpack(PACKAGES, root)
+        PrivateApt(Path(work) / "apt", site, "unstable").unpack(PACKAGES, root)
         _arrange(root)
         shutil.rmtree(home, ignore_errors=True)
         (root / "usr").rename(home)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.errors import InputError
-from rlsif.images import registry, sources
+from rlsif.images import sources
 from rlsif.images.apptainer import build_options
 from rlsif.images.layer import Additions, lock_is_current, solve, stage_layer
 from rlsif.images.sif import ImageError, Images
@@ -90,7 +90,7 @@ class Request:
         digest.update(_shared_packages(self.checkout / "containers/requirements").encode())
         # Which of the two makes a slim Debian is of no matter; an image of a user's choice is.
         given = os.environ.get("RL_BASE", "")
-        base = given if given.startswith(registry.SCHEME) else None
+        base = given if given.startswith(sources.SCHEME) else None
         digest.update(repr((self.variant, os.environ.get("CONDA_CHANNEL"), base)).encode())
         if self.tensorflow:
             digest.update(self.tensorflow.read_bytes())

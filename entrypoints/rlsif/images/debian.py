@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rlsif.errors import RlsifError
 from rlsif.images import namespaces
-from rlsif.images.site import Site
+from rlsif.images.site import APT_CERTIFICATES, Site
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 DEVICES = "null zero random urandom"
@@ -21,15 +21,15 @@ DEVICES = "null zero random urandom"
 class PrivateApt:
     """An apt with its own lists and cache, which needs no root and changes nothing of the system's."""
 
-    def __init__(self, folder: Path, mirror: str, suite: str) -> None:
-        """Fetch the package lists of one suite. Raises RlsifError where apt or the mirror fails."""
+    def __init__(self, folder: Path, site: Site, suite: str) -> None:
+        """Fetch the package lists of one suite. Raises RlsifError where apt or the site's mirror fails."""
         if not shutil.which("apt-get"):
             raise RlsifError("apt-get is not on this machine; only Debian and its kin can fetch Debian packages")
-        self.folder, self.suite = folder, suite
+        self.folder, self.suite, self.ca_bundle = folder, suite, site.ca_bundle
         for part in ("lists/partial", "cache/archives/partial", "state"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "list.sources").write_text(
-            f"Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
+            f"Types: deb\nURIs: {site.debian_mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
         )
         (folder / "apt.conf").write_text(self._configuration())
         self._run(["apt-get", "-q", "update"], folder)
@@ -43,6 +43,8 @@ class PrivateApt:
         }
         lines = [f'{name} "{self.folder / value}";' for name, value in settings.items()]
         lines += ['Dir::Etc::SourceParts "-";', 'Dir::State::Status "/dev/null";', 'APT::Sandbox::User "root";']
+        if self.ca_bundle:
+            lines.append(f'{APT_CERTIFICATES} "{self.ca_bundle}";')
         if self.suite == "unstable":
             # A mirror's copy of it may be past the date it was signed for.
             lines.append('Acquire::Check-Valid-Until "false";')
@@ -82,10 +84,11 @@ def root_file_system(site: Site, release: str, target: Path, work: Path, package
     assert site.debian_mirror
     program = shutil.which("mmdebstrap")
     if program is None:
-        PrivateApt(work / "apt", site.debian_mirror, release).unpack(["mmdebstrap"], work / "mmdebstrap")
+        PrivateApt(work / "apt", site, release).unpack(["mmdebstrap"], work / "mmdebstrap")
         program = str(work / "mmdebstrap/usr/bin/mmdebstrap")
     command = ["perl", program, "--variant=minbase", "--skip=output/dev", f"--keyring={KEYRING}"]
     command += [f"--include={','.join(packages)}"] if packages else []
+    command += [f'--aptopt={APT_CERTIFICATES} "{site.ca_bundle}"'] if site.ca_bundle else []
     command += [release, str(target), *site.apt_sources(release).splitlines()]
     # Perl's messages are read below, and nobody's locale is needed for them.
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}

@@ -10,8 +10,6 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from email.message import Message
 from pathlib import Path
 
 from rlsif.errors import RlsifError
@@ -22,29 +20,25 @@ LIMITS = "limits its downloads for now (429)"
 
 
 class Unreachable(RlsifError):
-    """An address did not answer as it should; `status` is the number that it answered, `headers` what it said."""
+    """An address did not answer as it should; `status` is the number that it answered with, if it did."""
 
-    def __init__(self, host: str, why: str, status: int = 0, headers: Message | None = None) -> None:
+    def __init__(self, host: str, why: str, status: int = 0) -> None:
         """Say why, with the host's name before it."""
         super().__init__(f"{host} {why}")
         self.status = status
-        self.headers = headers or Message()
 
 
-def ask(
-    address: str, ca_bundle: Path | None, headers: Mapping[str, str] | None = None, method: str = "GET"
-) -> tuple[Message, bytes]:
-    """The headers and the content of the answer. Raises Unreachable."""
-    request = urllib.request.Request(address, headers=dict(headers or {}), method=method)
+def ask(address: str, ca_bundle: Path | None) -> None:
+    """Look whether there is something at an address. Raises Unreachable."""
+    request = urllib.request.Request(address, method="HEAD")
     host = request.host
     try:
         context = ssl.create_default_context(cafile=str(ca_bundle) if ca_bundle else None)
-        with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER, context=context) as answer:
-            return answer.headers, answer.read()
+        urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER, context=context).close()
     except urllib.error.HTTPError as problem:
         with problem:
             why = LIMITS if problem.code == 429 else f"answers {problem.code} {problem.reason}"
-            raise Unreachable(host, why, problem.code, problem.headers) from None
+            raise Unreachable(host, why, problem.code) from None
     except urllib.error.URLError as problem:
         raise Unreachable(host, _why(problem.reason)) from None
     except (OSError, ValueError, http.client.HTTPException) as problem:

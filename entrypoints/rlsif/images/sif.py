@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rlsif.errors import RlsifError
@@ -39,17 +40,18 @@ class Images:
         options: Sequence[str] = (),
         compression: int | None = None,
         seconds: int | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Build `target` from a definition or URI; an image that is there is replaced only by a finished one.
 
         `compression` is a level of zstd, which a program that cannot be told it leaves out. After `seconds` it is given
-        up. Raises ImageError with the last lines that the program printed.
+        up; `variables` go into its environment. Raises ImageError with the last lines that the program printed.
         """
         partial = target.with_name(f".{target.name}.partial")
         partial.unlink(missing_ok=True)
         arguments = ["build", "--force", *options, *self._packing(compression), str(partial), str(recipe)]
         try:
-            status, said = self._run(arguments, capture=False, seconds=seconds)
+            status, said = self._run(arguments, capture=False, seconds=seconds, variables=variables)
             if seconds and status == TIMED_OUT:
                 raise ImageError(f"{recipe} was not there after {seconds} s")
             if status != 0 or not partial.is_file():
@@ -77,12 +79,19 @@ class Images:
         """Run a command in an image; give its exit status and what it printed on stdout and stderr."""
         return self._run(["exec", *options, str(image), *command])
 
-    def _run(self, arguments: list[str], capture: bool = True, seconds: int | None = None) -> tuple[int, str]:
+    def _run(
+        self,
+        arguments: list[str],
+        capture: bool = True,
+        seconds: int | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> tuple[int, str]:
         """Run the program by spython; without `capture` its stdout goes to ours as it comes."""
         from spython.utils import run_command
 
         limit = ["timeout", f"--kill-after={SECONDS_TO_END}", str(seconds)] if seconds else []
-        result = run_command([*limit, str(self.program), *arguments], capture=capture, quiet=True)
+        command, environment = [*limit, str(self.program), *arguments], {**os.environ, **(variables or {})}
+        result = run_command(command, capture=capture, quiet=True, environ=environment)
         return result["return_code"], "".join(result["message"])
 
 

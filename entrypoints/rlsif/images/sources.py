@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,18 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlsif.errors import InputError, RlsifError
-from rlsif.images import debian, reach, registry
+from rlsif.images import debian, reach
 from rlsif.images.sif import ImageError, Images
 from rlsif.images.site import Site
 
 RELEASE = "bookworm"
 # The C library of that release; a CPython that wants a newer one cannot move into it.
 GLIBC = (2, 36)
-REGISTRY_IMAGE = f"docker://debian:{RELEASE}-slim"
+SCHEME = "docker://"
+REGISTRY_IMAGE = f"{SCHEME}debian:{RELEASE}-slim"
+IMAGE = r"docker://(?P<name>(?:[\w.-]+(?::\d+)?/)?[\w./-]+?)(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?"
 # A registry that has not served the image by then is given up.
 SECONDS_TO_PULL = 300
-# By HTTP, or without looking at certificates: Apptainer's own variables.
-PLAIN = ("APPTAINER_NOHTTPS", "APPTAINER_NO_HTTPS", "SINGULARITY_NOHTTPS")
+CACHES = ("APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR")
+# What Apptainer says of a registry, and what that means.
+REASONS = {
+    "proxyconnect": "cannot be reached through the proxy",
+    "TOOMANYREQUESTS|toomanyrequests|429": "limits pulls for now (429)",
+    "x509|certificate": "has a certificate that this machine does not trust (SSL_CERT_FILE=bundle.pem names others)",
+    "connection refused": "refuses the connection",
+    "no such host|Name or service not known|server misbehaving": "has a name that is not known here",
+    "timeout|deadline exceeded": "does not answer",
+    "UNAUTHORIZED|DENIED|unauthorized": "wants a login, as by `apptainer registry login`",
+    "(MANIFEST|NAME)_UNKNOWN|manifest unknown": "has no such image",
+}
 # How hard a base is packed, which is unpacked again in the next minute.
 LITTLE = 1
 CONDA_FORGE, LOCAL = "conda-forge", "local"
@@ -47,41 +60,50 @@ def base(images: Images, site: Site, work: Path, options: list[str]) -> Choice:
 
     RL_BASE=registry, mirror or docker://IMAGE forces one. Raises InputError or RlsifError when none can be had.
     """
-    given = forced_base()
+    given = os.environ.get("RL_BASE", "")
+    if given not in ("", "registry", "mirror") and not re.fullmatch(IMAGE, given):
+        raise InputError(f"RL_BASE is {given!r}; it can be registry, mirror or docker://HOST/NAME:TAG")
     if given == "mirror":
         return _base_from_mirror(images, site, work, options, "RL_BASE=registry for a Docker registry")
-    image = registry.parse(given if given.startswith(registry.SCHEME) else REGISTRY_IMAGE)
+    image = given if given.startswith(SCHEME) else REGISTRY_IMAGE
     try:
         return _base_from_registry(image, images, site, work, options)
-    except (reach.Unreachable, ImageError) as problem:
-        if given:
-            raise RlsifError(f"no base from {image}: {problem}; RL_BASE=mirror takes the Debian mirror") from None
-        why = " ".join(str(problem).split())
+    except ImageError as problem:
+        why = _why(str(problem))
+    if given:
+        raise RlsifError(f"no base from {image}: {why}; RL_BASE=mirror takes the Debian mirror")
     if site.debian_mirror is None:
         raise RlsifError(f"no base: {why}, and /etc/apt names no Debian mirror; set DEBIAN_MIRROR, or build elsewhere")
-    return _base_from_mirror(images, site, work, options, f"{why}; RL_BASE=docker://HOST/NAME for another registry")
+    return _base_from_mirror(images, site, work, options, f"{why}; RL_BASE=docker://HOST/NAME for another")
 
 
-def forced_base() -> str:
-    """RL_BASE, or nothing. Raises InputError."""
-    given = os.environ.get("RL_BASE", "")
-    if given not in ("", "registry", "mirror") and not given.startswith(registry.SCHEME):
-        raise InputError(f"RL_BASE is {given!r}; it can be registry, mirror or docker://HOST/NAME:TAG")
-    return given
-
-
-def _base_from_registry(
-    image: registry.Reference, images: Images, site: Site, work: Path, options: list[str]
-) -> Choice:
-    """Pull the image by its digest. Raises Unreachable or ImageError."""
-    plain = any(os.environ.get(name) for name in PLAIN)
-    pinned = registry.pinned(image, site.ca_bundle, plain)
+def _base_from_registry(image: str, images: Images, site: Site, work: Path, options: list[str]) -> Choice:
+    """Pull the image, and find out which it was. Raises ImageError."""
+    target, cache = work / "base.sif", work / "cache"
+    variables = {name: str(cache) for name in CACHES}
     if site.ca_bundle:
-        # Apptainer's, which looks at no other variable.
-        os.environ.setdefault("SSL_CERT_FILE", str(site.ca_bundle))
-    target = work / "base.sif"
-    images.build(pinned.address, target, options, compression=LITTLE, seconds=SECONDS_TO_PULL)
-    return Choice(str(target), f"base {pinned}", "RL_BASE=mirror for the Debian mirror")
+        # Apptainer looks at no other of the variables that name one.
+        variables["SSL_CERT_FILE"] = str(site.ca_bundle)
+    images.build(image, target, options, compression=LITTLE, seconds=SECONDS_TO_PULL, variables=variables)
+    name = re.fullmatch(IMAGE, image)
+    digest = _digest_of_manifest(cache)
+    told = f"{SCHEME}{name['name']}@{digest}" if name and digest else image
+    return Choice(str(target), f"base {told}", "RL_BASE=mirror for the Debian mirror")
+
+
+def _digest_of_manifest(cache: Path) -> str | None:
+    """The digest of the one manifest that Apptainer has pulled into a cache, which is the image's."""
+    for blob in cache.rglob("blobs/sha256/*"):
+        with blob.open("rb") as file:
+            if file.read(1) == b"{" and {"config", "layers"} <= json.loads(blob.read_bytes()).keys():
+                return f"sha256:{blob.name}"
+    return None
+
+
+def _why(said: str) -> str:
+    """Why a registry did not serve, in a few words, from what Apptainer said."""
+    known = next((words for pattern, words in REASONS.items() if re.search(pattern, said)), None)
+    return f"the Docker registry {known}" if known else " ".join(said.split())
 
 
 def _base_from_mirror(images: Images, site: Site, work: Path, options: list[str], advice: str) -> Choice:
@@ -155,12 +177,12 @@ def _ask_channel(name: str, site: Site) -> None:
 
     address = rattler.Channel(name).base_url.rstrip("/") + "/noarch/repodata.json"
     try:
-        reach.ask(f"{address}.zst", site.ca_bundle, method="HEAD")
+        reach.ask(f"{address}.zst", site.ca_bundle)
     except reach.Unreachable as problem:
         if problem.status != NOT_FOUND:
             raise RlsifError(f"the conda channel {name}: {problem}") from None
         # A channel of a site's own may have the plain file alone.
         try:
-            reach.ask(address, site.ca_bundle, method="HEAD")
+            reach.ask(address, site.ca_bundle)
         except reach.Unreachable as missing:
             raise RlsifError(f"the conda channel {name}: {missing}") from None
