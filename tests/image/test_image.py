@@ -26,6 +26,11 @@ def test_labels_carry_versions_lock_digest_and_commit(images, rl_sif):
     assert labels["rlsif.version.tensorflow"].startswith("2.21.")
     assert labels["rlsif.version.python"].startswith("3.11.")
     assert re.fullmatch("[0-9a-f]{64}", labels["rlsif.lock"])
+    # What no lock holds is told by its digest.
+    assert re.fullmatch(r"12\.\d+ \d+ packages [0-9a-f]{12}", labels["rlsif.debian"])
+    assert re.fullmatch(r"\d+ packages [0-9a-f]{12}", labels["rlsif.conda"])
+    base = r"base (docker://\S+@sha256:[0-9a-f]{64}|from the machine's Debian mirror); conda packages from "
+    assert re.match(base, labels["rlsif.sources"])
     assert re.fullmatch("[0-9a-f]{40}(-dirty)?|unknown", labels["rlsif.commit"])
 
 
