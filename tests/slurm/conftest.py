@@ -24,6 +24,8 @@ PATIENCE = 4
 # Ports of slurmctld, slurmd and sshd.
 OF_THE_SITE = {"6817", "6818", "22"}
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)
+# No speed of training may decide a test: a run that is to be there for a while has no end of its own.
+ENDLESS = ("--stop-iters", str(10**9))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from cluster import CHECKOUT, FAST_NETWORK
-from conftest import HETJOB, TRAIN, leftovers
+from conftest import ENDLESS, HETJOB, TRAIN, leftovers
 
 # The learner's group as the script has it, with a GPU.
 WITH_GPU = (*HETJOB[:-1], "--gres=gpu:1")
@@ -35,7 +35,7 @@ def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, s
 
 
 def test_env_runners_sit_on_rollout_nodes_and_the_learner_on_its_own(submit, slurm):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "1000", sbatch=WITH_GPU)
+    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=WITH_GPU)
     job.trains()
     where = {}
     for log in job.files.glob("logs/*/*.log"):
@@ -143,7 +143,7 @@ def test_a_node_that_never_joins_is_named(submit, slurm):
 
 @pytest.mark.parametrize("said", ["logs and rendezvous in", " is up at ", "the first iteration is done"])
 def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=HETJOB)
     job.until(lambda: said in job.output, 90, said)
     slurm("scancel", job.id, user="alice")
     job.wait("CANCELLED")
@@ -151,7 +151,7 @@ def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
 
 
 def test_two_users_share_nodes_without_noticing(submit):
-    endless = (*TRAIN, "--stop-iters", "100000")
+    endless = (*TRAIN, *ENDLESS)
     where = ("--nodelist=cpu1", *PART_OF_A_NODE)
     both = [submit("multinode", *endless, sbatch=where, user=user) for user in ("alice", "bob")]
     for job in both:
@@ -163,7 +163,7 @@ def test_two_users_share_nodes_without_noticing(submit):
 
 def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, slurm):
     where = ("--nodelist=cpu1", *PART_OF_A_NODE)
-    stays, goes = (submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=where) for _ in range(2))
+    stays, goes = (submit("multinode", *TRAIN, *ENDLESS, sbatch=where) for _ in range(2))
     for job in (stays, goes):
         job.trains()
     slurm("scancel", goes.id, user="alice")
@@ -174,7 +174,7 @@ def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, sl
 
 
 def test_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=HETJOB)
     job.trains()
     said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
     assert re.search(rf"^job {job.id}: RUNNING, training, 23:5\d:\d\d left$", said, flags=re.M), said

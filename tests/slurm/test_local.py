@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TRAIN
+from conftest import ENDLESS, ROOT, TRAIN
 
 INSIDE = "/opt/rl/lib/python3.11/site-packages/rlsif"
 
@@ -142,7 +142,7 @@ def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(local):
 
 
 def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local):
-    job = local("multinode", "--", *TRAIN, "--stop-iters", "100000")
+    job = local("multinode", "--", *TRAIN, *ENDLESS)
     job.trains()
     listening = job.listens_at()
     job.process.send_signal(signal.SIGUSR1)
