@@ -56,10 +56,11 @@ def requeue(folder: FOLDER, why: Annotated[str, typer.Option(help="What happened
     """Tell whether a job may be requeued, and what to say of it. The standard input: as for allocation."""
     from rlsif.errors import RlsifError
     from rlsif.slurm import shell
-    from rlsif.slurm.requeue import decide
+    from rlsif.slurm.requeue import decide, resume
 
     try:
-        answer: dict[str, shell.Value] = {"may": 1, "message": decide(_job(folder), why)}
+        message = decide(_job(folder), why)
+        answer: dict[str, shell.Value] = {"may": 1, "message": message, "by_hand": resume(folder)}
     except RlsifError as refused:
         answer = {"may": 0, "message": str(refused)}
     print(shell.assignments(answer))
@@ -139,13 +140,13 @@ def status(folder: FOLDER) -> int:
 
 
 def stop(folder: FOLDER) -> int:
-    """Have a run end after its iteration; tell whether to cancel its job instead. The input: as for status."""
+    """Have a run end after its iteration; tell how to cancel its job instead. The input: as for status."""
     from rlsif.slurm import shell
     from rlsif.slurm.folder import stop as stop_job
     from rlsif.slurm.scontrol import groups
 
     message, cancel = stop_job(folder, next(iter(groups(sys.stdin.read(), folder.name)), None))
-    print(shell.assignments({"message": message, "cancel": int(cancel)}))
+    print(shell.assignments({"message": message, "cancel": cancel}))
     return 0
 
 
