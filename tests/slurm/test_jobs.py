@@ -12,6 +12,15 @@ from conftest import ENDLESS, HETJOB, TRAIN, leftovers
 WITH_GPU = (*HETJOB[:-1], "--gres=gpu:1")
 
 
+# All that a healthy job says, line by line.
+OURS = (
+    r"job \d+, logs and rendezvous in /.*",
+    r"\+\d+\.\ds .*",
+    r"PPO \(tf\) on CartPole-v1",
+    r"(resources: |stops at |run folder: |iter +\d+ |done: mean return ).*",
+)
+OF_A_MEMBER = (r"(rollout|learner) \w+ joined \S+ from [\d.]+", "the job is over")
+
 # Groups of different sizes, also in memory, which Slurm holds them to.
 UNEQUAL = ("--cpus-per-task=1", "--mem-per-cpu=8G", ":", "--nodes=2", "--cpus-per-task=2", "--mem-per-cpu=1G")
 UNEQUAL += (":", "--cpus-per-task=3", "--mem-per-cpu=2G", "--gres=none")
@@ -32,6 +41,12 @@ def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, s
     roles = sorted(p.stem for p in job.files.glob("logs/*/*.log"))
     assert roles == ["head", "learner", "rollout", "rollout"]
     assert json.loads((job.files / "cluster.json").read_text())["state"] == "ended"
+    foreign = [line for line in job.output.splitlines() if not any(re.fullmatch(ours, line) for ours in OURS)]
+    logs = [*job.files.glob("logs/*/rollout.log"), *job.files.glob("logs/*/learner.log")]
+    said = [line for log in logs for line in log.read_text().splitlines()]
+    foreign += [line for line in said if not any(re.fullmatch(ours, line) for ours in OF_A_MEMBER)]
+    assert foreign == []
+    assert "RayDeprecationWarning" not in (job.run / "train.log").read_text()
 
 
 def test_env_runners_sit_on_rollout_nodes_and_the_learner_on_its_own(submit, slurm):

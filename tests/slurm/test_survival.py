@@ -121,6 +121,7 @@ def test_a_node_that_is_powered_off_has_the_job_resume_from_its_checkpoint(submi
     job.until(lambda: job.iterations() > 40, 90, "it trains")
     [victim, *_] = job.nodes("rollout")
     slurm.nodes[victim].power_off()
+    slurm.miss(victim)
     job.until(lambda: job.state in ("PENDING", "REQUEUED"), 60, "it is requeued")
     before = job.rows
     slurm.nodes[victim].boot()
@@ -242,22 +243,38 @@ def test_requeues_are_capped(submit, slurm):
     assert job.summary["state"] == "interrupted"
 
 
-def test_a_node_that_dies_in_a_job_of_cpu_nodes_is_missed_and_training_goes_on(submit, slurm):
+@pytest.mark.long
+def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_the_first(submit, slurm):
+    """Two nodes die, one after the other; then a second start of the job."""
     sizes = ("--nodelist=head,cpu1,cpu2", "--nodes=3", "--cpus-per-task=2")
-    job = submit("multinode", *TRAIN, *ENDLESS, sbatch=sizes)
+    job = submit("multinode", *TRAIN, *ENDLESS, "--checkpoint-every", "20", sbatch=sizes)
     job.trains()
-    victim = max(job.nodes("rollout"))
+    victim, [first] = max(job.nodes("rollout")), job.nodes("head")
     slurm.nodes[victim].power_off()
     try:
-        down = lambda: victim in slurm("sinfo", "-h", "-N", "-t", "down", "-o", "%N").stdout  # noqa: E731
-        slurm.wait_until(down, 90, "Slurm knows that the node is down")
         job.until(lambda: job.rows[-1]["num_healthy_workers"] == 3, 90, "its env runners are missed")
+        slurm.miss(victim)
+        job.until(lambda: f"Node failure on {victim}" in job.output, 30, "its step hears of it")
         at = job.iterations()
         job.until(lambda: job.iterations() > at + 20, 60, "training goes on")
-        assert "3 env runners are alive, 5 were" in job.output
+        assert re.search(r"^3 env runners are alive, [45] were$", job.output, flags=re.M)
         assert job.state == "RUNNING" and without_gap(job.rows)
+        slurm.nodes[first].power_off()
+        slurm.miss(first)
+        # It would notice within some minutes.
+        [other] = {*job.nodes("rollout")} - {victim}
+        slurm("pkill", "-9", "-f", "raylet/raylet", node=other)
+        before = job.rows
+        # Slurm has the job go on without its batch script.
+        assert job.state == "RUNNING"
+        job.until(lambda: job.state == "PENDING", 120, "it is requeued")
     finally:
-        slurm.nodes[victim].boot()
+        for node in {victim, first}:
+            slurm.nodes[node].boot()
+    said = f"node {first}, the first one, has failed: job {job.id} is requeued (requeue 1) and resumes from its last"
+    assert said in job.output
+    job.until(lambda: job.iterations() > len(before) + 10, 120, "it resumes")
+    assert without_gap(job.rows)
 
 
 def test_an_env_runner_that_dies_comes_back_and_training_goes_on(submit, slurm):
