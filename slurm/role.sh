@@ -32,7 +32,7 @@ role::abandoned() {
     answer=$({
         printf '%s\n\n== environment\n' "$said"
         env
-    } | apptainer --silent exec --bind "$RL_RUNS" "$image" rl abandoned --folder "$RL_JOB") || return 0
+    } | apptainer --silent exec "${binds[@]}" "$image" rl abandoned --folder "$RL_JOB") || return 0
     eval "$answer"
     [[ -n $lost ]] || return 0
     if ((may)) && scontrol requeue "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"; then

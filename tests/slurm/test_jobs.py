@@ -49,17 +49,6 @@ def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, s
     assert "RayDeprecationWarning" not in (job.run / "train.log").read_text()
 
 
-def test_env_runners_sit_on_rollout_nodes_and_the_learner_on_its_own(submit, slurm):
-    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=WITH_GPU)
-    job.trains()
-    where = {}
-    for log in job.files.glob("logs/*/*.log"):
-        processes = " ".join(slurm.nodes[log.parent.name].processes())
-        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|Learner)", processes))
-    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"Learner"}}
-    assert job.nodes("learner") == ["gpu1"]
-
-
 def test_a_learner_whose_gpu_tensorflow_does_not_see_ends_the_job_at_once_and_says_why(submit):
     without_option = [word for word in TRAIN if word not in ("--num-gpus", "0")]
     job = submit("hetjob", *without_option, sbatch=WITH_GPU)
@@ -95,14 +84,36 @@ def test_what_a_site_brings_along_does_no_harm(submit, slurm):
 PART_OF_A_NODE = ("--nodes=1", "--cpus-per-task=2")
 
 
-@pytest.mark.parametrize(
-    "script, sbatch, runners",
-    [("multinode", ("--nodes=2", "--cpus-per-task=2"), 3), ("multinode", PART_OF_A_NODE, 1), ("node", (), 7)],
-)
-def test_cpu_jobs_use_every_core(submit, script, sbatch, runners):
-    job = submit(script, *TRAIN, "--stop-iters", "2", sbatch=sbatch)
+def test_a_job_of_a_whole_node_uses_every_core(submit):
+    job = submit("node", *TRAIN, "--stop-iters", "2")
     job.completes()
-    assert job.summary["resources"]["num_env_runners"] == runners
+    assert job.summary["resources"]["num_env_runners"] == 7
+
+
+@pytest.mark.fault(
+    "Slurm runs a job again whose run is finished", promise="nothing is trained again, and the job says so"
+)
+@pytest.mark.fault("Slurm has forgotten a job", promise="`slurm/rl status` and `logs` tell of it from its folder")
+def test_a_job_of_a_part_of_a_node_is_not_run_again_and_rl_tells_of_it_when_slurm_has_forgotten_it(submit, slurm):
+    job = submit("multinode", *TRAIN, "--stop-iters", "2", sbatch=PART_OF_A_NODE)
+    job.completes()
+    assert job.summary["resources"]["num_env_runners"] == 1
+    slurm("scontrol", "requeue", job.id)
+    job.until(lambda: "the run of this job is finished" in job.output, 60, "it says so")
+    job.wait("COMPLETED")
+    assert len(job.rows) == 2
+    inside = "/home/" + str(job.files.parent.relative_to(slurm.folder / "home"))
+    slurm("cp", "-a", f"{inside}/{job.id}", f"{inside}/99999")
+    rl = f"{CHECKOUT}/slurm/rl"
+    said = slurm(rl, "status", "99999", user="alice", RL_RUNS=inside).stdout
+    assert re.search(r"^job 99999: over$", said, flags=re.M) and "iteration 2, " in said
+    assert ", finished: 2 iterations" in said
+    assert "joined" not in said
+    logs = slurm("sh", "-c", f"cd '{job.folder.name}' && '{rl}' logs 99999", user="alice").stdout
+    assert "the run of this job is finished" in logs
+    unknown = slurm(rl, "logs", "99998", user="alice", check=False)
+    assert unknown.returncode == 2
+    assert "error: Slurm does not know job 99998, and there is no /home/alice/runs/99998" in unknown.stderr
 
 
 @pytest.mark.parametrize("script, sbatch", [("node", ()), ("multinode", PART_OF_A_NODE)])
@@ -188,16 +199,21 @@ def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, sl
     assert {row["num_healthy_workers"] for row in stays.rows} == {1}
 
 
-def test_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
-    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=HETJOB)
+def test_roles_sit_on_their_nodes_and_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
+    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=WITH_GPU)
     job.trains()
+    where = {}
+    for log in job.files.glob("logs/*/*.log"):
+        processes = " ".join(slurm.nodes[log.parent.name].processes())
+        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|Learner)", processes))
+    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"Learner"}}
+    assert job.nodes("learner") == ["gpu1"]
     said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
     assert re.search(rf"^job {job.id}: RUNNING, training, 23:5\d:\d\d left$", said, flags=re.M), said
     assert re.search(r"^  rollout  \S+  2 CPUs, 0 GPUs$", said, flags=re.M), said
     assert re.search(r"^  iteration \d+, [\d,]+ env steps, return .* 2 env runners alive$", said, flags=re.M), said
-    [learner] = job.nodes("learner")
-    logs = slurm(f"{CHECKOUT}/slurm/rl", "logs", job.id, "--node", learner, user="alice").stdout
-    assert f"learner {learner} joined" in logs
+    logs = slurm(f"{CHECKOUT}/slurm/rl", "logs", job.id, "--node", "gpu1", user="alice").stdout
+    assert "learner gpu1 joined" in logs
     assert "with a checkpoint" in slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout
     job.completes()
     assert job.summary["state"] == "interrupted" and job.summary["iterations"] == len(job.rows)
@@ -208,23 +224,6 @@ def test_rl_stops_a_job_that_waits_and_knows_one_that_is_over(submit, slurm):
     job = submit("node", *TRAIN, sbatch=("--begin=now+1hour",))
     told = [slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout for _ in range(2)]
     assert told == [f"job {job.id} had not begun to train and is cancelled\n", f"job {job.id} is over: CANCELLED\n"]
-
-
-def test_rl_tells_of_a_job_that_slurm_has_forgotten(submit, slurm):
-    job = submit("multinode", *TRAIN, "--stop-iters", "2", sbatch=PART_OF_A_NODE)
-    job.completes()
-    inside = "/home/" + str(job.files.parent.relative_to(slurm.folder / "home"))
-    slurm("cp", "-a", f"{inside}/{job.id}", f"{inside}/99999")
-    rl = f"{CHECKOUT}/slurm/rl"
-    said = slurm(rl, "status", "99999", user="alice", RL_RUNS=inside).stdout
-    assert re.search(r"^job 99999: over$", said, flags=re.M) and "iteration 2, " in said
-    assert ", finished: 2 iterations" in said
-    assert "joined" not in said
-    logs = slurm("sh", "-c", f"cd '{job.folder.name}' && '{rl}' logs 99999", user="alice").stdout
-    assert "done: mean return" in logs
-    unknown = slurm(rl, "logs", "99998", user="alice", check=False)
-    assert unknown.returncode == 2
-    assert "error: Slurm does not know job 99998, and there is no /home/alice/runs/99998" in unknown.stderr
 
 
 def test_rl_submits_by_the_line_that_it_prints(slurm):
@@ -263,7 +262,7 @@ class Mine(gymnasium.Env):
 """
 
 
-def test_an_environment_of_ones_own_is_found_on_every_node(submit, slurm):
+def test_cpu_jobs_use_every_core_and_an_environment_of_ones_own_is_found_on_every_node(submit, slurm):
     (slurm.folder / "home/alice/mine.py").write_text(OWN)
     own = ("--env", "../mine.py:Mine", *TRAIN[2:], "--stop-iters", "2")
     job = submit("multinode", *own, sbatch=("--nodes=2", "--cpus-per-task=2"))
