@@ -39,6 +39,21 @@ wanted = [(algorithm, ("_timers", "_counters")), (group, ("_env_creator", "_remo
 print(json.dumps([name for holder, names in wanted for name in names if not hasattr(holder, name)]))
 """
 
+# RLlib's own sum and ours, and what making a policy then has imported.
+SUMS = """
+import importlib, json, sys
+from rlsif.learning.rllib import discounted_sum, import_rllib
+import_rllib()
+from ray.rllib.evaluation import postprocessing
+ours = postprocessing.discount_cumsum is discounted_sum
+put_off = "tensorflow_probability.python" not in sys.modules and "scipy.signal" not in sys.modules
+import numpy as np, tensorflow_probability as tfp
+theirs = importlib.reload(postprocessing).discount_cumsum
+values = [np.random.default_rng(0).normal(size=500).astype(kind) for kind in ("float32", "float64")]
+equal = [np.array_equal(theirs(v, gamma), discounted_sum(v, gamma)) for v in values for gamma in (0.0, 0.9, 1.0)]
+print(json.dumps([ours, put_off, equal, tfp.distributions.Normal.__name__]))
+"""
+
 
 @pytest.fixture(scope="module")
 def looked(apptainer, rl_sif):
@@ -67,3 +82,9 @@ def test_what_instances_have_is_there(container):
     done = container("python", "-c", INSTANCES)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_what_is_imported_late_gives_the_same(container):
+    done = container("python", "-c", SUMS)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, True, [True] * 6, "Normal"]

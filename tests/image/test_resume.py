@@ -15,6 +15,10 @@ def rows(run):
     return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
 
 
+@pytest.mark.fault(
+    "a run with schedules of lr and entropy is resumed",
+    promise="its first update has the values of its place in the schedule",
+)
 @pytest.mark.parametrize("framework", ["tf", "tf2"])
 def test_schedules_are_at_their_place_in_the_first_update(shell, framework):
     schedules = ("--set", "lr_schedule=[[0,1e-5],[4e3,1e-3]]", "--set", "entropy_coeff_schedule=[[0,0.1],[4e3,0]]")
@@ -56,6 +60,7 @@ if samples == "numpy":
 """
 
 
+@pytest.mark.fault("a resumed run is given other settings", promise="learner and sampler use them")
 @pytest.mark.parametrize(("kind", "samples"), [("dense", "numpy"), ("recurrent", "rllib")])
 def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     run = shell.folder / kind
@@ -66,6 +71,10 @@ def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     assert samples == "rllib" or "sampled [0.5, 0.25]" in done.stdout
 
 
+@pytest.mark.fault(
+    "DQN is resumed with an empty replay buffer",
+    promise="learning waits for new rows, and a line says so",
+)
 def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
     dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=400")
     fill = ("--set", "num_steps_sampled_before_learning_starts=1000", "--stop-iters")
@@ -90,6 +99,10 @@ CARRIED = {
 }  # fmt: skip
 
 
+@pytest.mark.fault(
+    "the host carries variables of Ray, Python and TensorFlow, and files named as libraries",
+    promise="the run is the same as without them",
+)
 def test_nothing_that_a_host_carries_in_its_environment_changes_a_run(container):
     for name in ("tree.py", "numpy.py", "ray.py"):
         (container.folder / name).write_text("raise ImportError('the user\\'s file hides a library')\n")

@@ -44,6 +44,7 @@ def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(shell):
     assert (again["lr"], again["gamma"]) == (chosen["lr"], chosen["gamma"])
 
 
+@pytest.mark.fault("a sweep is interrupted", promise="it resumes; every trial has each iteration once")
 @pytest.mark.long
 def test_an_interrupted_sweep_goes_on(container):
     """Three trials of sixty iterations, for a signal must find some done and some to come."""

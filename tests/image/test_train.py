@@ -76,6 +76,10 @@ def test_a_run_and_what_it_leaves(container):
     assert params["train_batch_size"] == 400 and params["lr"] == 0.0006
 
 
+@pytest.mark.fault(
+    "a run is interrupted between two checkpoints",
+    promise="it resumes from the last one; every iteration has one row",
+)
 def test_a_resumed_run_goes_on_without_a_gap(shell):
     shell.train("--env", "CartPole-v1", "--stop-iters", "2", "--local-mode", *SMALL)
     [run] = shell.runs
@@ -106,6 +110,7 @@ else:
 """
 
 
+@pytest.mark.fault("a run is resumed", promise="the optimizer's own variables are those of the checkpoint")
 @pytest.mark.parametrize("framework", ["tf", "tf2"])
 def test_the_optimizer_goes_on_too(shell, framework):
     # With one environment a batch has just the rows that are asked for.
@@ -158,6 +163,10 @@ def test_what_is_listed_trains_saves_restores_and_goes_on(shell, algo, framework
     assert [row["training_iteration"] for row in table(run)] == ["1", "2"]
 
 
+@pytest.mark.fault(
+    "SIGINT or SIGTERM reaches a run",
+    promise="a checkpoint and summary.json are written, and no process is left",
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_a_checkpoint_and_the_summary(container, number):
     results = container.folder / "results"
@@ -199,6 +208,10 @@ gymnasium.register("Reactor-v0", Reactor)
 """
 
 
+@pytest.mark.fault(
+    "an environment raises an exception",
+    promise="the run ends with the environment's own traceback, once",
+)
 @pytest.mark.parametrize("mode", ["--local-mode", "--num-cpus=2"])
 def test_an_env_that_raises_ends_the_run_with_its_own_traceback_once(shell, mode):
     (shell.folder / "reactor.py").write_text(BROKEN_ENV)
@@ -238,6 +251,10 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(shell, options, said):
     assert shell.runs == []
 
 
+@pytest.mark.fault(
+    "`--resume` is given options that contradict the run, or a damaged checkpoint",
+    promise="it is refused with both values, or with the checkpoint before",
+)
 def test_a_resume_that_contradicts_the_run_is_refused(shell):
     shell.train("--env", "CartPole-v1", "--stop-iters", "2", "--checkpoint-every", "1", "--local-mode", *SMALL)
     [run] = shell.runs
@@ -258,6 +275,10 @@ def test_a_resume_that_contradicts_the_run_is_refused(shell):
     assert f"--resume {first}" in done.stderr
 
 
+@pytest.mark.fault(
+    "the disk fills during a run",
+    promise="training continues, the last good checkpoint stays, and rows and checkpoints come when there is room",
+)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
 def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
     import subprocess

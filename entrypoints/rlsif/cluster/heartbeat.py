@@ -16,6 +16,8 @@ from rlsif import private_api
 PREFIX = b"rlsif/heartbeat/"
 # Between two heartbeats, in seconds.
 INTERVAL = 2.0
+# The number of what plays evaluation episodes; env runners count from 0.
+EVALUATION = -1
 
 
 @dataclass(frozen=True)

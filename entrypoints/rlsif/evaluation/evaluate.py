@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs.episodes import AT_ONCE, Episode, play
 from rlsif.envs.find import FoundEnv, add_code_folder, find, make
 from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import video
-from rlsif.evaluation.episodes import AT_ONCE, Episode, play
 from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
@@ -80,9 +80,9 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
 
 def _agent(checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> Any:
     # Takes seconds to import, with TensorFlow.
-    from rlsif.learning.saved_policy import Agent
+    from rlsif.learning.saved_policy import Agent, load
 
-    return Agent(checkpoint, framework, env, environments, seed)
+    return Agent(*load(checkpoint, framework, seed), env, environments)
 
 
 @contextlib.contextmanager

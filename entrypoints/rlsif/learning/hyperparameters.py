@@ -24,7 +24,7 @@ BY_OPTION = {
 }
 # What RLlib takes and a run would not show, or not honour.
 UNAVAILABLE = {
-    "evaluation_interval": "the run does not show it; `evaluate RUN` plays episodes of a checkpoint",
+    "evaluation_interval": "use --evaluate-every, which also decides which checkpoint is best",
     "restart_failed_sub_environments": "RLlib's sampler alone would honour it; catch the error in the environment",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlsif.cluster.ray_node import want_tensorflow
+from rlsif.learning.rllib import import_rllib
 
-# RLlib looks when it is imported.
-want_tensorflow()
+import_rllib()
 
 # ruff: noqa: E402
 from ray.rllib.evaluation.metrics import RolloutMetrics

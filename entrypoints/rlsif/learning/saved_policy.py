@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.envs.find import FoundEnv
+from rlsif.learning.rllib import import_rllib
 
 # RLlib looks when it is imported.
-want_tensorflow()
+import_rllib()
 
 # ruff: noqa: E402
 from ray.rllib.models.catalog import ModelCatalog
@@ -30,24 +30,39 @@ from rlsif.policies.encoder import ObservationEncoder
 POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
 
 
-class Agent:
-    """Acts in several environments at once, as RLlib's own sampler would with the same checkpoint."""
+def load(checkpoint: Path, framework: str, seed: int) -> tuple[Any, Any]:
+    """The policy of a checkpoint and its observation filter, or None; once in a process.
 
-    def __init__(self, checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> None:
-        """Load the policy of a checkpoint, once in a process; `seed` is that of actions that are drawn."""
-        tf1, _, _ = try_import_tf()
-        if framework == "tf2":
-            tf1.enable_eager_execution()
-        tf1.set_random_seed(seed)
-        know_old_names()
-        state = pickle.loads((checkpoint / POLICY).read_bytes())
-        # Such a checkpoint may be from a machine with GPUs.
-        state["policy_spec"]["config"]["num_gpus"] = 0
-        self._policy: Any = Policy.from_state(state)
-        settings = self._policy.config
+    `seed` is that of actions that are drawn.
+    """
+    know_old_names()
+    policy = of_state((checkpoint / POLICY).read_bytes(), framework, seed)
+    filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
+    return policy, filters.get(DEFAULT_POLICY_ID)
+
+
+def of_state(pickled: bytes, framework: str, seed: int) -> Any:
+    """The policy of a state that RLlib's policies give; once in a process."""
+    tf1, _, _ = try_import_tf()
+    # A state that is unpickled before would have tensors of a graph in it.
+    if framework == "tf2":
+        tf1.enable_eager_execution()
+    tf1.set_random_seed(seed)
+    state = pickle.loads(pickled)
+    # It may be from a machine with GPUs.
+    state["policy_spec"]["config"]["num_gpus"] = 0
+    return Policy.from_state(state)
+
+
+class Agent:
+    """Acts in several environments at once, as RLlib's own sampler would with the same policy."""
+
+    def __init__(self, policy: Any, observation_filter: Any, env: FoundEnv, environments: int) -> None:
+        """Take a policy of RLlib's, and the filter of its observations or None."""
+        self._policy = policy
+        settings = policy.config
         self._encode = _encoding(env, settings["model"])
-        filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
-        self._filter = filters.get(DEFAULT_POLICY_ID, lambda observation, **_: observation)
+        self._filter = observation_filter or (lambda observation, **_: observation)
         # Runs of version 0.1 left that to RLlib.
         adapted = settings.get("rlsif")
         normalize = adapted.normalize_actions if adapted else settings["normalize_actions"]

@@ -63,6 +63,8 @@ class PlainLines:
             f"length {_number(row['env_runners/episode_len_mean']):>6}  "
             f"time {row['time_total_s']:>6.1f} s"
         )
+        if evaluated(row):
+            self.note(f"evaluation: {evaluated(row)}")
 
     def progress(self, text: str) -> None:
         """Write a line a minute."""
@@ -93,6 +95,7 @@ class LiveTable:
         self._stop = Stop()
         self._lines: list[tuple[str, str]] = []
         self._share = 0.0
+        self._evaluated = ""
 
     def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
         """Show the table with nothing in it yet."""
@@ -116,6 +119,9 @@ class LiveTable:
             ("episode length", _number(row["env_runners/episode_len_mean"])),
             ("time", f"{row['time_total_s']:.1f} s"),
         ]
+        self._evaluated = evaluated(row) or self._evaluated
+        if self._evaluated:
+            lines.append(("evaluation", self._evaluated))
         self._lines, self._share = lines, self._stop.progress(row)
         self._draw(lines, self._share)
 
@@ -149,6 +155,15 @@ class LiveTable:
     def close(self) -> None:
         """Leave the last table on the screen."""
         self._live.stop()
+
+
+def evaluated(row: Mapping[str, Any]) -> str:
+    """The evaluation of a row in words; empty where there is none."""
+    if "evaluation/episodes" not in row:
+        return ""
+    mean, low, high = (_number(row[f"evaluation/episode_return_{name}"]) for name in ("mean", "min", "max"))
+    iteration, episodes = row["evaluation/training_iteration"], row["evaluation/episodes"]
+    return f"return {mean} ({low} to {high}) over {episodes} episodes, after iteration {iteration}"
 
 
 def _number(value: float | None) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rlsif.cluster.heartbeat import INTERVAL, Heartbeat
+from rlsif.cluster.heartbeat import EVALUATION, INTERVAL, Heartbeat
 from rlsif.errors import RlsifError
 
 # A batch that takes longer than this is slow, in seconds.
@@ -82,8 +82,9 @@ class Watch:
         still = [seen for seen in still if not moves or now - seen.beat_at <= SILENT]
         if still:
             beat = still[0].heartbeat
+            who = "the evaluation" if beat.runner == EVALUATION else f"env runner {beat.runner}"
             raise StandsStill(
-                f"env runner {beat.runner} on {beat.node} has made no step for {now - still[0].progress_at:.0f} s"
+                f"{who} on {beat.node} has made no step for {now - still[0].progress_at:.0f} s"
                 f" (it was {beat.doing} after {beat.steps:,} env steps and {beat.resets:,} resets);"
                 " --env-timeout gives it longer"
             )
@@ -96,7 +97,8 @@ class Watch:
     @property
     def done(self) -> int:
         """Env steps since the iteration began."""
-        return sum(max(0, seen.heartbeat.steps - seen.steps_before) for seen in self._runners.values())
+        sampling = [seen for number, seen in self._runners.items() if number != EVALUATION]
+        return sum(max(0, seen.heartbeat.steps - seen.steps_before) for seen in sampling)
 
     @property
     def seconds(self) -> float:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import secrets
+import statistics
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -71,8 +72,25 @@ class Row:
             "time_total_s": self.time_total_s,
             "timestamp": round(time.time(), 3),
             "num_healthy_workers": iteration["num_healthy_workers"],
+            **_evaluation(iteration.get("evaluation")),
             **iteration["statistics"],
         }
+
+
+def _evaluation(ended: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The columns of an evaluation; none where none ended."""
+    if ended is None:
+        return {}
+    returns, lengths = ended["returns"], ended["lengths"]
+    return {
+        "evaluation/training_iteration": ended["iteration"],
+        "evaluation/episode_return_mean": statistics.fmean(returns),
+        "evaluation/episode_return_min": min(returns),
+        "evaluation/episode_return_max": max(returns),
+        "evaluation/episode_len_mean": statistics.fmean(lengths),
+        "evaluation/episodes": len(returns),
+        "evaluation/time_s": ended["seconds"],
+    }
 
 
 class RunFiles:

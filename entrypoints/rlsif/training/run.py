@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -173,7 +174,8 @@ class Run:
         while True:
             started = time.monotonic()
             self._watch.begin()
-            iteration = algorithm.step(lambda: self._meanwhile(algorithm, signals))
+            evaluate = self._due_for_evaluation(self._record.iterations + 1)
+            iteration = algorithm.step(evaluate, lambda: self._meanwhile(algorithm, signals))
             if iteration is None:
                 return _interrupted(signals, f"; the iteration did not end within {self._seconds_to_finish} s")
             if iteration["num_healthy_workers"] != alive:
@@ -191,10 +193,28 @@ class Run:
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
             end = self._end(row, signals)
-            if end or row["training_iteration"] % self._options.checkpoint_every == 0:
+            if end or evaluate or row["training_iteration"] % self._options.checkpoint_every == 0:
                 self._checkpoint(algorithm)
             if end:
+                if end.state == FINISHED:
+                    self._last_evaluation(algorithm, signals)
                 return end
+
+    def _due_for_evaluation(self, iteration: int) -> int | None:
+        """The number of the iteration, if its policy is to be evaluated."""
+        asked = self._plan.layout.evaluation
+        return iteration if asked and iteration % asked.every == 0 else None
+
+    def _last_evaluation(self, algorithm: Host, signals: Signals) -> None:
+        """Wait for the evaluation that is under way; its row is written already, so the checkpoint and a line tell."""
+        if self._plan.layout.evaluation is None:
+            return
+        self._watch.begin()
+        ended = algorithm.evaluation(lambda: self._meanwhile(algorithm, signals))
+        if ended:
+            self._record.evaluated(ended)
+            mean = statistics.fmean(ended["returns"])
+            self._display.note(f"evaluation of iteration {ended['iteration']}: mean return {mean:.1f}")
 
     def _while_building(self, algorithm: Host, signals: Signals) -> bool:
         """While the algorithm and its environments are made; give whether it is given up. Raises StandsStill."""

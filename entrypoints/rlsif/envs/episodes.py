@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rlsif.envs.progress import PROGRESS
 from rlsif.errors import RlsifError
 
 # More at once are hardly faster.
@@ -59,6 +60,7 @@ def play(
         agent.forget(index)
         playing[index] = episode
         observations[index], _ = environments[index].reset(seed=episode.seed)
+        PROGRESS.resets += 1
         watch(episode)
 
     for index, environment in enumerate(environments):
@@ -85,6 +87,7 @@ def _step(environment: Any, action: Any, episode: Episode, observations: dict[in
         raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem
     episode.total_reward += float(reward)
     episode.length += 1
+    PROGRESS.steps += 1
     if episode.length >= MOST_STEPS:
         raise RlsifError(
             f"the episode of seed {episode.seed} has not ended after {MOST_STEPS:,} steps;"
