@@ -26,6 +26,8 @@ OF_THE_SITE = {"6817", "6818", "22"}
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)
 # No speed of training may decide a test: a run that is to be there for a while has no end of its own.
 ENDLESS = ("--stop-iters", str(10**9))
+# Such a run; it takes few of the machine's cores.
+STAYS = ("--env", "../waiting.py:Waiting", *TRAIN[2:], *ENDLESS)
 
 
 @pytest.fixture(scope="session")
@@ -117,10 +119,8 @@ class Job:
             time.sleep(POLL)
 
     def trains(self):
-        """Wait until it does; from now on it only has to be there."""
+        """Wait until it does."""
         self.until(lambda: self.iterations() > 3, 90, "it trains")
-        for node in {log.parent.name for log in self.files.glob("logs/*/*.log")}:
-            self.cluster.nodes[node].lower_priority()
 
     def wait(self, *states, seconds=120):
         """Wait until the job is in one of these states."""

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from cluster import CHECKOUT, FAST_NETWORK
-from conftest import ENDLESS, HETJOB, TRAIN, leftovers
+from conftest import HETJOB, STAYS, TRAIN, leftovers
 
 # The learner's group as the script has it, with a GPU.
 WITH_GPU = (*HETJOB[:-1], "--gres=gpu:1")
@@ -169,7 +169,7 @@ def test_a_node_that_never_joins_is_named(submit, slurm):
 
 @pytest.mark.parametrize("said", ["logs and rendezvous in", " is up at ", "the first iteration is done"])
 def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
-    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=HETJOB)
+    job = submit("hetjob", *STAYS, sbatch=HETJOB)
     job.until(lambda: said in job.output, 90, said)
     slurm("scancel", job.id, user="alice")
     job.wait("CANCELLED")
@@ -177,9 +177,8 @@ def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
 
 
 def test_two_users_share_nodes_without_noticing(submit):
-    endless = (*TRAIN, *ENDLESS)
     where = ("--nodelist=cpu1", *PART_OF_A_NODE)
-    both = [submit("multinode", *endless, sbatch=where, user=user) for user in ("alice", "bob")]
+    both = [submit("multinode", *STAYS, sbatch=where, user=user) for user in ("alice", "bob")]
     for job in both:
         job.trains()
     at = [job.iterations() for job in both]
@@ -189,7 +188,7 @@ def test_two_users_share_nodes_without_noticing(submit):
 
 def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, slurm):
     where = ("--nodelist=cpu1", *PART_OF_A_NODE)
-    stays, goes = (submit("multinode", *TRAIN, *ENDLESS, sbatch=where) for _ in range(2))
+    stays, goes = (submit("multinode", *STAYS, sbatch=where) for _ in range(2))
     for job in (stays, goes):
         job.trains()
     slurm("scancel", goes.id, user="alice")
@@ -200,7 +199,7 @@ def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, sl
 
 
 def test_roles_sit_on_their_nodes_and_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
-    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=WITH_GPU)
+    job = submit("hetjob", *STAYS, sbatch=WITH_GPU)
     job.trains()
     where = {}
     for log in job.files.glob("logs/*/*.log"):

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from cluster import CHECKOUT
-from conftest import ENDLESS, HETJOB, TRAIN
+from conftest import ENDLESS, HETJOB, STAYS, TRAIN
 
 ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
 
@@ -99,7 +99,7 @@ def distance(one, other):
 )
 def test_what_dies_on_a_rollout_node_comes_back_and_a_job_without_any_env_runner_ends(submit, slurm):
     """An env runner, a raylet, then all: a job waits for a minute until one comes back."""
-    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=HETJOB)
+    job = submit("hetjob", *STAYS, sbatch=HETJOB)
     job.trains()
     first, second = job.nodes("rollout")
     for victim, what in ((first, "ray::ArrayEnvRunner"), (second, "raylet/raylet")):
@@ -118,7 +118,7 @@ def test_what_dies_on_a_rollout_node_comes_back_and_a_job_without_any_env_runner
 
 @pytest.mark.fault("the learner's process dies", promise="the job ends, and says so")
 def test_a_learner_that_dies_ends_the_job_and_says_so(submit, slurm):
-    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=HETJOB)
+    job = submit("hetjob", *STAYS, sbatch=HETJOB)
     job.trains()
     [learner] = job.nodes("learner")
     slurm("pkill", "-9", "-f", "ray::Learner", node=learner)
@@ -130,7 +130,7 @@ def test_a_learner_that_dies_ends_the_job_and_says_so(submit, slurm):
     "a rollout node of a hetjob is powered off", promise="the job is requeued and resumes from its last checkpoint"
 )
 def test_a_node_that_is_powered_off_has_the_job_resume_from_its_checkpoint(submit, slurm):
-    job = submit("hetjob", *TRAIN, *ENDLESS, "--checkpoint-every", "20", sbatch=HETJOB)
+    job = submit("hetjob", *STAYS, "--checkpoint-every", "20", sbatch=HETJOB)
     job.until(lambda: job.iterations() > 40, 90, "it trains")
     [victim, *_] = job.nodes("rollout")
     slurm.nodes[victim].power_off()
@@ -149,7 +149,7 @@ def test_a_node_that_is_powered_off_has_the_job_resume_from_its_checkpoint(submi
 @pytest.mark.fault("a job is preempted, with notice", promise="it resumes where it was")
 def test_a_job_that_is_preempted_resumes_where_it_was(submit, slurm):
     nodes = ("--nodelist=cpu1,cpu2", "--nodes=2")
-    job = submit("multinode", *TRAIN, *ENDLESS, sbatch=(*nodes, "--cpus-per-task=2"))
+    job = submit("multinode", *STAYS, sbatch=(*nodes, "--cpus-per-task=2"))
     job.trains()
     urgent = ("--partition=urgent", "--cpus-per-task=8", "--output=/dev/null")
     other = slurm("sbatch", "--parsable", *nodes, *urgent, "--wrap=sleep 1000", user="bob", node="ctl").stdout.strip()
@@ -204,7 +204,7 @@ def test_a_job_whose_iteration_takes_too_long_is_requeued_in_time_and_started_th
 @pytest.mark.fault("a job was requeued as often as RL_MAX_REQUEUES allows", promise="it ends, and says how to resume")
 def test_a_job_is_requeued_while_slurmctld_is_away_and_no_more_often_than_allowed(submit, slurm):
     sizes = ("--nodes=1", "--cpus-per-task=2")
-    job = submit("multinode", *TRAIN, *ENDLESS, sbatch=sizes, RL_MAX_REQUEUES="1")
+    job = submit("multinode", *STAYS, sbatch=sizes, RL_MAX_REQUEUES="1")
     job.trains()
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     controller = ("pkill", "-STOP", "-x", "slurmctld"), ("pkill", "-CONT", "-x", "slurmctld")
@@ -234,7 +234,7 @@ def test_a_job_is_requeued_while_slurmctld_is_away_and_no_more_often_than_allowe
 )
 def test_a_job_that_may_not_be_requeued_says_how_to_resume(submit, slurm):
     sizes = ("--nodes=1", "--cpus-per-task=2", "--no-requeue")
-    job = submit("multinode", *TRAIN, *ENDLESS, sbatch=sizes)
+    job = submit("multinode", *STAYS, sbatch=sizes)
     job.trains()
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.wait("FAILED", seconds=60)
@@ -258,7 +258,7 @@ def where(job):
 def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_the_first(submit, slurm):
     """Two nodes die, one after the other; then a second start of the job."""
     sizes = ("--nodelist=head,cpu1,cpu2", "--nodes=3", "--cpus-per-task=2")
-    job = submit("multinode", *TRAIN, *ENDLESS, "--checkpoint-every", "20", sbatch=sizes)
+    job = submit("multinode", *STAYS, "--checkpoint-every", "20", sbatch=sizes)
     job.trains()
     victim, [first] = max(job.nodes("rollout")), job.nodes("head")
     slurm.nodes[victim].power_off()
@@ -290,7 +290,7 @@ def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_
 
 @pytest.mark.fault("the head's process dies", promise="every node of the job stops within half a minute")
 def test_when_the_head_dies_every_node_stops(submit, slurm):
-    job = submit("hetjob", *TRAIN, *ENDLESS, sbatch=HETJOB)
+    job = submit("hetjob", *STAYS, sbatch=HETJOB)
     job.trains()
     [head] = job.nodes("head")
     slurm("pkill", "-9", "-f", "bin/rl head", node=head)
@@ -314,6 +314,7 @@ def test_rollout_nodes_for_a_job_that_waits_are_told(submit):
 FRAGILE = """
 import os
 import subprocess
+import time
 import gymnasium
 
 
@@ -333,6 +334,7 @@ class Fragile(gymnasium.Env):
         self.simulator.stdin.write(b"1\\n")
         self.simulator.stdin.flush()
         self.simulator.stdout.readline()
+        time.sleep(0.002)
         return 0, 1.0, False, False, {}
 
     def close(self):
