@@ -10,6 +10,7 @@ import sys
 import unittest.mock
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 logging.disable(logging.CRITICAL)
 
@@ -29,6 +30,7 @@ from rlsif.policies.distributions import EpsilonGreedy
 from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
+from tests.image import same_masks
 
 found = {}
 ENV_CONFIG = {"max_episode_steps": 14}
@@ -264,6 +266,31 @@ def own_class():
     gymnasium.register("Walk-v0", Walk)
 
 
+def masked_class():
+    """An environment that takes some of its actions alone."""
+
+    class Masked(gymnasium.Env):
+        observation_space = gymnasium.spaces.Dict(
+            action_mask=gymnasium.spaces.MultiBinary(6), observations=gymnasium.spaces.Box(-10, 10, (4,), np.float32)
+        )
+        action_space = gymnasium.spaces.Discrete(6)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self._seen(), {}
+
+        def step(self, action):
+            assert self._mask[action]
+            return self._seen(), float(action), False, False, {}
+
+        def _seen(self):
+            self._mask = (self.np_random.random(6) < 0.4).astype(np.int8)
+            self._mask[self.np_random.integers(6)] = 1
+            return {"action_mask": self._mask, "observations": self.np_random.normal(size=4).astype(np.float32)}
+
+    gymnasium.register("Masked-v0", Masked)
+
+
 if __name__ == "__main__":
     own_class()
     watch_final_observations()
@@ -275,4 +302,6 @@ if __name__ == "__main__":
     filters()
     seeds()
     update()
+    masked_class()
+    same_masks.compare(policy_of, note, found)
     json.dump(found, sys.stdout)

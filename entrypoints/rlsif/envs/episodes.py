@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Tuple
 
 from rlsif.envs.progress import PROGRESS
 from rlsif.errors import RlsifError
 
+# An observation and the info that came with it.
+Seen = Tuple[Any, Mapping[str, Any]]
 # More at once are hardly faster.
 AT_ONCE = 32
 # An episode of an environment without a time limit may never end.
@@ -18,7 +20,7 @@ MOST_STEPS = 100_000
 class Acts(Protocol):
     """What chooses actions."""
 
-    def act(self, observations: list[Any], environments: list[int], deterministic: bool) -> list[Any]:
+    def act(self, seen: list[Seen], environments: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these environments."""
 
     def forget(self, environment: int) -> None:
@@ -50,7 +52,7 @@ def play(
     played = [Episode(seed + number) for number in range(episodes)]
     following = iter(played)
     playing: dict[int, Episode] = {}
-    observations: dict[int, Any] = {}
+    seen: dict[int, Seen] = {}
 
     def begin(index: int) -> None:
         episode = next(following, None)
@@ -59,7 +61,7 @@ def play(
             return
         agent.forget(index)
         playing[index] = episode
-        observations[index], _ = environments[index].reset(seed=episode.seed)
+        seen[index] = environments[index].reset(seed=episode.seed)
         PROGRESS.resets += 1
         watch(episode)
 
@@ -68,9 +70,9 @@ def play(
         begin(index)
     while playing:
         active = list(playing)
-        actions = agent.act([observations[index] for index in active], active, deterministic)
+        actions = agent.act([seen[index] for index in active], active, deterministic)
         for index, action in zip(active, actions):
-            if _step(environments[index], action, playing[index], observations, index):
+            if _step(environments[index], action, playing[index], seen, index):
                 watch(playing[index])
                 begin(index)
             else:
@@ -78,13 +80,14 @@ def play(
     return played
 
 
-def _step(environment: Any, action: Any, episode: Episode, observations: dict[int, Any], index: int) -> bool:
+def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen], index: int) -> bool:
     """Step, and count; give whether the episode ended."""
     try:
-        observations[index], reward, terminated, truncated, _ = environment.step(action)
+        observation, reward, terminated, truncated, info = environment.step(action)
     except Exception as problem:
         where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
         raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem
+    seen[index] = observation, info
     episode.total_reward += float(reward)
     episode.length += 1
     PROGRESS.steps += 1

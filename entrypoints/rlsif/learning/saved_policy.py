@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlsif.envs.find import FoundEnv
 from rlsif.learning.rllib import import_rllib
@@ -21,10 +22,11 @@ from ray.rllib.policy.policy import Policy
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.framework import try_import_tf
 
+from rlsif.errors import RlsifError
+from rlsif.learning.masked_models import register
 from rlsif.learning.old_names import know_old_names
-from rlsif.policies import encoder
-from rlsif.policies.actions import ActionAdapter
-from rlsif.policies.encoder import ObservationEncoder
+from rlsif.policies import encoder, masks
+from rlsif.policies.actions import ActionAdapter, policy_space
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
 POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
@@ -47,6 +49,7 @@ def of_state(pickled: bytes, framework: str, seed: int) -> Any:
     # A state that is unpickled before would have tensors of a graph in it.
     if framework == "tf2":
         tf1.enable_eager_execution()
+    register()
     tf1.set_random_seed(seed)
     state = pickle.loads(pickled)
     # It may be from a machine with GPUs.
@@ -62,26 +65,37 @@ class Agent:
         self._policy = policy
         settings = policy.config
         self._encode = _encoding(env, settings["model"])
-        self._filter = observation_filter or (lambda observation, **_: observation)
+        self._env, self._mask = env.ref.name, masks.size_of(env.observations)
+        self._filter = masks.without_filter_on_masks(_without_updates(observation_filter), self._mask)
         # Runs of version 0.1 left that to RLlib.
         adapted = settings.get("rlsif")
         normalize = adapted.normalize_actions if adapted else settings["normalize_actions"]
         clip = adapted.clip_actions if adapted else settings["clip_actions"]
         self._adapter = ActionAdapter(env.actions, normalize, clip)
+        self._chosen_from = policy_space(env.actions, normalize)
         # A recurrent policy's memory, [environments, ...] each; empty for others.
         begun = self._policy.get_initial_state()
         self._memory = [np.repeat(np.asarray(part)[None], environments, axis=0) for part in begun]
         self._begun = [np.asarray(part) for part in begun]
 
-    def act(self, observations: list[Any], environments: list[int], deterministic: bool) -> list[Any]:
-        """An action for each of these environments, as they take it."""
-        seen = [self._filter(self._encode(each), update=False) for each in observations]
+    def act(self, seen: list[tuple[Any, Mapping[str, Any]]], environments: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these environments, as they take it; `seen` are observations and their infos."""
+        encoded = [self._encode(*each) for each in seen]
+        if self._mask:
+            self._check(np.array(encoded))
         actions, memory, _ = self._policy.compute_actions(
-            np.array(seen), [part[environments] for part in self._memory], explore=not deterministic
+            np.array([self._filter(each) for each in encoded]),
+            [part[environments] for part in self._memory],
+            explore=not deterministic,
         )
         for part, after in zip(self._memory, memory, strict=True):
             part[environments] = after
         return self._adapter.each(np.asarray(actions))
+
+    def _check(self, encoded: NDArray[Any]) -> None:
+        wrong = masks.wrong(encoded, self._chosen_from, self._mask)
+        if wrong:
+            raise RlsifError(f"environment {self._env}: {wrong[1]}")
 
     def forget(self, environment: int) -> None:
         """Begin a new episode there."""
@@ -89,9 +103,24 @@ class Agent:
             part[environment] = begun
 
 
-def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any], Any]:
+def _without_updates(observation_filter: Any) -> Callable[[Any], Any]:
+    """A filter of RLlib's, or None, as what learns nothing from the observations that it is given."""
+    if observation_filter is None:
+        return lambda observation: observation
+    return lambda observation: observation_filter(observation, update=False)
+
+
+def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any, Mapping[str, Any]], Any]:
     """What makes of an observation what the policy sees."""
     if encoder.unsupported(env.observations):
         theirs: Any = ModelCatalog.get_preprocessor_for_space(env.observation_space, model)
-        return lambda observation: theirs.transform(observation)
-    return ObservationEncoder(env.observations).one
+        return lambda observation, _: theirs.transform(observation)
+    encode = masks.encoder_of(env.observations).one
+
+    def encoded(observation: Any, info: Mapping[str, Any]) -> Any:
+        try:
+            return encode(observation, info)
+        except masks.MaskError as problem:
+            raise RlsifError(f"environment {env.ref.name}: {problem}") from None
+
+    return encoded

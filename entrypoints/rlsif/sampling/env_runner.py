@@ -31,8 +31,9 @@ from rlsif.envs import find, vector
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
+from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
-from rlsif.policies.encoder import ObservationEncoder
+from rlsif.policies.spaces import ActionMask
 from rlsif.sampling.filters import Filtered
 from rlsif.sampling.samplers import Sampler
 
@@ -55,6 +56,8 @@ class SamplingSpec:
     clip_actions: bool
     # The iteration that a resumed run begins after: seeds are not drawn again.
     resumed_at: int = 0
+    # Of the environment.
+    mask: ActionMask | None = None
 
 
 class Sampling:
@@ -67,8 +70,8 @@ class Sampling:
         """
         spec: SamplingSpec = config.rlsif
         assert spec.sampler is not None
-        observations, actions = plain(spec.observation_space), plain(spec.action_space)
-        encoder = ObservationEncoder(observations)
+        observations, actions = masks.masked(plain(spec.observation_space), spec.mask), plain(spec.action_space)
+        encoder, mask = masks.encoder_of(observations), masks.size_of(observations)
         adapter = ActionAdapter(actions, spec.normalize_actions, spec.clip_actions)
         self.filter = rllib_filter or get_filter(config.observation_filter, encoder.shape)
         number = config.num_envs_per_env_runner
@@ -76,11 +79,12 @@ class Sampling:
         self._env = spec.env
         self.sampler = spec.sampler(
             vector.make(spec.env, number, seeds, lambda: find.make(spec.env, worker_index), encoder, adapter),
-            Filtered(self.filter),
+            masks.without_filter_on_masks(Filtered(self.filter), mask),
             config.to_dict(),
             policy_space(actions, spec.normalize_actions),
             config.get_rollout_fragment_length(worker_index),
             random,
+            mask,
         )
 
     def sample(self) -> MultiAgentBatch:

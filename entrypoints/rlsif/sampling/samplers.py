@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.envs.vector import Environments, WrongValue
+from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, of_actions
 from rlsif.policies.networks import ActorCritic, QNetwork, Weights
 from rlsif.policies.spaces import Space
@@ -53,11 +54,12 @@ class Sampler:
         actions: Space,
         fragment: int,
         random: np.random.Generator,
+        mask: int = 0,
     ) -> None:
         """Take what stands around the policy.
 
         `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
-        steps of one environment in a batch.
+        steps of one environment in a batch; `mask` is how many places of an observation are its action mask.
         """
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
@@ -67,8 +69,10 @@ class Sampler:
         self._episodes: list[Episode] = []
         # Env steps of all env runners, for schedules.
         self.timestep = 0
+        self._actions, self._mask = actions, mask
         self._make_policy(config, actions)
         self._check_finite(environments.observations)
+        self._check_masks()
         self._seen = self._filter(environments.observations)
 
     @classmethod
@@ -118,6 +122,7 @@ class Sampler:
             **columns,
         )
         self._count(step.rewards, active, done)
+        self._check_masks()
         return next_obs
 
     def _see(self, observations: Array, done: NDArray[np.bool_]) -> Array:
@@ -155,6 +160,18 @@ class Sampler:
                     " such values"
                 )
 
+    def _check_masks(self) -> None:
+        """Look at the masks of what is to be acted on. Raises WrongValue."""
+        if not self._mask:
+            return
+        acting = np.flatnonzero(self._environments.active)
+        found = masks.wrong(self._environments.observations[acting], self._actions, self._mask)
+        if found:
+            env = int(acting[found[0]])
+            raise WrongValue(
+                f"copy {env} of the environment, after {self._lengths[env]} steps of an episode: {found[1]}"
+            )
+
 
 class ActorCriticSampler(Sampler):
     """For PPO, APPO and IMPALA."""
@@ -162,7 +179,9 @@ class ActorCriticSampler(Sampler):
     NEEDS = {"use_gae": True, "vtrace": True}
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        self._policy, self._distribution = ActorCritic(config["model"]), of_actions(actions)
+        network = ActorCritic(config["model"])
+        self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
+        self._distribution = of_actions(actions)
 
     def _act(self) -> None:
         logits, values = self._policy.forward(self._seen)
@@ -241,7 +260,8 @@ class DQNSampler(Sampler):
     NEEDS = {"num_atoms": 1, "noisy": False}
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        self._policy = QNetwork(config["model"], list(config["hiddens"]), config["dueling"])
+        network = QNetwork(config["model"], list(config["hiddens"]), config["dueling"])
+        self._policy = masks.MaskedQNetwork(network, self._mask) if self._mask else network
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
 

@@ -322,6 +322,8 @@ def _resources_in_words(plan: Plan) -> str:
     against = plan.layout.rllib_samples
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
     sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
+    if plan.env.mask:
+        sampler += ", illegal actions masked"
     if plan.resources is None:
         gpus = plan.layout.num_gpus
         return f"1 learner with {gpus:g} GPUs, {runners} env runners, {sampler}, on the nodes of the job"

@@ -8,6 +8,7 @@ ALGORITHM = Algorithm(
     action_spaces=("Discrete",),
     note="learns from few env steps; discrete actions",
     sampler="rlsif.sampling.samplers:DQNSampler",
+    masked_model="MaskedQ",
     fixes=("rlsif.learning.fixes:OwnReplayBuffer", "rlsif.learning.fixes:RefilledReplay"),
     defaults={
         "replay_buffer_config": {
