@@ -49,6 +49,7 @@ def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, s
     assert "RayDeprecationWarning" not in (job.run / "train.log").read_text()
 
 
+@pytest.mark.fault("TensorFlow does not see the GPU of the learner's node", promise="the job ends at once and says why")
 def test_a_learner_whose_gpu_tensorflow_does_not_see_ends_the_job_at_once_and_says_why(submit):
     without_option = [word for word in TRAIN if word not in ("--num-gpus", "0")]
     job = submit("hetjob", *without_option, sbatch=WITH_GPU)
@@ -63,6 +64,10 @@ def test_a_learner_whose_gpu_tensorflow_does_not_see_ends_the_job_at_once_and_sa
     assert "failed with exit code 1; logs are in" in job.output.splitlines()[-1]
 
 
+@pytest.mark.fault(
+    "a site has a long TMPDIR, a preloaded library, few open files, and steps without an environment",
+    promise="a job trains all the same",
+)
 def test_what_a_site_brings_along_does_no_harm(submit, slurm):
     """A long TMPDIR, a preloaded library, few open files, another network, steps that are passed no environment."""
     long = "/tmp/" + "of-a-site-with-long-names-" * 3
@@ -126,6 +131,7 @@ def test_a_node_with_a_gpu_takes_the_image_for_it_and_says_what_is_wrong(submit,
     assert re.search(r"^error: TensorFlow [\d.]+ sees no GPU: this image has the CPU build", job.output, flags=re.M)
 
 
+@pytest.mark.fault("an image of a job is missing", promise="that is told before anything starts")
 def test_a_missing_image_is_told_before_anything_starts(submit):
     job = submit("hetjob", *TRAIN, sbatch=WITH_GPU, RL_IMAGE_GPU="/nothing.sif")
     job.wait("FAILED")
@@ -133,6 +139,7 @@ def test_a_missing_image_is_told_before_anything_starts(submit):
     assert not job.files.exists()
 
 
+@pytest.mark.fault("two images of a job have different versions", promise="that is told before anything starts")
 def test_images_that_disagree_are_told_before_anything_starts(submit, slurm, apptainer, rl_sif):
     other = slurm.folder / "home/other.sif"
     recipe = slurm.folder / "other.def"
@@ -143,6 +150,7 @@ def test_images_that_disagree_are_told_before_anything_starts(submit, slurm, app
     assert re.search(r"error: .*rl\.sif has version\.python 3\.11\.\d+ and /home/other\.sif has 3\.9\.9", job.output)
 
 
+@pytest.mark.fault("a node of a job cannot start the image", promise="the job ends at once and names the node")
 def test_a_node_that_cannot_start_ends_the_job_at_once_and_is_named(submit, slurm):
     slurm("chmod", "600", "/dev/fuse", node="gpu1")
     try:
@@ -154,6 +162,7 @@ def test_a_node_that_cannot_start_ends_the_job_at_once_and_is_named(submit, slur
         slurm("chmod", "666", "/dev/fuse", node="gpu1")
 
 
+@pytest.mark.fault("a node of a job never joins", promise="the job ends after `RL_WAIT` seconds and names the node")
 def test_a_node_that_never_joins_is_named(submit, slurm):
     job = submit("multinode", *TRAIN, sbatch=("--nodelist=cpu1,gpu1", "--cpus-per-task=2"), RL_WAIT="15")
     starting = ("pkill", "-STOP", "-f", "bin/rl rollout")
@@ -167,6 +176,7 @@ def test_a_node_that_never_joins_is_named(submit, slurm):
     assert said in job.output
 
 
+@pytest.mark.fault("a job is cancelled, however far it is", promise="no process, file or port of it is left")
 @pytest.mark.parametrize("said", ["logs and rendezvous in", " is up at ", "the first iteration is done"])
 def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
     job = submit("hetjob", *STAYS, sbatch=HETJOB)
@@ -186,6 +196,7 @@ def test_two_users_share_nodes_without_noticing(submit):
         job.until(lambda job=job, before=before: job.iterations() > before + 10, 60, "it goes on beside the other")
 
 
+@pytest.mark.fault("two jobs of a user share a node, and one ends", promise="the other continues")
 def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, slurm):
     where = ("--nodelist=cpu1", *PART_OF_A_NODE)
     stays, goes = (submit("multinode", *STAYS, sbatch=where) for _ in range(2))
