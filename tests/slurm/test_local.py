@@ -6,6 +6,7 @@ import os
 import re
 
 import pytest
+from cluster import WAITING
 from conftest import ENDLESS, ROOT, TRAIN
 from tests.jobs import LocalJob
 
@@ -67,8 +68,10 @@ def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(local):
     assert len(list(job.run.glob("PPO_*/summary.json"))) == 3
 
 
-def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local):
-    job = local("multinode", "--", *TRAIN, *ENDLESS)
+def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local, tmp_path):
+    """Two starts of a job."""
+    (tmp_path / "waiting.py").write_text(WAITING)
+    job = local("multinode", "--", "--env", "waiting.py:Waiting", *TRAIN[2:], *ENDLESS)
     job.trains()
     listening = job.listens_at()
     job.warn()
