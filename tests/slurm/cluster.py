@@ -282,6 +282,12 @@ class Cluster:
             node.boot()
         self.wait_until(lambda: self.idle() == set(self.names), 60, "all nodes are idle")
 
+    def boot_again(self):
+        """Boot the nodes that are switched off."""
+        for node in self.nodes.values():
+            if not node.is_on:
+                node.boot()
+
     @property
     def is_up(self):
         """Whether commands can be typed."""

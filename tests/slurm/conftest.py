@@ -176,6 +176,7 @@ def submitting(slurm):
     finally:
         for job in submit.jobs:
             slurm("scancel", "--full", job.id, check=False)
+        slurm.boot_again()
         slurm.wait_until(lambda: slurm.idle() >= set(slurm.names), 90, "all nodes are idle again")
         left = leftovers(slurm)
         if left:

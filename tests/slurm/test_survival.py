@@ -262,28 +262,25 @@ def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_
     job.trains()
     victim, [first] = max(job.nodes("rollout")), job.nodes("head")
     slurm.nodes[victim].power_off()
-    try:
-        job.until(lambda: job.rows[-1]["num_healthy_workers"] == 3, 90, "its env runners are missed")
-        slurm.miss(victim)
-        job.until(lambda: f"Node failure on {victim}" in job.output, 30, "its step hears of it")
-        at = job.iterations()
-        job.until(lambda: job.iterations() > at + 20, 60, "training goes on")
-        assert re.search(r"^3 env runners are alive, [45] were$", job.output, flags=re.M)
-        assert job.state == "RUNNING" and without_gap(job.rows)
-        slurm.nodes[first].power_off()
-        slurm.miss(first)
-        # It would notice within some minutes.
-        [other] = {*job.nodes("rollout")} - {victim}
-        slurm("pkill", "-9", "-f", "raylet/raylet", node=other)
-        before = job.rows
-        # Slurm has the job go on without its batch script.
-        assert job.state == "RUNNING"
-        job.until(lambda: job.state == "PENDING", 120, "it is requeued")
-    finally:
-        for node in {victim, first}:
-            slurm.nodes[node].boot()
+    job.until(lambda: job.rows[-1]["num_healthy_workers"] == 3, 90, "its env runners are missed")
+    slurm.miss(victim)
+    job.until(lambda: f"Node failure on {victim}" in job.output, 30, "its step hears of it")
+    at = job.iterations()
+    job.until(lambda: job.iterations() > at + 20, 60, "training goes on")
+    assert re.search(r"^3 env runners are alive, [45] were$", job.output, flags=re.M)
+    assert job.state == "RUNNING" and without_gap(job.rows)
+    slurm.nodes[first].power_off()
+    slurm.miss(first)
+    # It would notice within some minutes.
+    [other] = {*job.nodes("rollout")} - {victim}
+    slurm("pkill", "-9", "-f", "raylet/raylet", node=other)
+    before = job.rows
+    # Slurm has the job go on without its batch script.
+    assert job.state == "RUNNING"
+    job.until(lambda: job.state == "PENDING", 120, "it is requeued")
+    slurm.boot_again()
     said = f"node {first}, the first one, has failed: job {job.id} is requeued (requeue 1) and resumes from its last"
-    assert said in job.output
+    job.until(lambda: said in job.output, 30, "the job's output says so")
     job.until(lambda: job.iterations() > len(before) + 10, 120, "it resumes")
     assert without_gap(job.rows)
 
