@@ -26,8 +26,9 @@ OF_THE_SITE = {"6817", "6818", "22"}
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)
 # No speed of training may decide a test: a run that is to be there for a while has no end of its own.
 ENDLESS = ("--stop-iters", str(10**9))
-# Such a run; it takes few of the machine's cores.
-STAYS = ("--env", "../waiting.py:Waiting", *TRAIN[2:], *ENDLESS)
+# One that takes few of the machine's cores; and such a run without an end.
+WAITS = ("--env", "../waiting.py:Waiting", *TRAIN[2:])
+STAYS = (*WAITS, *ENDLESS)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from cluster import CHECKOUT
-from conftest import ENDLESS, HETJOB, STAYS, TRAIN
+from conftest import ENDLESS, HETJOB, STAYS, TRAIN, WAITS
 
 ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
 
@@ -28,10 +28,10 @@ def without_gap(rows):
     promise="it resumes; optimizer and schedules continue where they were",
 )
 def test_a_job_that_meets_its_time_limit_resumes_as_if_it_had_not_been_interrupted(submit, slurm):
-    """Slurm's shortest time limits are minutes; then the same number of iterations in a job without a limit."""
-    asked = (*TRAIN, "--seed", "1")
-    # Slurm looks at time limits twice a minute, and takes no shorter ones.
-    limit = ("--time=2", "--signal=B:USR1@80")
+    """Slurm looks at time limits twice a minute; then the same number of iterations in a job without a limit."""
+    asked = (*WAITS, "--seed", "1")
+    # It warns after 40 s, or at its next look, twice a minute; a slow machine has three minutes for an iteration.
+    limit = ("--time=4", "--signal=B:USR1@200")
     keep = ("--keep-checkpoints", "1000")
     job = submit("hetjob", *asked, *keep, *ENDLESS, sbatch=(*limit, *HETJOB))
     job.until(lambda: "(requeue 1) and resumes from its last checkpoint" in job.output, 120, "it is requeued")
