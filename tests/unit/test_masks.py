@@ -48,7 +48,8 @@ class Forbidding:
 
     def step(self, chosen):
         starts = np.append(0, np.cumsum(self._counts)[:-1])
-        allowed = self._masks[np.arange(self._number)[:, None], starts + chosen.reshape(self._number, -1)] != 0
+        choices = chosen.reshape(self._number, -1)[:, : len(starts)].astype(int)
+        allowed = self._masks[np.arange(self._number)[:, None], starts + choices] != 0
         self.legal += int(allowed[self.active].all(axis=1).sum())
         self.illegal += int((~allowed[self.active].all(axis=1)).sum())
         terminated = self._random.random(self._number) < 0.05
@@ -71,20 +72,26 @@ class Forbidding:
         pass
 
 
+MIXED = spaces.Tuple([Discrete(4), spaces.Box(-1, 1, (2,)), spaces.MultiBinary(2)])
+
+
 def test_no_illegal_action_is_sent_in_two_million_steps():
     legal = 0
-    for sampler, actions in product([PPOSampler, VTraceSampler, DQNSampler], [Discrete(7), MultiDiscrete([4, 2, 3])]):
-        if sampler is DQNSampler and isinstance(actions, MultiDiscrete):
+    for sampler, actions in product(
+        [PPOSampler, VTraceSampler, DQNSampler], [Discrete(7), MultiDiscrete([4, 2, 3]), MIXED]
+    ):
+        if sampler is DQNSampler and not isinstance(actions, Discrete):
             continue
-        counts = [7] if isinstance(actions, Discrete) else [4, 2, 3]
-        environments = Forbidding(2_000, counts)
+        counts = {Discrete: [7], MultiDiscrete: [4, 2, 3], spaces.Tuple: [4, 2, 2]}[type(actions)]
+        environments, random = Forbidding(2_000, counts), np.random.default_rng(0)
         mine = sampler(
-            environments, lambda seen: seen, CONFIG, plain(actions), 20, np.random.default_rng(0), mask=sum(counts)
+            environments, lambda seen: seen, CONFIG, policy_space(plain(actions)), 20, random, mask=sum(counts)
         )
-        for seed in range(12):
-            mine.set_weights(weights(3, sum(counts), seed))
+        outputs = sum(counts) + 4 * (actions is MIXED)
+        for seed in range(8):
+            mine.set_weights(weights(3, outputs, seed))
             mine.sample()
-        mine.set_weights({name: value * np.nan for name, value in weights(3, sum(counts), 0).items()})
+        mine.set_weights({name: value * np.nan for name, value in weights(3, outputs, 0).items()})
         mine.sample()
         assert environments.illegal == 0
         legal += environments.legal

@@ -14,7 +14,7 @@ from rlsif.envs.progress import PROGRESS
 from rlsif.envs.spaces import of_gymnasium, plain
 from rlsif.envs.vector import WrongValue
 from rlsif.policies import masks
-from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import unsupported
 from rlsif.policies.spaces import ActionMask, Space
 
@@ -44,9 +44,10 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act by what a policy chose. Raises WrongValue for a mask that is wrong, and what it forbids."""
+        action = joined(action)
         if self._mask:
-            self._check_legal(np.asarray(action))
-        [chosen] = self._adapter.each(np.asarray(action)[None])
+            self._check_legal(action)
+        [chosen] = self._adapter.each(action[None])
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         PROGRESS.steps += 1
         return self._encode(observation, info), reward, terminated, truncated, info
