@@ -207,6 +207,11 @@ def optimizer(policy: Any) -> Any:
     return policy._optimizer
 
 
+def optimizer_variables(policy: Any) -> list[Any]:
+    """The variables of the optimizer that RLlib restores, of a policy in graph mode."""
+    return list(policy._optimizer_variables.variables.values())
+
+
 def loss_inputs(policy: Any) -> Mapping[str, Any]:
     """The placeholders of a policy's loss in graph mode, by the names of columns."""
     inputs: Mapping[str, Any] = policy._loss_input_dict

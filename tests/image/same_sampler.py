@@ -23,6 +23,7 @@ from ray.rllib.utils.filter import MeanStdFilter
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
+from rlsif.learning import compiled_update
 from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
@@ -233,17 +234,26 @@ def seeds():
     found["two env runners"] = float(np.abs(batches[0]["obs"][:32] - batches[2]["obs"][:32]).max())
 
 
+# Three minibatches of an epoch, and rows that are left over; steps that are large beside what is compared.
+EPOCHS, MINIBATCH, RATE = 3, 80, 3e-3
+
+
 def update():
+    settings = {"train_batch_size": 256, "grad_clip": 0.5, "entropy_coeff": 0.01, "lr": RATE}
     for env_id in ("CartPole-v1", "Pendulum-v1", "Both-v0"):
-        policies = [policy_of("PPO", env_id, train_batch_size=256, grad_clip=0.5, entropy_coeff=0.01) for _ in range(2)]
-        (mine, config, _), (theirs, _, _) = policies
+        (mine, config, _), (theirs, _, _) = (policy_of("PPO", env_id, **settings) for _ in range(2))
         sampler = Sampling(config, 0).sampler
         sampler.set_weights(mine.get_weights())
         batch = SampleBatch(sampler.sample())
+        before = mine.get_weights()
         compiled = CompiledUpdate(mine)
         session = mine.get_session()
+        np.random.seed(3)
+        minibatches = compiled_update._minibatches(len(batch), EPOCHS, MINIBATCH)
+        drawn(minibatches, len(batch))
+        np.random.seed(3)
         with unittest.mock.patch.object(session, "run", wraps=session.run) as run:
-            statistics = compiled(batch, epochs=5, minibatch_size=len(batch))
+            statistics = compiled(batch, epochs=EPOCHS, minibatch_size=MINIBATCH)
         found["calls of TensorFlow in an update"] = run.call_count
         python = [op.type for op in session.graph.get_operations() if op.type in ("PyFunc", "EagerPyFunc")]
         found["ways back to Python in the graph"] = len(python)
@@ -252,11 +262,23 @@ def update():
             if name not in full:
                 shape = [len(batch), *placeholder.shape.as_list()[1:]]
                 full[name] = np.zeros(shape, placeholder.dtype.as_numpy_dtype)
-        told = [theirs.learn_on_batch(full)["learner_stats"] for _ in range(5)]
-        # Adam's steps are of the size of the learning rate, here 5e-5.
-        note("weights after 5 updates", *zip(mine.get_weights().values(), theirs.get_weights().values(), strict=True))
+        # RLlib's policy with one minibatch after the other.
+        chosen = [SampleBatch({name: column[rows] for name, column in full.items()}) for rows in minibatches]
+        told = [theirs.learn_on_batch(each)["learner_stats"] for each in chosen]
+        moved = [np.abs(w - before[n]).max() for n, w in mine.get_weights().items()]
+        found["weights moved"] = min(found.get("weights moved", 1.0), float(max(moved)))
+        note("weights after an update", *zip(mine.get_weights().values(), theirs.get_weights().values(), strict=True))
         for name in ("total_loss", "policy_loss", "vf_loss", "kl", "entropy"):
             note(f"update {name}", (statistics[name], np.mean([t[name] for t in told])))
+
+
+def drawn(minibatches, rows):
+    """Count what minibatches must be: of other rows in each epoch, none twice, what is left over out."""
+    epochs = minibatches.reshape(EPOCHS, -1)
+    assert 0 < rows - epochs.shape[1] < MINIBATCH < rows / 2
+    found["rows drawn twice in an epoch"] = sum(len(epoch) - len(set(epoch.tolist())) for epoch in epochs)
+    found["epochs in the same order"] = EPOCHS - len({tuple(epoch) for epoch in epochs})
+    found["rows in their own order"] = int((epochs == np.arange(epochs.shape[1])).all(axis=1).sum())
 
 
 def own_class():

@@ -105,6 +105,14 @@ def train(
             rich_help_panel=FILES,
         ),
     ] = None,
+    show: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="COLUMN",
+            help="Also show this column of progress.csv while the run goes, as custom/NAME. Repeatable.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
     results_dir: options.RESULTS_DIR = Path("~/ray_results"),
 ) -> Any:
     """Train an agent with RLlib and TensorFlow.
@@ -143,6 +151,7 @@ def train(
         keep_checkpoints=keep_checkpoints,
         resume=resume,
         log_to=tuple(log_to or ()),
+        show=tuple(show or ()),
         results_dir=results_dir,
     )
 

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.metrics import ENDED, KEY, NoNumber, OfCopies
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.spaces import of_gymnasium, plain
 from rlsif.envs.vector import WrongValue
+from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import unsupported
@@ -31,6 +33,7 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
         self._encoder = masks.encoder_of(observations) if unsupported(observations) is None else None
         self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
+        self._metrics = OfCopies(1)
         self._chosen_from = policy_space(actions, normalize)
         self._encoded: Any = None
         self.observation_space = encoded_space(env.observation_space, observations)
@@ -50,6 +53,13 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         [chosen] = self._adapter.each(action[None])
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         PROGRESS.steps += 1
+        try:
+            if info and KEY in info:
+                self._metrics.take(0, info)
+            if terminated or truncated:
+                ENDED.append(self._metrics.ended(0))
+        except NoNumber as problem:
+            raise RlsifError(f"the environment's {problem}") from None
         return self._encode(observation, info), reward, terminated, truncated, info
 
     def _encode(self, observation: Any, info: Mapping[str, Any]) -> Any:

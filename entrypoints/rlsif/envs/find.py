@@ -7,9 +7,10 @@ import importlib
 import importlib.util
 import inspect
 import io
+import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -86,10 +87,26 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
     import gymnasium
 
     add_code_folder(ref.code_folder)
-    located = locate(ref)
-    if isinstance(located, str):
-        return gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
-    return _constructed(ref, located, worker_index, how)
+    with _inside(ref.code_folder):
+        located = locate(ref)
+        if isinstance(located, str):
+            return gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
+        return _constructed(ref, located, worker_index, how)
+
+
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    """Work in the folder in which the run was started, where an environment finds its data by a relative path.
+
+    A run that was moved to another machine has none.
+    """
+    before = Path.cwd()
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how: Mapping[str, Any]) -> Any:
@@ -179,7 +196,9 @@ def _limit(env: Any) -> int | None:
 def _not_made(ref: EnvRef, problem: BaseException) -> str:
     """What its constructor raised, and where."""
     if isinstance(problem, TypeError) and ref.arguments:
-        return f"environment {ref.name!r} cannot be made with {dict(ref.arguments)}: {problem}"
+        # Gymnasium adds what it was called with.
+        said = str(problem).partition(" was raised from the environment creator")[0]
+        return f"environment {ref.name!r} cannot be made with {dict(ref.arguments)}: {said}"
     frame = traceback.extract_tb(problem.__traceback__)[-1]
     said = f"{type(problem).__name__}: {problem}"
     return f"environment {ref.name!r} cannot be made: {said} ({frame.filename}, line {frame.lineno})"

@@ -47,7 +47,7 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         config.validate()
         config.freeze()
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as problem:
-        raise InputError(f"RLlib refuses these settings of {spec.algo}: {' '.join(str(problem).split())}") from problem
+        raise InputError(f"RLlib refuses these settings of {spec.algo}: {_said(problem)}") from problem
     from rlsif.learning.fixes import algorithm_class
     from rlsif.learning.rollout_worker import LearnersEnvRunner
 
@@ -57,6 +57,11 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
 
         register()
     return algorithm_class(catalogue()[spec.algo])(config=config)
+
+
+def _said(problem: Exception) -> str:
+    """What RLlib says of settings, without its advice to leave the check out."""
+    return " ".join(str(problem).split()).partition(" To suppress all validation errors")[0]
 
 
 def _register(ref: EnvRef, sampling: SamplingSpec) -> None:

@@ -48,11 +48,11 @@ class DiagonalGaussian:
         """Actions [n, dimensions] and their log-probabilities [n]."""
         mean, log_std = np.split(inputs, 2, axis=1)
         deviation = np.exp(log_std)
-        actions: Array = mean + deviation * random.standard_normal(mean.shape, dtype=np.float32)
+        actions = (mean + deviation * random.standard_normal(mean.shape, dtype=np.float32)).astype(np.float32)
         # Of the action as it was rounded, which is what the learner sees.
-        log_probabilities: Array = -0.5 * (((actions - mean) / deviation) ** 2).sum(axis=1) - log_std.sum(axis=1)
-        log_probabilities -= np.float32(0.5 * np.log(2 * np.pi) * mean.shape[1])
-        return actions.astype(np.float32), log_probabilities.astype(np.float32)
+        log_probabilities = -0.5 * (((actions - mean) / deviation) ** 2).sum(axis=1) - log_std.sum(axis=1)
+        constant = np.float32(0.5 * np.log(2 * np.pi) * mean.shape[1])
+        return actions, (log_probabilities - constant).astype(np.float32)
 
 
 class Mixed:

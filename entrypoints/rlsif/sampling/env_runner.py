@@ -27,9 +27,11 @@ from ray.rllib.utils.filter import get_filter
 from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
 from rlsif.envs import find, vector
+from rlsif.envs.metrics import HISTORY
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
+from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.policies.spaces import ActionMask
@@ -95,7 +97,9 @@ class Sampling:
 
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
-        return [RolloutMetrics(e.length, e.total_reward) for e in self.sampler.episodes()]
+        return [
+            RolloutMetrics(e.length, e.total_reward, hist_data={HISTORY: [e.metrics]}) for e in self.sampler.episodes()
+        ]
 
 
 def _seeds(
@@ -138,7 +142,11 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def __new__(cls, *args: Any, worker_index: int = 1, **kwargs: Any) -> Any:
         """Give the learner what it keeps its policy in."""
         if worker_index == 0:
-            assert cls.of_learner is not None
+            if cls.of_learner is None:
+                raise RlsifError(
+                    "Algorithm.from_checkpoint cannot build a run of `train`; Policy.from_checkpoint gives its policy,"
+                    " `train --resume` its algorithm"
+                )
             return cls.of_learner(*args, worker_index=0, **kwargs)
         return super().__new__(cls)
 

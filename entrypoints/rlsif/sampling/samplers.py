@@ -6,13 +6,15 @@ random numbers, and steps every environment at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.envs.metrics import NONE, Metrics
 from rlsif.envs.vector import Environments, WrongValue
 from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, of_actions
@@ -31,6 +33,7 @@ class Episode:
 
     total_reward: float
     length: int
+    metrics: Metrics = field(default_factory=dict)
 
 
 class Sampler:
@@ -121,7 +124,7 @@ class Sampler:
             valid=active,
             **columns,
         )
-        self._count(step.rewards, active, done)
+        self._count(step.rewards, active, done, step.metrics)
         self._check_masks()
         return next_obs
 
@@ -137,19 +140,22 @@ class Sampler:
             self._seen[done] = self._filter(to_act_on[done])
         return next_obs
 
-    def _count(self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> None:
+    def _count(
+        self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_], metrics: Mapping[int, Metrics]
+    ) -> None:
         self._returns += np.where(active, rewards, 0)
         self._lengths += active
         self.timestep += int(active.sum())
         for env in np.flatnonzero(done):
-            self._episodes.append(Episode(float(self._returns[env]), int(self._lengths[env])))
+            total, length = float(self._returns[env]), int(self._lengths[env])
+            self._episodes.append(Episode(total, length, metrics.get(int(env), NONE)))
             self._returns[env] = self._lengths[env] = 0
 
     def _check_finite(self, observations: Array, rewards: Array | None = None) -> None:
         """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
         for what, values in (("observation", observations), ("reward", rewards)):
-            # A sum is finite only if all of its numbers are; it may overflow where all are.
-            if values is None or values.dtype.kind != "f" or np.isfinite(values.sum()):
+            # A sum of squares is finite only if all of its numbers are, and costs least; it may overflow where all are.
+            if values is None or values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
                 continue
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):

@@ -43,6 +43,8 @@ class TrainOptions:
     resume: Path | None = None
     # Services that are told of the run, as tracking.SERVICES has them.
     log_to: tuple[str, ...] = ()
+    # Columns to show while the run goes, beside those that are always shown.
+    show: tuple[str, ...] = ()
     results_dir: Path = Path("~/ray_results")
     code_folder: Path = field(default_factory=Path.cwd)
 

@@ -16,7 +16,7 @@ from rlsif.cluster.heartbeat import INTERVAL
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
-from rlsif.errors import REQUEUE, InputError, RlsifError
+from rlsif.errors import REQUEUE, InputError, RlsifError, near
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results, saved
 from rlsif.training.checkpoints import CheckpointError
@@ -26,7 +26,7 @@ from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
-from rlsif.training.progress import Watch
+from rlsif.training.progress import KeepsEnding, Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.run_lock import held
 
@@ -55,7 +55,7 @@ def train(
     try:
         with held(folder), noise_into(folder / results.LOG) as terminal:
             _check_still_last(plan, folder)
-            return Run(plan, options, folder, display_for(terminal), job, began).execute()
+            return Run(plan, options, folder, display_for(terminal, options.show), job, began).execute()
     except InputError:
         if plan.folder is None:
             _remove_unless_trained(folder)
@@ -122,6 +122,7 @@ class Run:
         finally:
             self._display.close()
         self._write_end(end.reason, end.state)
+        self._tell_of_absent_columns()
         self._display.note(self._last_line(end.reason))
         return end.code
 
@@ -131,6 +132,12 @@ class Run:
             self._record.end(reason, state)
         except OSError as problem:
             self._display.note(f"warning: {results.SUMMARY} is not written: {problem.strerror}")
+
+    def _tell_of_absent_columns(self) -> None:
+        """Say which columns were to be shown and never came up."""
+        for name in self._options.show:
+            if self._record.columns and name not in self._record.columns:
+                self._display.note(f"warning: --show {name}: there is no such column{near(name, self._record.columns)}")
 
     def _begin(self, algorithm: Host, signals: Signals) -> End | None:
         """Build the algorithm, and load a checkpoint; give the end of a run that was interrupted meanwhile."""
@@ -162,7 +169,7 @@ class Run:
         """
         try:
             return self._loop(algorithm, signals)
-        except RunFailed:
+        except (RunFailed, KeepsEnding):
             with contextlib.suppress(RlsifError, OSError):
                 if self._record.has_unsaved_iterations:
                     self._record.checkpoint(algorithm.save_last)
@@ -189,6 +196,7 @@ class Run:
                     continue
                 return _interrupted(signals, "; no env runner was alive")
             empty_since = None
+            self._watch.sampled()
             check_finite(iteration["statistics"])
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
