@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.spaces import Discrete, MultiDiscrete
 
+from rlsif.commands.rollout_demo import rollout_demo
 from rlsif.envs.adapted import Adapted
 from rlsif.envs.checker import ERROR
 from rlsif.envs.checker import check as check_env
@@ -16,6 +17,7 @@ from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
 from rlsif.envs.spaces import plain
 from rlsif.envs.vector import OneByOne, Step, WrongValue
+from rlsif.errors import RlsifError
 from rlsif.learning import catalogue
 from rlsif.learning.judgement import judgement
 from rlsif.policies import masks
@@ -103,6 +105,7 @@ def test_a_mask_is_found_wherever_environments_have_it():
         found = find(parse(LAMPS, {"told": told}))
         assert found.mask == ActionMask(8 if told == "several" else 5, told == "info")
         assert "with a mask of" in found.described
+    assert find(parse(LAMPS.replace("Lamps", "told_by_a_wrapper"))).mask == ActionMask(5, in_info=True)
     assert find(parse("Taxi-v3")).mask == ActionMask(6, in_info=True)
     assert find(parse("CartPole-v1")).mask is None
 
@@ -186,6 +189,14 @@ def test_check_acts_legally_and_tells_of_masks():
         found = check_env(parse(LAMPS, {"told": told}), judgement)
         assert [f for f in found if f.level == ERROR] == []
         assert any("says which actions are legal; PPO, APPO" in f.text for f in found)
+
+
+@pytest.mark.parametrize("told", ["info", "several"])
+def test_the_demo_acts_legally(told, capsys):
+    rollout_demo(LAMPS, [f"told={told}"], steps=30, seed=1)
+    assert capsys.readouterr().out.count("episode ended") == 6
+    with pytest.raises(RlsifError, match="environment Lamps: 'action_mask' has no legal action"):
+        rollout_demo(LAMPS, ["wrong=none"], steps=60, seed=1)
 
 
 def test_an_algorithm_without_masks_is_refused():

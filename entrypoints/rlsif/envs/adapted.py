@@ -68,18 +68,21 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         try:
             self._encoded = self._encoder.one(observation, info)
         except masks.MaskError as problem:
-            raise WrongValue(f"environment {self.env}: {problem}") from None
+            raise self._wrong(problem) from None
         return self._encoded
 
     def _check_legal(self, chosen: NDArray[Any]) -> None:
         wrong = masks.wrong(self._encoded[None], self._chosen_from, self._mask)
         if wrong:
-            raise WrongValue(f"environment {self.env}: {wrong[1]}")
+            raise self._wrong(wrong[1])
         if not masks.allows(self._encoded, chosen, self._chosen_from, self._mask):
-            raise WrongValue(
-                f"environment {self.env}: action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does"
-                " not honour action masks with these settings"
+            raise self._wrong(
+                f"action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does not honour action masks"
+                " with these settings"
             )
+
+    def _wrong(self, what: object) -> WrongValue:
+        return WrongValue(f"environment {type(self.env.unwrapped).__name__}: {what}")
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:
