@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs.code import add_code_folder
 from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Episode, most_steps, play
-from rlsif.envs.find import FoundEnv, add_code_folder, find, make
+from rlsif.envs.find import FoundEnv, find, make
 from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import video
 from rlsif.evaluation.drawing import Drawing
