@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, Union, cast
 
 from rlsif.envs.code import add_code_folder, module_at
-from rlsif.envs.legal import legal_action
+from rlsif.envs.legal import random_action
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.envs.wrappers import check_reset, wrapped
@@ -315,7 +315,7 @@ def _first_action(env: Any, begun: Any) -> Any:
     """Any action that is legal after a reset."""
     observation, info = begun
     mask = masks.find(plain(env.observation_space), plain(env.action_space), info)
-    return legal_action(env, mask, observation, info) if mask else env.action_space.sample()
+    return random_action(env, mask, observation, info)
 
 
 def _lacking(problem: Exception) -> str:

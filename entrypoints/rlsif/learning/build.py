@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+import gymnasium
+
 from rlsif.envs.adapted import Adapted, policy_spaces
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.reference import EnvRef
@@ -132,6 +134,11 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     """Let RLlib see the environment as its policy does; actions are turned into the environment's by our adapter."""
     normalize, clip = config.normalize_actions, config.clip_actions
     observation_space, action_space = policy_spaces(env, normalize)
+    if config.model["free_log_std"] and isinstance(action_space, gymnasium.spaces.Tuple):
+        raise InputError(
+            f"model.free_log_std is true, and {spec.env.short} mixes choices and numbers in its actions, where RLlib"
+            " would take half of all outputs for deviations; leave it at its default"
+        )
     config.environment(
         spec.env.ascii_name,
         env_config=dict(spec.env.arguments),
