@@ -13,6 +13,7 @@ from rlsif.commands import cli, options
 def rollout_demo(
     env: Annotated[str, typer.Option(help=options.ENV_HELP)] = "CartPole-v1",
     env_config: options.ENV_CONFIG = None,
+    wrap: options.WRAP = None,
     steps: Annotated[int, typer.Option(help="Env steps to take.")] = 15,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the environment and of the actions.")] = None,
 ) -> int:
@@ -21,10 +22,10 @@ def rollout_demo(
     from rlsif.envs.legal import random_action
     from rlsif.envs.reference import parse
     from rlsif.errors import check_at_least
-    from rlsif.values import env_arguments
+    from rlsif.values import env_arguments, wrapper_arguments
 
     check_at_least({"--steps": (steps, 1)})
-    ref = parse(env, env_arguments(env_config or []), Path.cwd())
+    ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []))
     found = find(ref)
     environment = make(ref)
     environment.action_space.seed(seed)

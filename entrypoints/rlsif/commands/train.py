@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def train(
     env: options.ENV = None,
     env_config: options.ENV_CONFIG = None,
+    wrap: options.WRAP = None,
     algo: options.ALGO = None,
     framework: Annotated[
         Optional[str],
@@ -133,6 +134,7 @@ def train(
     return TrainOptions(
         env=env,
         env_settings=tuple(env_config or ()),
+        wrap=tuple(wrap or ()),
         algo=algo,
         framework=framework,
         seed=seed,

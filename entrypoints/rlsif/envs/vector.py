@@ -14,7 +14,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from rlsif.envs.find import add_code_folder, locate
+from rlsif.envs.code import add_code_folder
+from rlsif.envs.find import locate
 from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
@@ -74,7 +75,8 @@ def make(
     add_code_folder(ref.code_folder)
     located = locate(ref)
     spec = gymnasium.registry.get(located) if isinstance(located, str) else None
-    if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
+    bare = spec is not None and not spec.additional_wrappers and not ref.wrappers
+    if spec is not None and spec.vector_entry_point is not None and bare:
         env = gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **ref.arguments)
         if env.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
             return Vectorised(env, seeds, encoder, adapter)

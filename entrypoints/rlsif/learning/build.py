@@ -151,6 +151,9 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
         **({"is_atari": False} if spec.env.place else {}),
     )
+    if spec.env.wrappers:
+        # RLlib would wrap an Atari game once more.
+        config.preprocessor_pref = None
     sampler = catalogue()[spec.algo].sampler_class()
     config.rlsif = SamplingSpec(
         spec.env, env.observation_space, env.action_space, sampler, normalize, clip, layout.resumed_at, env.mask

@@ -13,6 +13,7 @@ from rlsif.learning.rllib import import_rllib
 import_rllib()
 
 # ruff: noqa: E402
+from ray.rllib.connectors.util import maybe_get_filters_for_syncing
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch
@@ -48,11 +49,19 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         ]
 
     def set_state(self, state: Any) -> None:
-        """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint."""
+        """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint.
+
+        RLlib's sampler filters by what its policy got with the state; what is saved and sent must be that.
+        """
         settings = {name: self.policy_map[name].config for name in self.policy_map.keys()}  # noqa: SIM118
         super().set_state(state)
         for name, config in settings.items():
             self.policy_map[name].config = config
+            self._take_filter_of(name)
+        self.sync_filters(state["filters"])
+
+    def _take_filter_of(self, policy: str) -> None:
+        maybe_get_filters_for_syncing(self, policy)
 
 
 def _next_ended() -> Metrics:
@@ -71,6 +80,9 @@ class LearnersEnvRunner(EnvRunner):
         self._sampling = None
         if config.num_env_runners == 0:
             self._sampling = Sampling(self.config, 0, self.filters[DEFAULT_POLICY_ID])
+
+    def _take_filter_of(self, policy: str) -> None:
+        """Keep the filter that the sampler in NumPy has."""
 
     @reporting
     def sample(self, **_: Any) -> MultiAgentBatch:

@@ -24,6 +24,7 @@ from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, Sa
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
+from rlsif import private_api
 from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
 from rlsif.envs import find, vector
@@ -156,7 +157,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         self.config, self.worker_index = config, worker_index
         beating(worker_index)
         # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
-        lost_before = ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed
+        lost_before = ray.is_initialized() and private_api.was_restarted()
         self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)
         self._spaces = config.observation_space, config.action_space
         PROGRESS.doing = "waiting"

@@ -24,6 +24,8 @@ class TrainOptions:
     framework: str | None = None
     # Arguments of the environment, as KEY=VALUE.
     env_settings: tuple[str, ...] = ()
+    # Wrappers, as NAME:k=v, the innermost first.
+    wrap: tuple[str, ...] = ()
     seed: int | None = None
     num_cpus: int | None = None
     num_gpus: float | None = None
