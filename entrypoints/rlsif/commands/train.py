@@ -106,6 +106,14 @@ def train(
             rich_help_panel=FILES,
         ),
     ] = None,
+    callbacks: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="FILE.py:CLASS",
+            help="Class of your own with methods that are called while the run trains, as on_iteration.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     show: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -153,6 +161,7 @@ def train(
         keep_checkpoints=keep_checkpoints,
         resume=resume,
         log_to=tuple(log_to or ()),
+        callbacks=callbacks,
         show=tuple(show or ()),
         results_dir=results_dir,
     )

@@ -155,9 +155,8 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         # RLlib would wrap an Atari game once more.
         config.preprocessor_pref = None
     sampler = catalogue()[spec.algo].sampler_class()
-    config.rlsif = SamplingSpec(
-        spec.env, env.observation_space, env.action_space, sampler, normalize, clip, layout.resumed_at, env.mask
-    )
+    spaces = env.observation_space, env.action_space
+    config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks)
     masked_model = catalogue()[spec.algo].masked_model
     if env.mask and masked_model:
         config.model = masks.outer_model(config.model, masked_model, env.mask.size)

@@ -6,6 +6,7 @@ on with nothing sampled. Imported in processes that run RLlib with TensorFlow.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rlsif.learning.rllib import import_rllib
@@ -19,8 +20,10 @@ from ray.rllib.evaluation.rollout_worker import RolloutWorker
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch
 
 from rlsif.cluster.failures import reporting
+from rlsif.cluster.tasks import Tasks
 from rlsif.envs.metrics import ENDED, HISTORY, NONE, Metrics
 from rlsif.envs.progress import PROGRESS
+from rlsif.envs.task import set_task
 from rlsif.sampling.env_runner import Sampling, beating, doing
 
 
@@ -33,11 +36,14 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         beating(worker_index)
         ENDED.clear()
         super().__init__(worker_index=worker_index, **kwargs)
+        self._tasks = Tasks(self.config.rlsif.tasks)
         PROGRESS.doing = "waiting"
 
     @reporting
     def sample(self, **kwargs: Any) -> Any:
         """A batch of experience."""
+        for task in self._tasks.new():
+            self.foreach_env(functools.partial(set_task, task=task))
         with doing("stepping its environments"):
             return super().sample(**kwargs)
 
