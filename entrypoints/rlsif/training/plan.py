@@ -133,9 +133,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--seed", options.seed, spec.seed),
     ):
         if value is not None and value != is_:
-            raise InputError(
-                f"{name} is {value}, but {checkpoint} is of {is_}; leave {name} out to resume that run"
-            )
+            raise InputError(f"{name} is {value}, but {checkpoint} is of {is_}; leave {name} out to resume that run")
     given = _given_hyperparameters(options, spec.algo)
     for name in OF_THE_NETWORK:
         before = spec.hyperparameters.get(name)
