@@ -11,8 +11,14 @@ import pytest
 from rlsif.images.apptainer import find
 from rlsif.images.sif import Images
 from tests.commands import CHECKOUT, Container, Shell, forks
+from tests.faults import Faults
 
 IMAGE = CHECKOUT / "rl.sif"
+
+
+def pytest_configure(config):
+    """Have the run write the page of faults."""
+    config.pluginmanager.register(Faults())
 
 
 @pytest.fixture(scope="session")

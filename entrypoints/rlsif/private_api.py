@@ -208,6 +208,11 @@ def optimizer(policy: Any) -> Any:
     return policy._optimizer
 
 
+def optimizer_variables(policy: Any) -> list[Any]:
+    """The variables of the optimizer that RLlib restores, of a policy in graph mode."""
+    return list(policy._optimizer_variables.variables.values())
+
+
 def loss_inputs(policy: Any) -> Mapping[str, Any]:
     """The placeholders of a policy's loss in graph mode, by the names of columns."""
     inputs: Mapping[str, Any] = policy._loss_input_dict
@@ -256,6 +261,13 @@ def fill_columns(policy: Any, fill: Callable[[Any, Mapping[str, Any]], None]) ->
     policy._get_loss_inputs_dict = with_columns
 
 
+def replace_discounted_sum(ours: Callable[[Any, float], Any]) -> None:
+    """Have RLlib's advantages and returns summed by `ours`. Imports RLlib."""
+    from ray.rllib.evaluation import postprocessing
+
+    postprocessing.discount_cumsum = ours
+
+
 # RLlib: the group of env runners.
 
 
@@ -301,6 +313,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray.rllib.algorithms.algorithm:Algorithm": (
         "_setup_logdir", "_sync_filters_if_needed", "_create_local_replay_buffer_if_necessary",
     ),
+    "ray.rllib.evaluation.postprocessing": ("discount_cumsum",),
     "ray.rllib.policy.dynamic_tf_policy_v2:DynamicTFPolicyV2": ("_get_loss_inputs_dict",),
     "ray.rllib.env.env_runner_group:EnvRunnerGroup": ("_make_worker",),
     "ray.rllib.utils.actor_manager:FaultTolerantActorManager": (

@@ -10,6 +10,7 @@ import sys
 import unittest.mock
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 logging.disable(logging.CRITICAL)
 
@@ -22,6 +23,7 @@ from ray.rllib.utils.filter import MeanStdFilter
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
+from rlsif.learning import compiled_update
 from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
@@ -29,6 +31,7 @@ from rlsif.policies.distributions import EpsilonGreedy
 from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
+from tests.image import same_masks
 
 found = {}
 ENV_CONFIG = {"max_episode_steps": 14}
@@ -219,17 +222,26 @@ def seeds():
     found["two env runners"] = float(np.abs(batches[0]["obs"][:32] - batches[2]["obs"][:32]).max())
 
 
+# Three minibatches of an epoch, and rows that are left over; steps that are large beside what is compared.
+EPOCHS, MINIBATCH, RATE = 3, 80, 3e-3
+
+
 def update():
+    settings = {"train_batch_size": 256, "grad_clip": 0.5, "entropy_coeff": 0.01, "lr": RATE}
     for env_id in ("CartPole-v1", "Pendulum-v1"):
-        policies = [policy_of("PPO", env_id, train_batch_size=256, grad_clip=0.5, entropy_coeff=0.01) for _ in range(2)]
-        (mine, config, _), (theirs, _, _) = policies
+        (mine, config, _), (theirs, _, _) = (policy_of("PPO", env_id, **settings) for _ in range(2))
         sampler = Sampling(config, 0).sampler
         sampler.set_weights(mine.get_weights())
         batch = SampleBatch(sampler.sample())
+        before = mine.get_weights()
         compiled = CompiledUpdate(mine)
         session = mine.get_session()
+        np.random.seed(3)
+        minibatches = compiled_update._minibatches(len(batch), EPOCHS, MINIBATCH)
+        drawn(minibatches, len(batch))
+        np.random.seed(3)
         with unittest.mock.patch.object(session, "run", wraps=session.run) as run:
-            statistics = compiled(batch, epochs=5, minibatch_size=len(batch))
+            statistics = compiled(batch, epochs=EPOCHS, minibatch_size=MINIBATCH)
         found["calls of TensorFlow in an update"] = run.call_count
         python = [op.type for op in session.graph.get_operations() if op.type in ("PyFunc", "EagerPyFunc")]
         found["ways back to Python in the graph"] = len(python)
@@ -238,11 +250,23 @@ def update():
             if name not in full:
                 shape = [len(batch), *placeholder.shape.as_list()[1:]]
                 full[name] = np.zeros(shape, placeholder.dtype.as_numpy_dtype)
-        told = [theirs.learn_on_batch(full)["learner_stats"] for _ in range(5)]
-        # Adam's steps are of the size of the learning rate, here 5e-5.
-        note("weights after 5 updates", *zip(mine.get_weights().values(), theirs.get_weights().values(), strict=True))
+        # RLlib's policy with one minibatch after the other.
+        chosen = [SampleBatch({name: column[rows] for name, column in full.items()}) for rows in minibatches]
+        told = [theirs.learn_on_batch(each)["learner_stats"] for each in chosen]
+        moved = [np.abs(w - before[n]).max() for n, w in mine.get_weights().items()]
+        found["weights moved"] = min(found.get("weights moved", 1.0), float(max(moved)))
+        note("weights after an update", *zip(mine.get_weights().values(), theirs.get_weights().values(), strict=True))
         for name in ("total_loss", "policy_loss", "vf_loss", "kl", "entropy"):
             note(f"update {name}", (statistics[name], np.mean([t[name] for t in told])))
+
+
+def drawn(minibatches, rows):
+    """Count what minibatches must be: of other rows in each epoch, none twice, what is left over out."""
+    epochs = minibatches.reshape(EPOCHS, -1)
+    assert 0 < rows - epochs.shape[1] < MINIBATCH < rows / 2
+    found["rows drawn twice in an epoch"] = sum(len(epoch) - len(set(epoch.tolist())) for epoch in epochs)
+    found["epochs in the same order"] = EPOCHS - len({tuple(epoch) for epoch in epochs})
+    found["rows in their own order"] = int((epochs == np.arange(epochs.shape[1])).all(axis=1).sum())
 
 
 def own_class():
@@ -264,6 +288,31 @@ def own_class():
     gymnasium.register("Walk-v0", Walk)
 
 
+def masked_class():
+    """An environment that takes some of its actions alone."""
+
+    class Masked(gymnasium.Env):
+        observation_space = gymnasium.spaces.Dict(
+            action_mask=gymnasium.spaces.MultiBinary(6), observations=gymnasium.spaces.Box(-10, 10, (4,), np.float32)
+        )
+        action_space = gymnasium.spaces.Discrete(6)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self._seen(), {}
+
+        def step(self, action):
+            assert self._mask[action]
+            return self._seen(), float(action), False, False, {}
+
+        def _seen(self):
+            self._mask = (self.np_random.random(6) < 0.4).astype(np.int8)
+            self._mask[self.np_random.integers(6)] = 1
+            return {"action_mask": self._mask, "observations": self.np_random.normal(size=4).astype(np.float32)}
+
+    gymnasium.register("Masked-v0", Masked)
+
+
 if __name__ == "__main__":
     own_class()
     watch_final_observations()
@@ -275,4 +324,6 @@ if __name__ == "__main__":
     filters()
     seeds()
     update()
+    masked_class()
+    same_masks.compare(policy_of, note, found)
     json.dump(found, sys.stdout)

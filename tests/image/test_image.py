@@ -132,6 +132,10 @@ def make_package(channel, name, files):
             tar.addfile(member, io.BytesIO(text.encode()))
 
 
+@pytest.mark.fault(
+    "the host has Python packages and settings of its own",
+    promise="nothing of them is seen inside the image",
+)
 def test_the_hosts_python_does_not_leak_in(container):
     (container.folder / "numpy.py").write_text("raise SystemExit('the host leaked in')")
     home = container.folder / "home"
@@ -168,6 +172,7 @@ def test_it_has_one_tensorflow_and_legacy_keras(container):
 def test_a_cpu_image_sees_no_gpu_and_says_why(container):
     done = container("check-gpu")
     assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
     assert "sees no GPU: this image has the CPU build; use rl-gpu.sif" in done.stderr
 
 
@@ -185,6 +190,7 @@ def test_rebuilding_with_nothing_changed_does_nothing(rl_sif):
     assert rl_sif.stat().st_mtime == before.st_mtime
 
 
+@pytest.mark.fault("the build of an image fails", promise="the old image stays")
 def test_a_build_that_fails_keeps_the_old_image(images, tmp_path):
     old = tmp_path / "rl.sif"
     old.write_text("the old image")
@@ -198,12 +204,14 @@ def test_a_build_that_fails_keeps_the_old_image(images, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.def", "rl.log", "rl.sif"]
 
 
+@pytest.mark.fault("a file is no image", promise="the sentence says so")
 def test_a_file_that_is_no_image_is_told(images, tmp_path):
     (tmp_path / "no.sif").write_text("no image")
     with pytest.raises(ImageError, match=r"no.sif is not an image that Apptainer can read"):
         images.labels(tmp_path / "no.sif")
 
 
+@pytest.mark.fault("another user runs an image", promise="it works as for its owner")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 def test_another_user_can_use_it(container):
     home = container.folder / "home of nobody"

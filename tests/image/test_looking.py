@@ -10,6 +10,7 @@ import pytest
 
 from tests.commands import Shell
 from tests.debian import cached_root
+from tests.image.test_train import summary, table
 
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2", "--local-mode")
 BROWSER = ["chromium-headless-shell", "fonts-dejavu-core"]
@@ -62,6 +63,33 @@ def test_evaluate_draws_actions_by_the_seed(trained):
         return json.loads(trained(*arguments).stdout)["returns"]
 
     assert returns("--seed", "3") == returns("--seed", "3") != returns("--seed", "4")
+
+
+def test_a_run_evaluates_as_evaluate_does(shell):
+    evaluated = ("--evaluate-every", "2", "--evaluate-episodes", "3", "--set", "observation_filter=MeanStdFilter")
+    done = shell.train("--env", "CartPole-v1", "--stop-iters", "4", *evaluated, *SMALL)
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.count("evaluation: return") == 2, done.stdout
+    [run] = shell.runs
+    rows = table(run)
+    assert [row["evaluation/training_iteration"] for row in rows] == ["", "2", "", "4"]
+    means = {}
+    for row in (rows[1], rows[3]):
+        iteration = row["evaluation/training_iteration"]
+        told = json.loads(shell("evaluate", run, "--checkpoint", iteration, "--episodes", "3", "--json").stdout)
+        for column, value in (
+            ("episode_return_mean", told["return_mean"]),
+            ("episode_return_min", told["return_min"]),
+            ("episode_return_max", told["return_max"]),
+            ("episode_len_mean", statistics.fmean(told["lengths"])),
+            ("episodes", 3),
+        ):
+            assert float(row[f"evaluation/{column}"]) == value
+        means[int(iteration)] = told["return_mean"]
+    assert summary(run)["best_checkpoint"].endswith(f"checkpoint_{max(means, key=lambda i: (means[i], i)):06d}")
+    met = shell.train("--resume", run, "--evaluate-every", "2", "--stop-reward", "1", "--local-mode")
+    assert met.returncode == 2 and "already at its end: mean return" in met.stderr
+    assert "over 3 episodes of evaluation reached 1" in met.stderr
 
 
 def test_evaluate_of_dqn_in_words(trained):

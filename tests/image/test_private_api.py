@@ -35,8 +35,24 @@ learner.build(spec, Layout(0, 1, 0.0, 1, local_mode=True), find(spec.env))
 algorithm = learner._algorithm
 policy, group = algorithm.get_policy(), algorithm.env_runner_group
 wanted = [(algorithm, ("_timers", "_counters")), (group, ("_env_creator", "_remote_config_obj_ref", "_worker_manager")),
-          (policy, ("_optimizer", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches"))]
+          (policy, ("_optimizer", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches")),
+          (policy._optimizer_variables, ("variables",))]
 print(json.dumps([name for holder, names in wanted for name in names if not hasattr(holder, name)]))
+"""
+
+# RLlib's own sum and ours, and what making a policy then has imported.
+SUMS = """
+import importlib, json, sys
+from rlsif.learning.rllib import discounted_sum, import_rllib
+import_rllib()
+from ray.rllib.evaluation import postprocessing
+ours = postprocessing.discount_cumsum is discounted_sum
+put_off = "tensorflow_probability.python" not in sys.modules and "scipy.signal" not in sys.modules
+import numpy as np, tensorflow_probability as tfp
+theirs = importlib.reload(postprocessing).discount_cumsum
+values = [np.random.default_rng(0).normal(size=500).astype(kind) for kind in ("float32", "float64")]
+equal = [np.array_equal(theirs(v, gamma), discounted_sum(v, gamma)) for v in values for gamma in (0.0, 0.9, 1.0)]
+print(json.dumps([ours, put_off, equal, tfp.distributions.Normal.__name__]))
 """
 
 
@@ -67,3 +83,9 @@ def test_what_instances_have_is_there(container):
     done = container("python", "-c", INSTANCES)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_what_is_imported_late_gives_the_same(container):
+    done = container("python", "-c", SUMS)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, True, [True] * 6, "Normal"]

@@ -15,6 +15,10 @@ def rows(run):
     return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
 
 
+@pytest.mark.fault(
+    "a run with schedules of lr and entropy is resumed",
+    promise="its first update has the values of its place in the schedule",
+)
 @pytest.mark.parametrize("framework", ["tf", "tf2"])
 def test_schedules_are_at_their_place_in_the_first_update(shell, framework):
     schedules = ("--set", "lr_schedule=[[0,1e-5],[4e3,1e-3]]", "--set", "entropy_coeff_schedule=[[0,0.1],[4e3,0]]")
@@ -26,6 +30,21 @@ def test_schedules_are_at_their_place_in_the_first_update(shell, framework):
     entropy = [row[f"{STATS}/entropy_coeff"] for row in rows(run)]
     assert rates == sorted(rates) and len(set(rates)) == 6
     assert entropy == sorted(entropy, reverse=True) and len(set(entropy)) == 6
+
+
+@pytest.mark.fault(
+    "a run of PPO, DQN or SAC is resumed",
+    promise="all that the learner keeps, target networks and optimizers too, is as it was",
+)
+@pytest.mark.parametrize(("framework", "algos"), [("tf", ("PPO", "DQN", "SAC")), ("tf2", ("DQN",))])
+def test_a_learner_that_is_resumed_has_nothing_of_a_new_one(shell, framework, algos):
+    done = shell("python", Path(__file__).with_name("seam.py"), framework, *algos)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert list(found) == list(algos)
+    for told in found.values():
+        assert told["differ"] == told["attributes"] == []
+        assert told["trained"] > told["variables"] / 2
 
 
 # A learner as `train --resume --set` builds it; prints what its policy and its sampler would use.
@@ -43,29 +62,35 @@ from rlsif.learning.spec import Layout
 from rlsif.training.saved import spec_of
 run, samples = Path(sys.argv[1]), sys.argv[2]
 spec = spec_of(run)
-given = {**spec.hyperparameters, "gamma": 0.5, "lambda": 0.25, "clip_param": 0.125}
+given = {**spec.hyperparameters, "gamma": 0.5, "lambda": 0.25, "clip_param": 0.125, "lr": 0.0625}
 learner = Learner()
 layout = Layout(0, 1, 0.0, 1, local_mode=True, rllib_samples="asked" if samples == "rllib" else None)
 learner.build(replace(spec, hyperparameters=given), layout, find(spec.env))
 learner.restore(str(run / "checkpoints/checkpoint_000002"))
 policy = learner._algorithm.get_policy()
-print("used", [policy.config[name] for name in ("gamma", "lambda", "clip_param")])
+rate = policy.get_session().run(policy.cur_lr)
+print("used", [*(policy.config[name] for name in ("gamma", "lambda", "clip_param")), float(rate)])
 if samples == "numpy":
     sampler = learner._algorithm.env_runner._sampling.sampler
     print("sampled", [sampler._config[name] for name in ("gamma", "lambda")])
 """
 
 
+@pytest.mark.fault("a resumed run is given other settings", promise="learner and sampler use them")
 @pytest.mark.parametrize(("kind", "samples"), [("dense", "numpy"), ("recurrent", "rllib")])
 def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     run = shell.folder / kind
     shutil.copytree(OLD / kind, run)
     done = shell("python", "-c", SETTINGS, run, samples)
     assert done.returncode == 0, done.stderr
-    assert "used [0.5, 0.25, 0.125]" in done.stdout
+    assert "used [0.5, 0.25, 0.125, 0.0625]" in done.stdout
     assert samples == "rllib" or "sampled [0.5, 0.25]" in done.stdout
 
 
+@pytest.mark.fault(
+    "DQN is resumed with an empty replay buffer",
+    promise="learning waits for new rows, and a line says so",
+)
 def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
     dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=400")
     fill = ("--set", "num_steps_sampled_before_learning_starts=1000", "--stop-iters")
@@ -90,6 +115,10 @@ CARRIED = {
 }  # fmt: skip
 
 
+@pytest.mark.fault(
+    "the host carries variables of Ray, Python and TensorFlow, and files named as libraries",
+    promise="the run is the same as without them",
+)
 def test_nothing_that_a_host_carries_in_its_environment_changes_a_run(container):
     for name in ("tree.py", "numpy.py", "ray.py"):
         (container.folder / name).write_text("raise ImportError('the user\\'s file hides a library')\n")

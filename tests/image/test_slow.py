@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 EXAMPLE = Path(__file__).parents[2] / "examples/slow_simulator"
 STUCK = """
 import time
@@ -24,6 +26,10 @@ class Stuck(gymnasium.Env):
 """
 
 
+@pytest.mark.fault(
+    "a simulator in a process of its own takes 50 ms a step",
+    promise="it trains to its goal, and leaves no process",
+)
 def test_a_simulator_of_50_ms_a_step_trains_and_leaves_no_process(container):
     """Takes a minute of the simulator's own time."""
     shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)
@@ -34,6 +40,7 @@ def test_a_simulator_of_50_ms_a_step_trains_and_leaves_no_process(container):
     assert "mean return 6" in done.stdout or "mean return 7" in done.stdout
 
 
+@pytest.mark.fault("an environment is so slow that a batch takes minutes", promise="the first lines say so")
 def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
     shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)
     process = container.start("train", "--env", "env.py:Room", "--num-env-runners", "1", "--results-dir", "results")
@@ -45,6 +52,10 @@ def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
     assert process.wait(timeout=60) == 143
 
 
+@pytest.mark.fault(
+    "an environment stands still in a step",
+    promise="the run ends after `--env-timeout`, and names env runner, node and step",
+)
 def test_an_environment_that_stands_still_ends_the_run_by_name(container):
     (container.folder / "stuck.py").write_text(STUCK)
     one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "5")
@@ -55,6 +66,7 @@ def test_an_environment_that_stands_still_ends_the_run_by_name(container):
     assert "stepping its environments after 700 env steps" in done.stderr
 
 
+@pytest.mark.fault("an environment stands still while it is made", promise="the run ends after `--env-timeout`")
 def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(container):
     text = STUCK.replace(
         "    def reset",

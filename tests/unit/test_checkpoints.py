@@ -29,6 +29,10 @@ def test_reads_what_was_written(tmp_path):
     assert checkpoints.check(path) == progress(7)
 
 
+@pytest.mark.fault(
+    "the disk fills while a checkpoint is written",
+    promise="no part of it stays, and the checkpoint before it is kept",
+)
 def test_a_disk_that_fills_leaves_nothing_new_and_nothing_lost(tmp_path):
     good = write(tmp_path, 1)
 
@@ -42,6 +46,10 @@ def test_a_disk_that_fills_leaves_nothing_new_and_nothing_lost(tmp_path):
     checkpoints.check(good)
 
 
+@pytest.mark.fault(
+    "the process dies while it writes a checkpoint",
+    promise="the unfinished checkpoint is never taken for one",
+)
 def test_a_process_that_dies_leaves_no_checkpoint(tmp_path):
     def die(folder):
         save(folder)
@@ -63,6 +71,24 @@ def test_keeps_the_newest_and_the_best(tmp_path):
     assert checkpoints.best(tmp_path).name == "checkpoint_000002"
 
 
+def test_evaluations_decide_which_is_the_best(tmp_path):
+    for iteration, mean in enumerate([1, 9, 3], start=1):
+        write(tmp_path, iteration, mean)
+    checkpoints.note_evaluation(tmp_path, 1, -4.0)
+    checkpoints.note_evaluation(tmp_path, 3, -2.0)
+    assert checkpoints.best(tmp_path).name == "checkpoint_000003"
+    assert checkpoints.check(tmp_path / "checkpoint_000003").evaluation_return_mean == -2.0
+
+
+def test_the_evaluation_of_a_deleted_one_is_left_alone(tmp_path):
+    checkpoints.note_evaluation(tmp_path, 1, 5.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault(
+    "a file of a checkpoint was cut short, changed or removed",
+    promise="the checkpoint is refused, and the sentence names the one before it",
+)
 @pytest.mark.parametrize("harm", ["cut", "missing", "changed"])
 def test_a_damaged_one_is_refused_and_the_one_before_is_offered(tmp_path, harm):
     write(tmp_path, 1)

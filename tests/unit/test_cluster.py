@@ -31,6 +31,7 @@ def test_the_address_is_the_one_towards_a_peer():
     assert address.own("", ["127.0.0.1"]) == "127.0.0.1"
 
 
+@pytest.mark.fault("a node's name has an IPv6 address first", promise="Ray gets the IPv4 address")
 def test_without_interface_and_peer_the_address_is_no_ipv6(monkeypatch):
     def both(host, port, family=0):
         assert family == socket.AF_INET
@@ -52,6 +53,7 @@ def test_nodes_meet_by_the_rendezvous_of_their_own_start(tmp_path):
         job.wait_for_head(0, 0.1, lambda: False)
 
 
+@pytest.mark.fault("the shared disk of a job refuses for a while", promise="the nodes of the job wait for it")
 def test_a_disk_that_refuses_for_a_while_is_not_the_end_of_a_job(tmp_path):
     job, published = JobFolder(tmp_path), tmp_path / "cluster.json"
     assert job.rendezvous() is None
@@ -75,6 +77,7 @@ def test_the_dashboard_is_reached_through_the_login_node(tmp_path):
     ]
 
 
+@pytest.mark.fault("a node reads the rendezvous while it is written", promise="it waits for the whole file")
 def test_a_rendezvous_that_is_cut_short_is_none(tmp_path):
     (tmp_path / "cluster.json").write_text('{"restart_count": 0, "sta')
     assert JobFolder(tmp_path).rendezvous() is None
@@ -109,6 +112,7 @@ def test_more_than_the_job_has_is_refused(options, said):
         cluster_layout(options, CLUSTER, 8)
 
 
+@pytest.mark.fault("Slurm starts a job again", promise="the job resumes its run")
 def test_a_restarted_job_resumes_its_run(tmp_path):
     job, options = JobFolder(tmp_path), TrainOptions(env="E-v0")
     run = tmp_path / "run of it"
@@ -122,6 +126,7 @@ def test_a_restarted_job_resumes_its_run(tmp_path):
     assert continued(options, job) is None
 
 
+@pytest.mark.fault("Slurm starts a job again that has finished", promise="nothing is trained again")
 def test_a_job_that_came_to_its_end_and_no_further_is_finished(tmp_path, monkeypatch):
     def at_its_end(*_):
         raise AtItsEnd("the run is already at its end")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.commands import reference
+from tests import faults
 from tests.columns import documented, undocumented
 
 CHECKOUT = Path(__file__).parents[2]
@@ -90,6 +91,11 @@ def test_the_files_of_the_architecture_page_are_there():
     named = re.findall(r"\b[a-z_]+/[a-z_]+\.py|(?<=`)[a-z_]+(?:\.py|/)(?=`)", page.read_text())
     assert len(named) > 20
     assert [name for name in named if not (CHECKOUT / "entrypoints/rlsif" / name).exists()] == []
+
+
+def test_the_page_of_faults_is_not_ahead_of_the_tests():
+    written = {line for line in faults.PAGE.read_text().splitlines() if line.startswith("|")}
+    assert written - faults.rows() == set(), "run the tests of these rows again: they write the page"
 
 
 # What the pages say instead: video, resume, continue, fix, indefinitely, requeue.

@@ -13,6 +13,10 @@ SESSION = "/var/lib/apptainer/mnt/session"
 OWN = f"overlay overlay ro,lowerdir={SESSION}/overlay-lowerdir:{SESSION}/rootfs,redirect_dir=on"
 
 
+@pytest.mark.fault(
+    "a file of the image lies under a mount or an overlay",
+    promise="the file that is seen is the one that runs",
+)
 @pytest.mark.parametrize(
     ("root", "covered"),
     [

@@ -149,6 +149,7 @@ def test_a_site_reaches_the_container_as_shell(tmp_path):
     assert (tmp_path / "site/ca.pem").read_text() == "certificates"
 
 
+@pytest.mark.fault("a Debian package differs from the signed list", promise="it is refused")
 def test_a_debian_package_that_is_not_of_the_signed_list_is_refused(tmp_path, monkeypatch):
     """apt says the hashes that were signed; a mirror that serves another file is found out."""
 
@@ -168,6 +169,10 @@ def test_a_debian_package_that_is_not_of_the_signed_list_is_refused(tmp_path, mo
         apt.unpack(["a"], tmp_path / "root")
 
 
+@pytest.mark.fault(
+    "the list of a Debian mirror is past its date",
+    promise="it is refused, except that of the unstable suite",
+)
 def test_only_unstable_may_be_past_its_date(tmp_path, monkeypatch):
     monkeypatch.setattr(debian.PrivateApt, "_run", lambda *_: "")
     for suite, expected in (("bookworm", False), ("unstable", True)):
@@ -175,6 +180,7 @@ def test_only_unstable_may_be_past_its_date(tmp_path, monkeypatch):
         assert ("Check-Valid-Until" in (tmp_path / suite / "apt.conf").read_text()) == expected
 
 
+@pytest.mark.fault("a user without subordinate ids builds an image", promise="the sentence names the ways out")
 def test_a_user_without_subordinate_ids_is_told_the_ways_out(tmp_path):
     (tmp_path / "subuid").write_text("somebody:100000:65536\n")
     with pytest.raises(RlsifError, match=r"subuid has no line for \S+, .*usermod --add-subuids .* copy rl\.sif here"):

@@ -56,6 +56,10 @@ def test_a_package_beside_the_others_is_right_and_changes_the_digest(prefix):
     assert "highway-env==1.12.1\n" in (prefix / "pins/constraints.txt").read_text()
 
 
+@pytest.mark.fault(
+    "an added package has a file of a package of the image",
+    promise="it is refused, and the image's file stays",
+)
 def test_files_of_another_package_are_not_written_over(prefix):
     install(prefix, "cuckoo", "1.0", "numpy/__init__.py", "../../bin/cuckoo", "cuckoo.pyc")
     assert look(prefix) == ["cuckoo 1.0 has overwritten numpy/__init__.py of numpy, which the image has"]

@@ -46,11 +46,34 @@ def test_more_than_there_is_is_refused(options, said):
 
 
 @pytest.mark.parametrize(
-    "name", ["num_cpus", "num_gpus", "num_env_runners", "num_envs_per_env_runner", "checkpoint_every", "seed"]
+    "name",
+    [
+        "num_cpus",
+        "num_gpus",
+        "num_env_runners",
+        "num_envs_per_env_runner",
+        "checkpoint_every",
+        "evaluate_every",
+        "seed",
+    ],
 )
 def test_negative_numbers_are_refused(name):
     with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is -1; it must be at least"):
         TrainOptions(**{name: -1})
+
+
+@pytest.mark.parametrize(
+    ("options", "runners", "beside"),
+    [({}, 2, True), ({"num_cpus": 2}, 1, False), ({"num_env_runners": 3}, 3, False), ({"local_mode": True}, 0, False)],
+)
+def test_a_core_that_is_free_plays_the_evaluations(options, runners, beside):
+    chosen, _ = layout(TrainOptions(evaluate_every=5, **options), MACHINE, 1)
+    assert (chosen.num_env_runners, chosen.evaluation.beside) == (runners, beside)
+
+
+def test_episodes_of_no_evaluation_are_refused():
+    with pytest.raises(InputError, match="--evaluate-episodes is 5 and nothing is evaluated"):
+        TrainOptions(evaluate_episodes=5)
 
 
 def test_local_mode_with_runners_is_contradictory():

@@ -1,6 +1,7 @@
 """Environments of users: by module, by class, by file, and what is said of those that are wrong."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,24 @@ def test_a_class_in_a_module_and_its_registered_id(file, monkeypatch):
     monkeypatch.syspath_prepend(file().parent)
     for name in ("by_module:Mine", "by_module:Registered-v3"):
         assert find(parse(name)).max_episode_steps == 5
+
+
+@pytest.mark.fault(
+    "an environment reads its data by a relative path, and the command is typed elsewhere",
+    promise="it is made in the folder in which the run was started",
+)
+def test_data_by_a_relative_path_is_found_from_anywhere(file, monkeypatch, tmp_path):
+    reads = ENV.replace("self.size = size", "self.size = int(open('size.txt').read())")
+    path, started, elsewhere = file(reads), tmp_path / "started here", tmp_path / "elsewhere"
+    for folder, size in ((started, "5"), (elsewhere, "9")):
+        folder.mkdir()
+        (folder / "size.txt").write_text(size)
+    ref = parse(f"{path}:Mine", {}, started)
+    monkeypatch.chdir(elsewhere)
+    find(ref)
+    assert make(ref).unwrapped.size == 5 and Path.cwd() == elsewhere
+    # The folder of a run that came from another machine.
+    assert make(parse(f"{path}:Mine", {}, tmp_path / "gone")).unwrapped.size == 9
 
 
 def test_a_path_is_made_absolute_and_a_name_short(monkeypatch, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from rlsif.cluster.heartbeat import Heartbeat
-from rlsif.training.progress import StandsStill, Watch
+from rlsif.training.progress import KeepsEnding, StandsStill, Watch
 
 
 class Clock:
@@ -22,10 +22,14 @@ def watch():
     return watch
 
 
-def beat(runner=1, number=1, steps=0, resets=1, doing="stepping its environments"):
-    return Heartbeat(runner, f"node{runner}", f"id{runner}", number, steps, resets, doing)
+def beat(runner=1, number=1, steps=0, resets=1, doing="stepping its environments", pid=100, node=None):
+    return Heartbeat(runner, f"node{runner}", node or f"id{runner}", number, steps, resets, doing, pid)
 
 
+@pytest.mark.fault(
+    "one step of an environment takes four minutes",
+    promise="a batch waits for every env runner that makes progress; no rows are dropped",
+)
 def test_a_runner_that_makes_a_step_in_four_minutes_is_waited_for_all_day(watch):
     for number in range(1, 400):
         watch.pass_(240)
@@ -39,6 +43,10 @@ def test_a_reset_is_progress_too(watch):
         watch.look([beat(number=number, resets=number, doing="resetting an environment")])
 
 
+@pytest.mark.fault(
+    "an env runner is alive and makes no step",
+    promise="the run ends, and names the env runner, its node and what it was doing",
+)
 def test_one_that_beats_and_does_nothing_is_named_with_its_node_and_what_it_did(watch):
     watch.look([beat(runner=3, steps=7)])
     with pytest.raises(StandsStill, match="env runner 3 on node3 has made no step for 30[0-9] s .it was stepping its"):
@@ -54,6 +62,10 @@ def test_one_stands_still_while_another_moves(watch):
             watch.look([beat(1, number, steps=number), beat(2, number, steps=5)])
 
 
+@pytest.mark.fault(
+    "one of several env runners died",
+    promise="training continues with the others while Ray starts it again",
+)
 def test_one_that_has_died_is_left_to_ray_while_another_moves(watch):
     watch.look([beat(1, 1), beat(2, 1, steps=5)])
     for number in range(2, 400):
@@ -69,6 +81,10 @@ def test_one_that_died_in_a_step_is_no_reason_to_end_while_the_others_wait_for_t
         watch.look([beat(1, number, steps=min(number, 140), doing=doing), beat(2, 1, steps=5)])
 
 
+@pytest.mark.fault(
+    "the node of an env runner is gone",
+    promise="its env runners are forgotten, and no iteration waits for them",
+)
 def test_one_whose_node_is_gone_is_forgotten(watch):
     watch.look([beat(1, 1), beat(2, 1, steps=5)])
     for number in range(2, 400):
@@ -85,12 +101,37 @@ def test_runners_that_wait_for_a_learner_are_not_blamed_for_it(watch):
 def test_one_that_was_started_again_counts_anew(watch):
     watch.look([beat(number=90, steps=900)])
     watch.pass_(250)
-    watch.look([beat(number=1, steps=0)])
+    watch.look([beat(number=1, steps=0, pid=101)])
     watch.pass_(250)
-    watch.look([beat(number=100, steps=0)])
+    watch.look([beat(number=100, steps=0, pid=101)])
     assert watch.done == 0
 
 
+@pytest.mark.fault(
+    "the process of an env runner ends again and again, without an exception",
+    promise="after the third time the run ends, and names the env runner, its node and what it did",
+)
+def test_one_whose_process_does_not_last_is_named_after_the_third_time(watch):
+    for pid in (100, 101, 102):
+        watch.look([beat(steps=7, pid=pid), beat(2, pid=50)])
+        watch.pass_(2)
+    with pytest.raises(KeepsEnding, match="env runner 1 on node1 ended 3 times .* after 7 env steps; .* os._exit"):
+        watch.look([beat(steps=7, pid=103), beat(2, pid=50)])
+
+
+def test_ends_are_counted_between_rows_and_on_one_node(watch):
+    for pid in range(100, 120):
+        watch.look([beat(pid=pid)])
+        if pid % 2 == 0:
+            watch.sampled()
+    for pid in range(200, 220):
+        watch.look([beat(pid=pid, node=f"id{pid}")])
+
+
+@pytest.mark.fault(
+    "a batch will take longer than a minute",
+    promise="the first lines say so, with the two settings that change it",
+)
 def test_a_batch_of_more_than_a_minute_says_what_to_change(watch):
     watch.look([beat(steps=0)])
     watch.pass_(20)

@@ -106,6 +106,7 @@ def start(tmp_path):
         job.process.wait(timeout=60)
 
 
+@pytest.mark.fault("a job meets its time limit", promise="it is requeued, and resumes its run")
 @pytest.mark.parametrize("script", ["hetjob", "multinode"])
 def test_a_warned_job_is_requeued_and_resumes(start, tmp_path, script):
     (tmp_path / "trains").touch()
@@ -121,6 +122,7 @@ def test_a_warned_job_is_requeued_and_resumes(start, tmp_path, script):
     assert job.output.splitlines()[-1].startswith("job local-1 failed with exit code 3; logs are in ")
 
 
+@pytest.mark.fault("no start of a job gets to a checkpoint", promise="the third start is the last")
 def test_a_job_without_a_checkpoint_is_started_three_times(start):
     job = start("node", "--", "--env", "x")
     for number in range(3):
@@ -132,6 +134,7 @@ def test_a_job_without_a_checkpoint_is_started_three_times(start):
     )
 
 
+@pytest.mark.fault("a job was requeued as often as its cap allows", promise="it ends, and says how to resume")
 def test_the_cap_of_requeues_is_told(start, tmp_path):
     (tmp_path / "trains").touch()
     job = start("node", "--", "--env", "x", RL_MAX_REQUEUES="1")
@@ -145,6 +148,7 @@ def test_the_cap_of_requeues_is_told(start, tmp_path):
     assert job.output.splitlines()[-1].startswith(f"{said}{tmp_path}/run`")
 
 
+@pytest.mark.fault("a job is stopped for good while it is warned of its end", promise="it is not requeued")
 def test_a_job_that_is_stopped_for_good_is_not_requeued(start, tmp_path):
     (tmp_path / "trains").touch()
     job = start("hetjob", "--", "--env", "x")
@@ -154,6 +158,10 @@ def test_a_job_that_is_stopped_for_good_is_not_requeued(start, tmp_path):
     assert job.output.splitlines()[-1] == "job local-1 was stopped; its run can be resumed by --resume"
 
 
+@pytest.mark.fault(
+    "Ctrl-C is pressed in a job without Slurm",
+    promise="the job is cancelled, and nothing of it is left",
+)
 def test_ctrl_c_cancels_a_job(start):
     job = start("hetjob", "--", "--env", "x")
     job.says("start 0")

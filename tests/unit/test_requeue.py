@@ -61,6 +61,10 @@ def test_a_sweep_makes_progress_by_its_trials(starts):
         assert f"(requeue {number})" in requeue.decide(starts.job(), WHY)
 
 
+@pytest.mark.fault(
+    "a job never gets to a checkpoint before its time limit",
+    promise="it is started three times, and ends with a sentence that says what to change",
+)
 def test_three_starts_without_a_checkpoint_are_enough(starts):
     starts.begin()
     starts.checkpoint(1)
@@ -75,6 +79,10 @@ def test_three_starts_without_a_checkpoint_are_enough(starts):
     )
 
 
+@pytest.mark.fault(
+    "the first iteration takes longer than the time limit",
+    promise="the job says so by a sentence of its own",
+)
 def test_a_first_iteration_longer_than_the_time_limit_is_told(starts):
     for _ in range(3):
         starts.begin()
@@ -107,6 +115,7 @@ def test_requeues_are_capped(starts):
         starts.begin(most=1)
 
 
+@pytest.mark.fault("Slurm may not requeue a job", promise="the job says how to resume its run")
 def test_where_slurm_would_not_requeue_the_user_resumes(starts):
     starts.begin()
     starts.checkpoint(1)
@@ -131,6 +140,10 @@ def programs(tmp_path, **texts):
     return f"{tmp_path}:/usr/bin:/bin"
 
 
+@pytest.mark.fault(
+    "the disk of a job's log is full",
+    promise="the exit code stays that of the run, so that the job is requeued",
+)
 def test_a_full_disk_of_the_log_leaves_the_exit_code_of_the_head(tmp_path):
     path = programs(tmp_path, apptainer="seq 100000; exit 75")
     (tmp_path / "logs/n1").mkdir(parents=True)
@@ -159,11 +172,13 @@ def common(tmp_path, command, **texts):
 AWAY = 'echo . >>calls; (($(wc -l <calls) > 2)) || { echo "Unable to contact slurm controller" >&2; exit 1; }; echo 123'
 
 
+@pytest.mark.fault("slurmctld does not answer a requeue", promise="it is asked again until it answers")
 def test_slurm_is_asked_until_it_answers(tmp_path):
     done = common(tmp_path, 'job::ask 30 scontrol show job 7; echo "answer $answer"', scontrol=AWAY)
     assert (done.returncode, done.stdout) == (0, "answer 123\n"), done.stderr
 
 
+@pytest.mark.fault("the image cannot be started at the end of a job", promise="the job is requeued all the same")
 def test_a_job_is_requeued_also_where_the_image_does_not_answer(tmp_path):
     done = common(
         tmp_path, 'RL_JOB=/f; job::requeue "it was late"', scontrol=AWAY, apptainer="cat >/dev/null; exit 255"
@@ -171,12 +186,17 @@ def test_a_job_is_requeued_also_where_the_image_does_not_answer(tmp_path):
     assert (done.returncode, done.stdout) == (0, "it was late: job 7 is requeued\n"), done.stderr
 
 
+@pytest.mark.fault("a job may not be requeued any more", promise="it fails and says why")
 def test_a_job_that_rl_refuses_to_requeue_fails_and_says_why(tmp_path):
     answers = "cat >/dev/null; echo may=0; echo \"message='three starts'\""
     done = common(tmp_path, 'RL_JOB=/f; job::requeue "it was late"', scontrol="echo JobId=7", apptainer=answers)
     assert (done.returncode, done.stderr) == (1, "error: three starts\n")
 
 
+@pytest.mark.fault(
+    "slurmctld is away when a job is warned of its end",
+    promise="the checkpoint is written, and the job is requeued",
+)
 def test_the_warning_of_the_end_outlives_a_controller_that_is_away(tmp_path):
     head = "stop_file=stop; RL_OVER=over; RL_LOGS=logs; REQUEUE=75; job_end=0; ask_by=0; SECONDS=0"
     begin = "trap job::warned USR1; (kill -USR1 $$; sleep 1; exit 3) & job_steps[head]=$!; job::wait"

@@ -19,6 +19,10 @@ def left_by(folder, owner, seconds_ago=0.0):
     os.utime(path, (time.time() - seconds_ago,) * 2)
 
 
+@pytest.mark.fault(
+    "a second process opens a run folder or a sweep that is in use",
+    promise="it is refused with the host and the number of the process that has it",
+)
 def test_a_second_process_is_refused_by_name_and_host(tmp_path):
     code = "import sys; from pathlib import Path; from rlsif.training.run_lock import held\n"
     code += "with held(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
@@ -36,12 +40,20 @@ def test_a_second_process_is_refused_by_name_and_host(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(
+    "the owner of a run folder died, and its process number is in use again",
+    promise="the run can be resumed at once",
+)
 def test_a_process_number_that_is_used_again_is_another_process(tmp_path):
     left_by(tmp_path, replace(this_process(), began="1"))
     with held(tmp_path):
         pass
 
 
+@pytest.mark.fault(
+    "another host has the run folder and cannot be asked",
+    promise="it counts as alive as long as it touches its lock, and as dead afterwards",
+)
 def test_another_host_is_alive_as_long_as_it_touches_the_file(tmp_path):
     elsewhere = replace(this_process(), host="elsewhere", job="17")
     left_by(tmp_path, elsewhere, seconds_ago=DEAD / 2)
@@ -79,6 +91,7 @@ def test_the_lock_of_another_is_left_where_it_is(tmp_path):
     assert (tmp_path / LOCK).exists()
 
 
+@pytest.mark.fault("the lock of a run folder was cut short", promise="it is nobody's, and the run can be resumed")
 def test_a_lock_that_was_cut_short_is_nobodys(tmp_path):
     (tmp_path / LOCK).write_text('{"host": "a')
     with held(tmp_path):

@@ -82,8 +82,8 @@ def test_observations_are_encoded_alike_one_by_one_and_together(space, seed):
     seen = [space.sample() for _ in range(3)]
     each = own.empty(3)
     for row, observation in enumerate(seen):
-        own.into(each, row, observation)
-    together = own.batch(stacked(space, seen), 3)
+        own.into(each, row, observation, {})
+    together = own.batch(stacked(space, seen), 3, {})
     assert each.dtype == np.float32 and each.shape == (3, encoder.width(plain(space)))
     assert np.array_equal(each, together)
 
@@ -148,15 +148,15 @@ def test_actions_that_no_policy_can_choose_are_told(space, said):
 def test_an_observation_that_is_not_of_the_space_is_refused(observation, said):
     own = ObservationEncoder(plain(spaces.Box(-1, 1, (2,))))
     with pytest.raises(MisfitError, match=said):
-        own.one(observation)
+        own.one(observation, {})
 
 
 def test_an_integer_out_of_its_space_is_refused():
     own = ObservationEncoder(plain(spaces.Dict({"a": spaces.Discrete(3, start=5)})))
     with pytest.raises(MisfitError, match=r"is not in Discrete\(3, start=5\)"):
-        own.one({"a": 8})
+        own.one({"a": 8}, {})
     with pytest.raises(MisfitError, match="it has no 'a'"):
-        own.one({"b": 5})
+        own.one({"b": 5}, {})
 
 
 def test_integers_that_an_environment_returns_for_a_float_box_stay_the_numbers_that_they_are():

@@ -33,6 +33,18 @@ def test_stops_at_the_first_end(stop, said):
     assert stop.reached(row()) == said
 
 
+def test_an_evaluation_counts_in_place_of_the_training():
+    stop = Stop(reward=475, by_evaluation=True)
+    assert stop.reached(row(episodes_in_mean=100)) is None
+    evaluated = {"evaluation/episode_return_mean": 476.0, "evaluation/episodes": 5}
+    assert stop.reached(row(**evaluated)) == "mean return 476.0 over 5 episodes of evaluation reached 475"
+    assert stop.reached(row(**{**evaluated, "evaluation/episode_return_mean": 474.0})) is None
+
+
+def test_an_evaluation_alone_is_no_end():
+    assert Stop(by_evaluation=True).or_default(475.0) == Stop(475.0, 1_000_000, by_evaluation=True)
+
+
 def test_goes_on_before_every_end():
     assert Stop(reward=490, timesteps=6001, iters=4, time_s=5.1).reached(row()) is None
 

@@ -160,6 +160,7 @@ def test_status_tells_of_one_job_of_an_array():
     assert [fields["JobId"] for fields in groups(said, "7")] == ["7"]
 
 
+@pytest.mark.fault("Slurm has forgotten a job", promise="`slurm/rl status` tells of it by the job's own files")
 def test_status_of_a_job_that_slurm_has_forgotten(tmp_path):
     folder, run = tmp_path / "7", tmp_path / "run"
     folder.mkdir()
@@ -191,6 +192,10 @@ PLAIN = "cpu1|main*|(null)|1\ncpu2|main*|(null)|1\ncpu3|main*|(null)|1\n"
 GPU = "gpu1|main*|gpu:a100:1|{}\ngpu1|gpu|gpu:a100:1|{}\n"
 
 
+@pytest.mark.fault(
+    "Slurm would plan the rollout group on the only GPU node",
+    promise="`slurm/rl submit` says so before the job waits, with the two ways out",
+)
 def test_a_plan_that_takes_the_learners_only_node_is_told_with_the_ways_out():
     said = doubt(NOTHING, {}, nodes(PLAIN + GPU.format(1, 1)))
     assert said == (

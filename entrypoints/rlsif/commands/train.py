@@ -80,6 +80,17 @@ def train(
             help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES
         ),
     ] = 300.0,
+    evaluate_every: Annotated[
+        Optional[int],
+        typer.Option(
+            help="Iterations between evaluations of the policy by its likeliest actions. Best checkpoint and"
+            " --stop-reward then go by them. Default: no evaluation.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    evaluate_episodes: Annotated[
+        Optional[int], typer.Option(help="Episodes of each evaluation. Default: 10.", rich_help_panel=TRAINING)
+    ] = None,
     checkpoint_every: Annotated[
         int, typer.Option(help="Iterations between checkpoints; the last is always kept.", rich_help_panel=FILES)
     ] = 10,
@@ -91,6 +102,14 @@ def train(
         typer.Option(
             metavar="wandb|mlflow",
             help="Also log the run to Weights & Biases or MLflow. Needs an image with EXTRAS. Repeatable.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    show: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="COLUMN",
+            help="Also show this column of progress.csv while the run goes, as custom/NAME. Repeatable.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -122,14 +141,17 @@ def train(
         num_env_runners=num_env_runners,
         num_envs_per_env_runner=num_envs_per_env_runner,
         local_mode=local_mode,
-        stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time),
+        stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time, by_evaluation=evaluate_every is not None),
         config_file=config,
         settings=tuple(set_ or ()),
         env_timeout=env_timeout,
+        evaluate_every=evaluate_every,
+        evaluate_episodes=evaluate_episodes,
         checkpoint_every=checkpoint_every,
         keep_checkpoints=keep_checkpoints,
         resume=resume,
         log_to=tuple(log_to or ()),
+        show=tuple(show or ()),
         results_dir=results_dir,
     )
 

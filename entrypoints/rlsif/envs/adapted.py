@@ -2,54 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.metrics import ENDED, KEY, NoNumber, OfCopies
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.spaces import of_gymnasium, plain
+from rlsif.envs.vector import WrongValue
+from rlsif.errors import RlsifError
+from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
-from rlsif.policies.encoder import ObservationEncoder, unsupported
+from rlsif.policies.encoder import unsupported
+from rlsif.policies.spaces import ActionMask, Space
 
 
 class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Encodes what an environment shows, and turns what a policy chose into its actions."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], normalize: bool, clip: bool) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None = None
+    ) -> None:
         """Wrap an environment; RLlib's normalize_actions and clip_actions are for its Box actions."""
         super().__init__(env)
-        observations, actions = plain(env.observation_space), plain(env.action_space)
+        observations, actions = masks.masked(plain(env.observation_space), mask), plain(env.action_space)
         # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
-        self._encoder = ObservationEncoder(observations) if unsupported(observations) is None else None
-        self._adapter = ActionAdapter(actions, normalize, clip)
-        self.observation_space = encoded_space(env.observation_space)
-        self.action_space = of_gymnasium(policy_space(actions, normalize))
+        self._encoder = masks.encoder_of(observations) if unsupported(observations) is None else None
+        self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
+        self._metrics = OfCopies(1)
+        self._chosen_from = policy_space(actions, normalize)
+        self._encoded: Any = None
+        self.observation_space = encoded_space(env.observation_space, observations)
+        self.action_space = of_gymnasium(self._chosen_from)
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(**how)
         PROGRESS.resets += 1
-        return self._encoded(observation), info
+        return self._encode(observation, info), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Act by what a policy chose."""
+        """Act by what a policy chose. Raises WrongValue for a mask that is wrong, and what it forbids."""
+        if self._mask:
+            self._check_legal(np.asarray(action))
         [chosen] = self._adapter.each(np.asarray(action)[None])
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         PROGRESS.steps += 1
-        return self._encoded(observation), reward, terminated, truncated, info
+        try:
+            if info and KEY in info:
+                self._metrics.take(0, info)
+            if terminated or truncated:
+                ENDED.append(self._metrics.ended(0))
+        except NoNumber as problem:
+            raise RlsifError(f"the environment's {problem}") from None
+        return self._encode(observation, info), reward, terminated, truncated, info
 
-    def _encoded(self, observation: Any) -> Any:
-        return observation if self._encoder is None else self._encoder.one(observation)
+    def _encode(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        if self._encoder is None:
+            return observation
+        try:
+            self._encoded = self._encoder.one(observation, info)
+        except masks.MaskError as problem:
+            raise WrongValue(f"environment {self.env}: {problem}") from None
+        return self._encoded
+
+    def _check_legal(self, chosen: NDArray[Any]) -> None:
+        wrong = masks.wrong(self._encoded[None], self._chosen_from, self._mask)
+        if wrong:
+            raise WrongValue(f"environment {self.env}: {wrong[1]}")
+        if not masks.allows(self._encoded, chosen, self._chosen_from, self._mask):
+            raise WrongValue(
+                f"environment {self.env}: action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does"
+                " not honour action masks with these settings"
+            )
 
 
-def encoded_space(space: gymnasium.spaces.Space[Any]) -> gymnasium.spaces.Space[Any]:
-    """The space of encoded observations; the space itself where RLlib preprocesses them."""
-    observations = plain(space)
+def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:
+    """The space of encoded observations; Gymnasium's `space` itself where RLlib preprocesses them."""
     if unsupported(observations) is not None:
         return space
-    encoder = ObservationEncoder(observations)
+    encoder = masks.encoder_of(observations)
     if encoder.is_image:
         return space
     return gymnasium.spaces.Box(-np.inf, np.inf, encoder.shape, np.float32)
@@ -57,4 +93,6 @@ def encoded_space(space: gymnasium.spaces.Space[Any]) -> gymnasium.spaces.Space[
 
 def policy_spaces(found: FoundEnv, normalize: bool) -> tuple[Any, Any]:
     """The spaces of observations and actions that RLlib's policy of an environment has."""
-    return encoded_space(found.observation_space), of_gymnasium(policy_space(found.actions, normalize))
+    return encoded_space(found.observation_space, found.observations), of_gymnasium(
+        policy_space(found.actions, normalize)
+    )

@@ -7,19 +7,22 @@ import importlib
 import importlib.util
 import inspect
 import io
+import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, cast
 
+from rlsif.envs.legal import legal_action
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.errors import InputError, near
 from rlsif.packages import EXTRA_OF
-from rlsif.policies.spaces import Space, described
+from rlsif.policies import masks
+from rlsif.policies.spaces import ActionMask, Space, described
 
 RESET = "Gymnasium's reset returns (observation, info)"
 STEP = "Gymnasium's step returns (observation, reward, terminated, truncated, info)"
@@ -48,6 +51,8 @@ class FoundEnv:
     action_space: Any
     reward_threshold: float | None
     max_episode_steps: int | None
+    # What it tells of legal actions; None where it tells nothing.
+    mask: ActionMask | None = None
 
     @property
     def described(self) -> str:
@@ -56,8 +61,8 @@ class FoundEnv:
 
     @property
     def observations(self) -> Space:
-        """The space of observations as plain data."""
-        return plain(self.observation_space)
+        """The space of observations as plain data, and their mask."""
+        return masks.masked(plain(self.observation_space), self.mask)
 
     @property
     def actions(self) -> Space:
@@ -82,10 +87,26 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
     import gymnasium
 
     add_code_folder(ref.code_folder)
-    located = locate(ref)
-    if isinstance(located, str):
-        return gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
-    return _constructed(ref, located, worker_index, how)
+    with _inside(ref.code_folder):
+        located = locate(ref)
+        if isinstance(located, str):
+            return gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
+        return _constructed(ref, located, worker_index, how)
+
+
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    """Work in the folder in which the run was started, where an environment finds its data by a relative path.
+
+    A run that was moved to another machine has none.
+    """
+    before = Path.cwd()
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how: Mapping[str, Any]) -> Any:
@@ -134,7 +155,7 @@ def find(ref: EnvRef) -> FoundEnv:
             raise InputError(_unknown(ref, problem)) from problem
         except (Exception, SystemExit) as problem:
             raise InputError(_not_made(ref, problem)) from problem
-        _check_interface(ref.name, env)
+        info = _first_info(env, _check_interface(ref.name, env))
     env.close()
     spec = env.spec
     return FoundEnv(
@@ -143,7 +164,28 @@ def find(ref: EnvRef) -> FoundEnv:
         env.action_space,
         spec.reward_threshold if spec else getattr(env.unwrapped, "reward_threshold", None),
         spec.max_episode_steps if spec else _limit(env),
+        _mask(ref, env, info),
     )
+
+
+def _mask(ref: EnvRef, env: Any, info: Mapping[str, Any]) -> ActionMask | None:
+    """What an environment tells of legal actions, of which the first `info` has it all or nothing."""
+    try:
+        return masks.find(plain(env.observation_space), plain(env.action_space), info)
+    except ValueError as problem:
+        raise InputError(f"environment {ref.name!r}: {problem}") from problem
+
+
+def _first_info(env: Any, inner: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The info of a reset, of which `inner` is that of the innermost environment; a wrapper may add a mask."""
+    layer, info = env, inner
+    with contextlib.suppress(Exception, SystemExit):
+        while layer is not env.unwrapped:
+            if not type(layer).__module__.startswith("gymnasium."):
+                _, info = env.reset(seed=0)
+                break
+            layer = layer.env
+    return info
 
 
 def _limit(env: Any) -> int | None:
@@ -154,7 +196,9 @@ def _limit(env: Any) -> int | None:
 def _not_made(ref: EnvRef, problem: BaseException) -> str:
     """What its constructor raised, and where."""
     if isinstance(problem, TypeError) and ref.arguments:
-        return f"environment {ref.name!r} cannot be made with {dict(ref.arguments)}: {problem}"
+        # Gymnasium adds what it was called with.
+        said = str(problem).partition(" was raised from the environment creator")[0]
+        return f"environment {ref.name!r} cannot be made with {dict(ref.arguments)}: {said}"
     frame = traceback.extract_tb(problem.__traceback__)[-1]
     said = f"{type(problem).__name__}: {problem}"
     return f"environment {ref.name!r} cannot be made: {said} ({frame.filename}, line {frame.lineno})"
@@ -280,8 +324,11 @@ def _not_in(env_id: str, module: ModuleType, name: str) -> str:
     return f"environment {env_id!r}: {module.__file__} has no class {name}, and registers no such id; {there}"
 
 
-def _check_interface(env_id: str, env: Any) -> None:
-    """Refuse what is not Gymnasium's interface. What an environment raises itself is told by the run."""
+def _check_interface(env_id: str, env: Any) -> Mapping[str, Any]:
+    """Refuse what is not Gymnasium's interface; give the info of a reset.
+
+    What an environment raises itself is told by the run.
+    """
     for name in ("observation_space", "action_space"):
         if getattr(env.unwrapped, name, None) is None:
             raise InputError(f"environment {env_id!r} has no {name}; set it in __init__, as gymnasium.spaces has them")
@@ -291,11 +338,19 @@ def _check_interface(env_id: str, env: Any) -> None:
     begun = stepped = None
     with contextlib.suppress(Exception, SystemExit):
         begun = env.unwrapped.reset(seed=0)
-        stepped = env.unwrapped.step(env.action_space.sample())
+        stepped = env.unwrapped.step(_first_action(env, begun))
     if begun is not None and not (isinstance(begun, tuple) and len(begun) == 2 and isinstance(begun[1], dict)):
         raise InputError(f"environment {env_id!r}: its reset returned {_kind(begun)}; {RESET}")
     if stepped is not None and not (isinstance(stepped, tuple) and len(stepped) == 5):
         raise InputError(f"environment {env_id!r}: its step returned {_kind(stepped)}; {STEP}")
+    return begun[1] if begun is not None else {}
+
+
+def _first_action(env: Any, begun: Any) -> Any:
+    """Any action that is legal after a reset."""
+    observation, info = begun
+    mask = masks.find(plain(env.observation_space), plain(env.action_space), info)
+    return legal_action(env, mask, observation, info) if mask else env.action_space.sample()
 
 
 def _lacking(problem: Exception) -> str:

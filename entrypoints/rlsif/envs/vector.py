@@ -6,8 +6,8 @@ those that end an episode included, and `observations` are those to act on next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, Union
 
 import gymnasium
 import numpy as np
@@ -15,13 +15,16 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from rlsif.envs.find import add_code_folder, locate
+from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import RlsifError
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
+from rlsif.policies.masks import MaskedEncoder, MaskError
 
 Array = NDArray[Any]
+Encoder = Union[ObservationEncoder, MaskedEncoder]
 
 
 class WrongValue(RlsifError):
@@ -29,12 +32,16 @@ class WrongValue(RlsifError):
 
 
 class Step(NamedTuple):
-    """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n]."""
+    """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n].
+
+    `metrics` are those of the episodes that ended in this step, by copy.
+    """
 
     observations: Array
     rewards: Array
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    metrics: Mapping[int, Metrics] = {}
 
 
 class Environments(Protocol):
@@ -57,7 +64,7 @@ def make(
     number: int,
     seeds: Sequence[int | None],
     create: Callable[[], Any],
-    encoder: ObservationEncoder,
+    encoder: Encoder,
     adapter: ActionAdapter,
 ) -> Environments:
     """Use the environment's own vector entry point where it has one; else `create` every copy.
@@ -82,24 +89,38 @@ class Vectorised:
         self,
         env: gymnasium.vector.VectorEnv[Any, Any, Any],
         seeds: Sequence[int | None],
-        encoder: ObservationEncoder,
+        encoder: Encoder,
         adapter: ActionAdapter,
     ) -> None:
         """Reset it."""
         self._env, self._encoder, self._adapter = env, encoder, adapter
         self._number = env.num_envs
         # Such an environment draws for all of its copies from one generator.
-        first, _ = env.reset(seed=seeds[0])
-        self.observations = encoder.batch(first, self._number)
+        self.observations = self._encoded(*env.reset(seed=seeds[0]))
         self.active = np.ones(self._number, np.bool_)
+        self._metrics = OfVector(self._number)
 
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
-        observations, rewards, terminated, truncated, _ = self._env.step(self._adapter.batch(chosen))
-        self.observations = self._encoder.batch(observations, self._number)
+        observations, rewards, terminated, truncated, infos = self._env.step(self._adapter.batch(chosen))
+        self.observations = self._encoded(observations, infos)
+        metrics = self._ended_with(infos, terminated | truncated) if KEY in infos or self._metrics.given else {}
         self.active = ~(terminated | truncated)
         PROGRESS.steps += self._number
-        return Step(self.observations, np.asarray(rewards, np.float64), terminated, truncated)
+        return Step(self.observations, np.asarray(rewards, np.float64), terminated, truncated, metrics)
+
+    def _ended_with(self, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Mapping[int, Metrics]:
+        try:
+            self._metrics.take(infos, self.active)
+            return {int(i): self._metrics.ended(int(i)) for i in np.flatnonzero(done & self.active)}
+        except NoNumber as problem:
+            raise WrongValue(f"its {problem}") from None
+
+    def _encoded(self, observations: Any, infos: Mapping[str, Any]) -> Array:
+        try:
+            return self._encoder.batch(observations, self._number, infos)
+        except MaskError as problem:
+            raise WrongValue(f"{problem}") from None
 
     def close(self) -> None:
         """Close it."""
@@ -113,15 +134,16 @@ class OneByOne:
         self,
         envs: list[gymnasium.Env[Any, Any]],
         seeds: Sequence[int | None],
-        encoder: ObservationEncoder,
+        encoder: Encoder,
         adapter: ActionAdapter,
     ) -> None:
         """Reset them, each with a seed of its own."""
         self._envs, self._encoder, self._adapter = envs, encoder, adapter
         self.observations = encoder.empty(len(envs))
         self._steps = np.zeros(len(envs), np.int64)
+        self._metrics = OfCopies(len(envs))
         for i, (env, seed) in enumerate(zip(envs, seeds)):
-            self._encode(self.observations, i, self._reset(env, seed=seed))
+            self._encode(self.observations, i, *self._reset(env, seed=seed))
         self.active = np.ones(len(envs), np.bool_)
 
     def step(self, chosen: Array) -> Step:
@@ -132,9 +154,11 @@ class OneByOne:
         ended = []
         self._steps += 1
         for i, (env, action) in enumerate(zip(self._envs, self._adapter.each(chosen))):
-            observation, reward, terminated[i], truncated[i], _ = env.step(action)
+            observation, reward, terminated[i], truncated[i], info = env.step(action)
             PROGRESS.steps += 1
-            self._encode(after, i, observation)
+            if info and KEY in info:
+                self._take(i, info)
+            self._encode(after, i, observation, info)
             try:
                 rewards[i] = reward
             except (TypeError, ValueError):
@@ -146,25 +170,41 @@ class OneByOne:
             i = int(np.flatnonzero(np.isnan(rewards))[0])
             raise self._wrong(i, "the reward is nan, or None")
         self.observations = after
+        metrics = {}
         if ended:
             self.observations = after.copy()
             for i in ended:
+                metrics[i] = self._ended_with(i)
                 self._steps[i] = 0
-                self._encode(self.observations, i, self._reset(self._envs[i]))
-        return Step(after, rewards, terminated, truncated)
+                self._encode(self.observations, i, *self._reset(self._envs[i]))
+        return Step(after, rewards, terminated, truncated, metrics)
+
+    def _take(self, i: int, info: Mapping[str, Any]) -> None:
+        try:
+            self._metrics.take(i, info)
+        except NoNumber as problem:
+            raise self._wrong(i, str(problem)) from None
+
+    def _ended_with(self, i: int) -> Metrics:
+        try:
+            return self._metrics.ended(i)
+        except NoNumber as problem:
+            raise self._wrong(i, str(problem)) from None
 
     @staticmethod
-    def _reset(env: gymnasium.Env[Any, Any], **how: Any) -> Any:
-        """The first observation of an episode; a simulator may take long to begin one."""
+    def _reset(env: gymnasium.Env[Any, Any], **how: Any) -> tuple[Any, Mapping[str, Any]]:
+        """The first observation of an episode, and its info; a simulator may take long to begin one."""
         before, PROGRESS.doing = PROGRESS.doing, "resetting an environment"
-        observation, _ = env.reset(**how)
+        observation, info = env.reset(**how)
         PROGRESS.resets += 1
         PROGRESS.doing = before
-        return observation
+        return observation, info
 
-    def _encode(self, places: Array, i: int, observation: Any) -> None:
+    def _encode(self, places: Array, i: int, observation: Any, info: Mapping[str, Any]) -> None:
         try:
-            self._encoder.into(places, i, observation)
+            self._encoder.into(places, i, observation, info)
+        except MaskError as problem:
+            raise self._wrong(i, str(problem)) from None
         except (MisfitError, TypeError, ValueError) as problem:
             raise self._wrong(i, f"the observation is not in the observation space: {problem}") from None
 

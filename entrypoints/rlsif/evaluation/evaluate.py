@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Episode, most_steps, play
 from rlsif.envs.find import FoundEnv, add_code_folder, find, make
 from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import video
-from rlsif.evaluation.episodes import AT_ONCE, Episode, play
 from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
+from rlsif.training.results import own_numbers
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         print(f"warning: {packages}", file=sys.stderr)
     env = find(spec.env)
     saved.check_spaces(folder, env)
+    # A time limit of the environment ends every episode.
+    most = MOST_STEPS if env.max_episode_steps else most_steps(progress.lengths)
     with (
         tempfile.TemporaryDirectory() as private,
         noise_into(Path(private) / "noise"),
@@ -64,7 +67,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         _recording(asked, environments[0]) as watch,
     ):
         agent = _agent(checkpoint, spec.framework, env, len(environments), asked.seed)
-        episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch)
+        episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch, most)
     return {
         "algo": spec.algo,
         "env": spec.env.name,
@@ -80,9 +83,9 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
 
 def _agent(checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> Any:
     # Takes seconds to import, with TensorFlow.
-    from rlsif.learning.saved_policy import Agent
+    from rlsif.learning.saved_policy import Agent, load
 
-    return Agent(checkpoint, framework, env, environments, seed)
+    return Agent(*load(checkpoint, framework, seed), env, environments)
 
 
 @contextlib.contextmanager
@@ -141,6 +144,7 @@ def _statistics(episodes: list[Episode]) -> dict[str, Any]:
         "return_min": min(returns),
         "return_max": max(returns),
         "length_mean": statistics.fmean(lengths),
+        "custom": own_numbers([e.metrics for e in episodes]),
         "returns": returns,
         "lengths": lengths,
     }

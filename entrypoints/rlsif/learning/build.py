@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,7 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
 from rlsif.sampling.env_runner import ArrayEnvRunner, SamplingSpec
 from rlsif.values import merge
@@ -19,6 +20,16 @@ from rlsif.values import merge
 # Seconds; RLlib needs a number.
 SAMPLE_TIMEOUT_S = 10 * 365 * 86_400
 SECONDS_TO_ANSWER = 2.0
+# Settings with which RLlib's own sampler chooses no illegal action, and filters no mask.
+MASKS_NEED_OF_RLLIB: Mapping[str, Callable[[Any], bool]] = {
+    "observation_filter": lambda given: given == "NoFilter",
+    "num_atoms": lambda given: given == 1,
+    "model.use_attention": lambda given: not given,
+    "model.custom_action_dist": lambda given: not given,
+    "exploration_config": lambda given: (
+        given.get("type") in ("EpsilonGreedy", "StochasticSampling") and not given.get("random_timesteps")
+    ),
+}
 
 
 def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
@@ -34,13 +45,21 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         config.validate()
         config.freeze()
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as problem:
-        raise InputError(f"RLlib refuses these settings of {spec.algo}: {' '.join(str(problem).split())}") from problem
+        raise InputError(f"RLlib refuses these settings of {spec.algo}: {_said(problem)}") from problem
     from rlsif.learning.fixes import algorithm_class
     from rlsif.learning.rollout_worker import LearnersEnvRunner
 
     ArrayEnvRunner.of_learner = LearnersEnvRunner
+    if env.mask:
+        from rlsif.learning.masked_models import register
 
+        register()
     return algorithm_class(catalogue()[spec.algo])(config=config)
+
+
+def _said(problem: Exception) -> str:
+    """What RLlib says of settings, without its advice to leave the check out."""
+    return " ".join(str(problem).split()).partition(" To suppress all validation errors")[0]
 
 
 def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
@@ -52,14 +71,30 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
 
     def create(context: Any) -> Any:
         worker_index = getattr(context, "worker_index", 0)
-        return Adapted(make(ref, worker_index), sampling.normalize_actions, sampling.clip_actions)
+        return Adapted(make(ref, worker_index), sampling.normalize_actions, sampling.clip_actions, sampling.mask)
 
     tune.register_env(ref.ascii_name, create)
 
 
 def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
-    """Why a run with these settings is sampled by RLlib; None where it is in NumPy."""
-    return unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
+    """Why a run with these settings is sampled by RLlib; None where it is in NumPy.
+
+    Raises InputError where neither honours the environment's action mask.
+    """
+    against = unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
+    if against and env.mask:
+        _check_rllib_honours_masks(spec, config)
+    return against
+
+
+def _check_rllib_honours_masks(spec: RunSpec, config: Any) -> None:
+    for name, fits in MASKS_NEED_OF_RLLIB.items():
+        given = masks.inner_model(config.model)[name[6:]] if name.startswith("model.") else getattr(config, name, None)
+        if given is not None and not fits(given):
+            raise InputError(
+                f"{name} is {given}, with which {spec.algo} would not honour the action mask of {spec.env.short};"
+                " leave it at its default"
+            )
 
 
 def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
@@ -111,8 +146,11 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     )
     sampler = catalogue()[spec.algo].sampler_class()
     config.rlsif = SamplingSpec(
-        spec.env, env.observation_space, env.action_space, sampler, normalize, clip, layout.resumed_at
+        spec.env, env.observation_space, env.action_space, sampler, normalize, clip, layout.resumed_at, env.mask
     )
+    masked_model = catalogue()[spec.algo].masked_model
+    if env.mask and masked_model:
+        config.model = masks.outer_model(config.model, masked_model, env.mask.size)
 
 
 def _rllibs_env_runner() -> Any:

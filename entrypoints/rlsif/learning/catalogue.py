@@ -14,7 +14,7 @@ from rlsif.errors import InputError, near
 from rlsif.learning import algorithms
 from rlsif.learning.descriptor import Algorithm
 from rlsif.policies import actions, encoder
-from rlsif.policies.spaces import Box, Discrete, MultiDiscrete, Space, is_image, kind
+from rlsif.policies.spaces import Box, Discrete, Masked, MultiDiscrete, Space, is_image, kind
 
 FRAMEWORKS = ("tf", "tf2")
 # What policies choose from, as users read it.
@@ -62,6 +62,17 @@ def check_spaces(algorithm: Algorithm, env: str, observation_space: Space, actio
         raise InputError(
             f"{algorithm.name} cannot act in {env}: its actions are {kind(action_space)},"
             f" not {' or '.join(algorithm.action_spaces)}; {use}"
+        )
+    if isinstance(observation_space, Masked):
+        _check_mask(algorithm, env, action_space)
+
+
+def _check_mask(algorithm: Algorithm, env: str, action_space: Space) -> None:
+    able = [name for name in able_to_act(action_space) if catalogue()[name].masked_model]
+    if algorithm.name not in able:
+        raise InputError(
+            f"{env} says which actions are legal, and {algorithm.name} does not honour action masks;"
+            f" use --algo {' or '.join(able)}"
         )
 
 

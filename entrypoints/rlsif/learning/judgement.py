@@ -8,7 +8,7 @@ import numpy as np
 
 from rlsif.envs.checker import ERROR, OK, WARNING, Finding
 from rlsif.envs.find import FoundEnv
-from rlsif.learning.catalogue import able_to_act, known_against
+from rlsif.learning.catalogue import able_to_act, catalogue, known_against
 from rlsif.policies import actions, encoder
 from rlsif.policies.spaces import Box, described
 
@@ -28,6 +28,10 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
     slow = known_against("PPO", found.observations)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
+    if found.mask:
+        able = ", ".join(name for name in able_to_act(found.actions) if catalogue()[name].masked_model)
+        where = 'info["action_mask"]' if found.mask.in_info else "observations['action_mask']"
+        yield Finding(OK, f"{where} says which actions are legal; {able} choose no other.")
     space = found.actions
     if isinstance(space, Box) and not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         yield Finding(WARNING, "its actions have no bounds, so that none are scaled to; Box(-1, 1, ...) learns best.")

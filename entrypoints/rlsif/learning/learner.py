@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.metrics import HISTORY
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.old_names import know_old_names
+from rlsif.learning.rllib import import_rllib
 from rlsif.learning.spec import Layout, RunSpec
 
 
@@ -20,7 +21,7 @@ class Learner:
 
     def build(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         """Build the algorithm and its env runners; give its settings as JSON can hold them."""
-        want_tensorflow()
+        import_rllib()
         from rlsif.learning.build import build
 
         if layout.local_mode and spec.seed is not None:
@@ -35,6 +36,11 @@ class Learner:
 
             sampler = None if layout.rllib_samples else catalogue()[spec.algo].sampler_class()
             self._elastic = Elastic(self._algorithm, shares_batch=bool(sampler and sampler.SHARES_BATCH))
+        self._evaluations = None
+        if layout.evaluation:
+            from rlsif.learning.evaluations import Evaluations
+
+            self._evaluations = Evaluations(self._algorithm, layout, env)
         settings = {name: value for name, value in self._algorithm.config.to_dict().items() if name != "rlsif"}
         readable: dict[str, Any] = json.loads(json.dumps(settings, default=str, skipkeys=True))
         return readable
@@ -46,27 +52,39 @@ class Learner:
 
     def build_as_it_is_sampled(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         """The same for settings that nobody has judged yet, as a sweep has them: RLlib samples what NumPy cannot."""
-        want_tensorflow()
+        import_rllib()
         from rlsif.learning.build import against_sampling, configure
 
         against = against_sampling(spec, configure(spec, layout, env), env)
         return self.build(spec, replace(layout, rllib_samples=against), env)
 
-    def step(self) -> dict[str, Any]:
-        """Train one iteration; give counters, learner statistics and timers, and the episodes that ended."""
+    def step(self, evaluate: int | None = None) -> dict[str, Any]:
+        """Train one iteration; give counters, learner statistics and timers, and the episodes that ended.
+
+        `evaluate` is the number of the iteration where its policy is to be evaluated; what an evaluation came to is
+        given, too, once it has ended.
+        """
         if self._elastic:
             self._elastic.adjust()
         result = self._algorithm.train()
         runners = result.get("env_runners", {})
         ended = int(runners.get("episodes_this_iter") or 0)
         history = runners.get("hist_stats", {})
+        if self._evaluations and evaluate:
+            self._evaluations.begin(evaluate)
         return {
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
+            "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
             "num_env_steps_sampled_lifetime": int(result["num_env_steps_sampled_lifetime"]),
             "num_healthy_workers": int(result["num_healthy_workers"]),
+            "evaluation": self._evaluations.ended() if self._evaluations else None,
             "statistics": _numbers({"info": {"learner": result["info"]["learner"]}, "timers": result["timers"]}),
         }
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """What the evaluation that is under way comes to; None where there is none."""
+        return self._evaluations.ended(wait=True) if self._evaluations else None
 
     def save(self, folder: str) -> bool:
         """Write RLlib's own checkpoint into an existing folder; give True. Raises OSError where that fails."""
@@ -83,6 +101,8 @@ class Learner:
     def stop(self) -> None:
         """Stop the algorithm and its env runners."""
         self._algorithm.stop()
+        if self._evaluations:
+            self._evaluations.stop()
 
 
 def _numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlsif.cluster.ray_node import want_tensorflow
+from rlsif.learning.rllib import import_rllib
 
-# RLlib looks when it is imported.
-want_tensorflow()
+import_rllib()
 
 # ruff: noqa: E402
 from ray.rllib.evaluation.metrics import RolloutMetrics
@@ -19,6 +18,7 @@ from ray.rllib.evaluation.rollout_worker import RolloutWorker
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch
 
 from rlsif.cluster.failures import reporting
+from rlsif.envs.metrics import ENDED, HISTORY, NONE, Metrics
 from rlsif.envs.progress import PROGRESS
 from rlsif.sampling.env_runner import Sampling, beating, doing
 
@@ -30,6 +30,7 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
     def __init__(self, *, worker_index: int = 0, **kwargs: Any) -> None:
         """Take RolloutWorker's arguments."""
         beating(worker_index)
+        ENDED.clear()
         super().__init__(worker_index=worker_index, **kwargs)
         PROGRESS.doing = "waiting"
 
@@ -39,12 +40,23 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         with doing("stepping its environments"):
             return super().sample(**kwargs)
 
+    def get_metrics(self) -> list[RolloutMetrics]:
+        """The episodes that ended since the last call, with the user's own numbers: those of RLlib's callbacks, too."""
+        return [
+            each._replace(hist_data={**each.hist_data, HISTORY: [{**each.custom_metrics, **_next_ended()}]})
+            for each in super().get_metrics()
+        ]
+
     def set_state(self, state: Any) -> None:
         """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint."""
         settings = {name: self.policy_map[name].config for name in self.policy_map.keys()}  # noqa: SIM118
         super().set_state(state)
         for name, config in settings.items():
             self.policy_map[name].config = config
+
+
+def _next_ended() -> Metrics:
+    return ENDED.popleft() if ENDED else NONE
 
 
 class LearnersEnvRunner(EnvRunner):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rlsif.cluster.ray_node import want_tensorflow
 from rlsif.envs.find import FoundEnv
+from rlsif.learning.rllib import import_rllib
 
 # RLlib looks when it is imported.
-want_tensorflow()
+import_rllib()
 
 # ruff: noqa: E402
 from ray.rllib.models.catalog import ModelCatalog
@@ -21,52 +22,80 @@ from ray.rllib.policy.policy import Policy
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.framework import try_import_tf
 
+from rlsif.errors import RlsifError
+from rlsif.learning.masked_models import register
 from rlsif.learning.old_names import know_old_names
-from rlsif.policies import encoder
-from rlsif.policies.actions import ActionAdapter
-from rlsif.policies.encoder import ObservationEncoder
+from rlsif.policies import encoder, masks
+from rlsif.policies.actions import ActionAdapter, policy_space
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
 POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
 
 
-class Agent:
-    """Acts in several environments at once, as RLlib's own sampler would with the same checkpoint."""
+def load(checkpoint: Path, framework: str, seed: int) -> tuple[Any, Any]:
+    """The policy of a checkpoint and its observation filter, or None; once in a process.
 
-    def __init__(self, checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> None:
-        """Load the policy of a checkpoint, once in a process; `seed` is that of actions that are drawn."""
-        tf1, _, _ = try_import_tf()
-        if framework == "tf2":
-            tf1.enable_eager_execution()
-        tf1.set_random_seed(seed)
-        know_old_names()
-        state = pickle.loads((checkpoint / POLICY).read_bytes())
-        # Such a checkpoint may be from a machine with GPUs.
-        state["policy_spec"]["config"]["num_gpus"] = 0
-        self._policy: Any = Policy.from_state(state)
-        settings = self._policy.config
+    `seed` is that of actions that are drawn.
+    """
+    know_old_names()
+    policy = of_state((checkpoint / POLICY).read_bytes(), framework, seed)
+    filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
+    return policy, filters.get(DEFAULT_POLICY_ID)
+
+
+def of_state(pickled: bytes, framework: str, seed: int) -> Any:
+    """The policy of a state that RLlib's policies give; once in a process."""
+    tf1, _, _ = try_import_tf()
+    # A state that is unpickled before would have tensors of a graph in it.
+    if framework == "tf2":
+        tf1.enable_eager_execution()
+    register()
+    tf1.set_random_seed(seed)
+    state = pickle.loads(pickled)
+    # It may be from a machine with GPUs.
+    state["policy_spec"]["config"]["num_gpus"] = 0
+    return Policy.from_state(state)
+
+
+class Agent:
+    """Acts in several environments at once, as RLlib's own sampler would with the same policy."""
+
+    def __init__(self, policy: Any, observation_filter: Any, env: FoundEnv, environments: int) -> None:
+        """Take a policy of RLlib's, and the filter of its observations or None."""
+        self._policy = policy
+        settings = policy.config
         self._encode = _encoding(env, settings["model"])
-        filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
-        self._filter = filters.get(DEFAULT_POLICY_ID, lambda observation, **_: observation)
+        self._env, self._mask = env.ref.name, masks.size_of(env.observations)
+        self._filter = masks.without_filter_on_masks(_without_updates(observation_filter), self._mask)
         # Runs of version 0.1 left that to RLlib.
         adapted = settings.get("rlsif")
         normalize = adapted.normalize_actions if adapted else settings["normalize_actions"]
         clip = adapted.clip_actions if adapted else settings["clip_actions"]
         self._adapter = ActionAdapter(env.actions, normalize, clip)
+        self._chosen_from = policy_space(env.actions, normalize)
         # A recurrent policy's memory, [environments, ...] each; empty for others.
         begun = self._policy.get_initial_state()
         self._memory = [np.repeat(np.asarray(part)[None], environments, axis=0) for part in begun]
         self._begun = [np.asarray(part) for part in begun]
 
-    def act(self, observations: list[Any], environments: list[int], deterministic: bool) -> list[Any]:
-        """An action for each of these environments, as they take it."""
-        seen = [self._filter(self._encode(each), update=False) for each in observations]
+    def act(self, seen: list[tuple[Any, Mapping[str, Any]]], environments: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these environments, as they take it; `seen` are observations and their infos."""
+        encoded = [self._encode(*each) for each in seen]
+        if self._mask:
+            self._check(np.array(encoded))
         actions, memory, _ = self._policy.compute_actions(
-            np.array(seen), [part[environments] for part in self._memory], explore=not deterministic
+            np.array([self._filter(each) for each in encoded]),
+            [part[environments] for part in self._memory],
+            explore=not deterministic,
         )
         for part, after in zip(self._memory, memory, strict=True):
             part[environments] = after
         return self._adapter.each(np.asarray(actions))
+
+    def _check(self, encoded: NDArray[Any]) -> None:
+        wrong = masks.wrong(encoded, self._chosen_from, self._mask)
+        if wrong:
+            raise RlsifError(f"environment {self._env}: {wrong[1]}")
 
     def forget(self, environment: int) -> None:
         """Begin a new episode there."""
@@ -74,9 +103,24 @@ class Agent:
             part[environment] = begun
 
 
-def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any], Any]:
+def _without_updates(observation_filter: Any) -> Callable[[Any], Any]:
+    """A filter of RLlib's, or None, as what learns nothing from the observations that it is given."""
+    if observation_filter is None:
+        return lambda observation: observation
+    return lambda observation: observation_filter(observation, update=False)
+
+
+def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any, Mapping[str, Any]], Any]:
     """What makes of an observation what the policy sees."""
     if encoder.unsupported(env.observations):
         theirs: Any = ModelCatalog.get_preprocessor_for_space(env.observation_space, model)
-        return lambda observation: theirs.transform(observation)
-    return ObservationEncoder(env.observations).one
+        return lambda observation, _: theirs.transform(observation)
+    encode = masks.encoder_of(env.observations).one
+
+    def encoded(observation: Any, info: Mapping[str, Any]) -> Any:
+        try:
+            return encode(observation, info)
+        except masks.MaskError as problem:
+            raise RlsifError(f"environment {env.ref.name}: {problem}") from None
+
+    return encoded

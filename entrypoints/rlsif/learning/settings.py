@@ -71,4 +71,7 @@ def _answered(question: Mapping[str, Any]) -> dict[str, Any]:
     if "spec" not in question:
         return {"defaults": config_class(question["algo"])().to_dict()}
     spec, env = question["spec"], question["env"]
-    return {"rllib_samples": against_sampling(spec, configure(spec, question["layout"], env), env)}
+    try:
+        return {"rllib_samples": against_sampling(spec, configure(spec, question["layout"], env), env)}
+    except InputError as problem:
+        return {"refused": str(problem)}

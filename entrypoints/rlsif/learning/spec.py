@@ -40,6 +40,17 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """Episodes that are played while a run trains, to see how good its policy is."""
+
+    # Iterations between two, and the episodes of each.
+    every: int
+    episodes: int
+    # In a process of their own beside the training; else the learner plays them.
+    beside: bool
+
+
+@dataclass(frozen=True)
 class Layout:
     """How many processes take part, and what each gets; may change when a run is resumed."""
 
@@ -56,3 +67,5 @@ class Layout:
     rllib_samples: str | None = None
     # The iteration that a resumed run begins after.
     resumed_at: int = 0
+    # None where nothing is evaluated.
+    evaluation: Evaluation | None = None

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.policies.networks import Array
+from rlsif.policies.networks import ILLEGAL_VALUE, Array
 from rlsif.policies.spaces import Box, Discrete, MultiDiscrete, Space
+
+# Of float32, lest a total becomes another kind of number.
+ZERO = np.float32(0)
 
 
 class Categorical:
@@ -17,9 +20,9 @@ class Categorical:
         shifted = inputs - inputs.max(axis=1, keepdims=True)
         cumulated = np.exp(shifted).cumsum(axis=1)
         total = cumulated[:, -1]
-        drawn = random.random(len(inputs), dtype=np.float32) * total
-        # Rounding can make a draw reach the total.
-        actions = np.minimum((cumulated <= drawn[:, None]).sum(axis=1), inputs.shape[1] - 1).astype(np.int32)
+        # Rounding can make a draw reach the total, which is beyond the last action that has a probability.
+        drawn = np.minimum(random.random(len(inputs), dtype=np.float32) * total, np.nextafter(total, ZERO))
+        actions = (cumulated <= drawn[:, None]).sum(axis=1).astype(np.int32)
         log_probabilities: Array = shifted[np.arange(len(actions)), actions] - np.log(total)
         return actions, log_probabilities
 
@@ -73,9 +76,12 @@ class EpsilonGreedy:
         return float(np.interp(timestep, self._steps, self._values))
 
     def sample(self, inputs: Array, random: np.random.Generator, timestep: int) -> NDArray[np.int32]:
-        """Actions [n]."""
+        """Actions [n]; none whose value is ILLEGAL_VALUE."""
         best = inputs.argmax(axis=1)
         any_one = random.integers(inputs.shape[1], size=len(inputs))
+        illegal = inputs == ILLEGAL_VALUE
+        if illegal.any():
+            any_one = np.where(illegal, -1, random.random(inputs.shape)).argmax(axis=1)
         explores = random.random(len(inputs)) < self.epsilon(timestep)
         return np.where(explores, any_one, best).astype(np.int32)
 

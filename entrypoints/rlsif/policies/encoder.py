@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.policies.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Other, Space, described, is_image, leaves
+from rlsif.policies.spaces import (
+    Box,
+    Discrete,
+    Masked,
+    MultiBinary,
+    MultiDiscrete,
+    Other,
+    Space,
+    described,
+    is_image,
+    leaves,
+)
 
 Array = NDArray[Any]
 # A one-hot vector that is longer is told to be a mistake: the first layer would have a row for each of its places.
@@ -40,6 +52,8 @@ def unsupported(space: Space) -> str | None:
                 f"observations{name} are {described(part)}, a one-hot vector of {width(part):,};"
                 f" {LONGEST_ONE_HOT:,} is the most: give them as a Box of numbers"
             )
+        if isinstance(space, Masked) and is_image(part):
+            return f"observations{name} are an image beside an action mask"
         if path and is_image(part):
             return f"observations{name} are {BESIDE}"
         if not path and width(part) == 0:
@@ -92,8 +106,11 @@ class ObservationEncoder:
         """Room for so many encoded observations, [number, ...]."""
         return np.zeros((number, *self.shape), self.dtype)
 
-    def into(self, places: Array, row: int, observation: Any) -> None:
-        """Encode one observation into a row of [number, ...]. Raises MisfitError for one that is not of the space."""
+    def into(self, places: Array, row: int, observation: Any, info: Mapping[str, Any]) -> None:
+        """Encode one observation into a row of [number, ...]. Raises MisfitError for one that is not of the space.
+
+        `info` came with it; nothing in it is looked at.
+        """
         if self._box is not None:
             usual = isinstance(observation, np.ndarray) and (observation.shape, observation.dtype) == self._as_usual
             value = observation if usual else _of_box(observation, self._box)
@@ -104,15 +121,18 @@ class ObservationEncoder:
         for path, part in self._parts:
             part.into(place, _at(observation, path))
 
-    def one(self, observation: Any) -> Array:
+    def one(self, observation: Any, info: Mapping[str, Any]) -> Array:
         """One observation encoded, of `shape`. Raises MisfitError for one that is not of the space."""
         encoded = self.empty(1)
-        self.into(encoded, 0, observation)
+        self.into(encoded, 0, observation, info)
         alone: Array = encoded[0]
         return alone
 
-    def batch(self, observations: Any, number: int) -> Array:
-        """Encode observations that a vector environment gives as one array, [number, ...], or as a Dict of such."""
+    def batch(self, observations: Any, number: int, infos: Mapping[str, Any]) -> Array:
+        """Encode observations that a vector environment gives as one array, [number, ...], or as a Dict of such.
+
+        `infos` came with them; nothing in it is looked at.
+        """
         if self._box is not None:
             values = np.asarray(observations)
             if values.shape != (number, *self._box.shape):

@@ -34,6 +34,8 @@ def _linear(x: Array) -> Array:
 
 # Each may change its argument in place.
 ACTIVATIONS: Mapping[str, Activation] = {"tanh": _tanh, "relu": _relu, "linear": _linear}
+# Of an illegal action. RLlib's own, by which its mean of advantages and its EpsilonGreedy know such actions.
+ILLEGAL_VALUE = np.finfo(np.float32).min
 # What of RLlib's model settings these networks have, beside what stands at its default.
 MODEL: Mapping[str, Callable[[Any], bool]] = {
     "fcnet_hiddens": lambda given: len(given) > 0,
@@ -167,16 +169,20 @@ class QNetwork:
         split = self._depth + 1 if self._has_head else 0
         self._advantage, self._value = head[:split], head[split:]
 
-    def forward(self, observations: Array) -> Array:
-        """Action values [n, actions] of observations [n, features]."""
+    def forward(self, observations: Array, legal: NDArray[np.bool_] | None = None) -> Array:
+        """Action values [n, actions] of observations [n, features].
+
+        With `legal`, [n, actions], those of illegal actions are ILLEGAL_VALUE, and count in no mean.
+        """
         features = _dense(_through(observations, self._features, self._activation), self._out)
         if self._has_head:
             features = self._activation(features)
         advantages = _head(features, self._advantage)
-        if not self._value:
-            return advantages
-        values: Array = _head(features, self._value) + advantages - advantages.mean(axis=1, keepdims=True)
-        return values
+        values = advantages
+        if self._value:
+            mean = advantages.mean(axis=1, keepdims=True, where=True if legal is None else legal)
+            values = _head(features, self._value) + advantages - mean
+        return values if legal is None else np.where(legal, values, ILLEGAL_VALUE)
 
 
 def _head(features: Array, layers: list[Layer]) -> Array:

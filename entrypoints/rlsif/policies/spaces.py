@@ -67,19 +67,38 @@ class Composite:
 
 
 @dataclass(frozen=True)
+class ActionMask:
+    """Which of a policy's choices are legal: a number for each, which comes with every observation."""
+
+    size: int
+    # In the info that reset and step give; else it is a part of the observation.
+    in_info: bool
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Observations that come with an action mask; `features` are without it."""
+
+    features: Space
+    mask: ActionMask
+
+
+@dataclass(frozen=True)
 class Other:
     """A kind of space that is not known here, by its name."""
 
     kind: str
 
 
-Space = Union[Box, Discrete, MultiDiscrete, MultiBinary, Composite, Other]
+Space = Union[Box, Discrete, MultiDiscrete, MultiBinary, Composite, Masked, Other]
 Path = tuple[Any, ...]
 
 
 def leaves(space: Space, path: Path = ()) -> Iterator[tuple[Path, Space]]:
     """The parts of a space that are no composites, with the names that lead to each, in the order of flattening."""
-    if isinstance(space, Composite):
+    if isinstance(space, Masked):
+        yield from leaves(space.features, path)
+    elif isinstance(space, Composite):
         for name, part in zip(space.names, space.parts):
             yield from leaves(part, (*path, name))
     else:
@@ -90,6 +109,8 @@ def kind(space: Space) -> str:
     """What the space is called, for messages: `Box`, `Dict`, ..."""
     if isinstance(space, Other):
         return space.kind
+    if isinstance(space, Masked):
+        return kind(space.features)
     if isinstance(space, Composite):
         return "Dict" if space.is_dict else "Tuple"
     return type(space).__name__
@@ -101,6 +122,8 @@ def described(space: Space) -> str:
         return f"Discrete({space.n})" if not space.start else f"Discrete({space.n}, start={space.start})"
     if isinstance(space, Composite):
         return f"{kind(space)} of {' and '.join(described(part) for part in space.parts) or 'nothing'}"
+    if isinstance(space, Masked):
+        return f"{described(space.features)} with a mask of {space.mask.size} actions"
     if isinstance(space, Other):
         return space.kind
     dtype = f" of {space.dtype}" if isinstance(space, Box) else ""

@@ -72,7 +72,7 @@ def read(folder: Path) -> Run:
     """Read a run's folder. Raises InputError where it is none."""
     folder = folder.expanduser().absolute()
     if not saved.is_run(folder):
-        what = "is not a run's folder" if folder.is_dir() else "is not there"
+        what = "is not a run's folder" if folder.exists() else "is not there"
         raise InputError(f"run {folder} {what}; `runs` lists those of ~/ray_results, `runs FOLDER` those of another")
     spec = saved.spec_of(folder)
     summary = folder / results.SUMMARY

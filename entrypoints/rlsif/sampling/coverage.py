@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlsif.policies import encoder, networks
+from rlsif.policies import encoder, masks, networks
 from rlsif.policies.spaces import Space, is_image
 from rlsif.sampling.samplers import Sampler
 
@@ -39,7 +39,7 @@ def unsupported(
     defaults = type(config)()
     return (
         encoder.unsupported(observations)
-        or networks.unsupported(config.model, defaults.model)
+        or networks.unsupported(masks.inner_model(config.model), defaults.model)
         or sampler.exploration_unsupported(config.exploration_config)
         or _needs(sampler, config)
         or _settings(config, defaults)

@@ -27,11 +27,14 @@ from ray.rllib.utils.filter import get_filter
 from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
 from rlsif.envs import find, vector
+from rlsif.envs.metrics import HISTORY
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
+from rlsif.errors import RlsifError
+from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
-from rlsif.policies.encoder import ObservationEncoder
+from rlsif.policies.spaces import ActionMask
 from rlsif.sampling.filters import Filtered
 from rlsif.sampling.samplers import Sampler
 
@@ -54,6 +57,8 @@ class SamplingSpec:
     clip_actions: bool
     # The iteration that a resumed run begins after: seeds are not drawn again.
     resumed_at: int = 0
+    # Of the environment.
+    mask: ActionMask | None = None
 
 
 class Sampling:
@@ -66,8 +71,8 @@ class Sampling:
         """
         spec: SamplingSpec = config.rlsif
         assert spec.sampler is not None
-        observations, actions = plain(spec.observation_space), plain(spec.action_space)
-        encoder = ObservationEncoder(observations)
+        observations, actions = masks.masked(plain(spec.observation_space), spec.mask), plain(spec.action_space)
+        encoder, mask = masks.encoder_of(observations), masks.size_of(observations)
         adapter = ActionAdapter(actions, spec.normalize_actions, spec.clip_actions)
         self.filter = rllib_filter or get_filter(config.observation_filter, encoder.shape)
         number = config.num_envs_per_env_runner
@@ -75,11 +80,12 @@ class Sampling:
         self._env = spec.env
         self.sampler = spec.sampler(
             vector.make(spec.env, number, seeds, lambda: find.make(spec.env, worker_index), encoder, adapter),
-            Filtered(self.filter),
+            masks.without_filter_on_masks(Filtered(self.filter), mask),
             config.to_dict(),
             policy_space(actions, spec.normalize_actions),
             config.get_rollout_fragment_length(worker_index),
             random,
+            mask,
         )
 
     def sample(self) -> MultiAgentBatch:
@@ -91,7 +97,9 @@ class Sampling:
 
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
-        return [RolloutMetrics(e.length, e.total_reward) for e in self.sampler.episodes()]
+        return [
+            RolloutMetrics(e.length, e.total_reward, hist_data={HISTORY: [e.metrics]}) for e in self.sampler.episodes()
+        ]
 
 
 def _seeds(
@@ -134,7 +142,11 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def __new__(cls, *args: Any, worker_index: int = 1, **kwargs: Any) -> Any:
         """Give the learner what it keeps its policy in."""
         if worker_index == 0:
-            assert cls.of_learner is not None
+            if cls.of_learner is None:
+                raise RlsifError(
+                    "Algorithm.from_checkpoint cannot build a run of `train`; Policy.from_checkpoint gives its policy,"
+                    " `train --resume` its algorithm"
+                )
             return cls.of_learner(*args, worker_index=0, **kwargs)
         return super().__new__(cls)
 

@@ -6,14 +6,17 @@ random numbers, and steps every environment at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.envs.metrics import NONE, Metrics
 from rlsif.envs.vector import Environments, WrongValue
+from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, of_actions
 from rlsif.policies.networks import ActorCritic, QNetwork, Weights
 from rlsif.policies.spaces import Space
@@ -30,6 +33,7 @@ class Episode:
 
     total_reward: float
     length: int
+    metrics: Metrics = field(default_factory=dict)
 
 
 class Sampler:
@@ -53,11 +57,12 @@ class Sampler:
         actions: Space,
         fragment: int,
         random: np.random.Generator,
+        mask: int = 0,
     ) -> None:
         """Take what stands around the policy.
 
         `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
-        steps of one environment in a batch.
+        steps of one environment in a batch; `mask` is how many places of an observation are its action mask.
         """
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
@@ -67,8 +72,10 @@ class Sampler:
         self._episodes: list[Episode] = []
         # Env steps of all env runners, for schedules.
         self.timestep = 0
+        self._actions, self._mask = actions, mask
         self._make_policy(config, actions)
         self._check_finite(environments.observations)
+        self._check_masks()
         self._seen = self._filter(environments.observations)
 
     @classmethod
@@ -117,7 +124,8 @@ class Sampler:
             valid=active,
             **columns,
         )
-        self._count(step.rewards, active, done)
+        self._count(step.rewards, active, done, step.metrics)
+        self._check_masks()
         return next_obs
 
     def _see(self, observations: Array, done: NDArray[np.bool_]) -> Array:
@@ -132,19 +140,22 @@ class Sampler:
             self._seen[done] = self._filter(to_act_on[done])
         return next_obs
 
-    def _count(self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> None:
+    def _count(
+        self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_], metrics: Mapping[int, Metrics]
+    ) -> None:
         self._returns += np.where(active, rewards, 0)
         self._lengths += active
         self.timestep += int(active.sum())
         for env in np.flatnonzero(done):
-            self._episodes.append(Episode(float(self._returns[env]), int(self._lengths[env])))
+            total, length = float(self._returns[env]), int(self._lengths[env])
+            self._episodes.append(Episode(total, length, metrics.get(int(env), NONE)))
             self._returns[env] = self._lengths[env] = 0
 
     def _check_finite(self, observations: Array, rewards: Array | None = None) -> None:
         """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
         for what, values in (("observation", observations), ("reward", rewards)):
-            # A sum is finite only if all of its numbers are; it may overflow where all are.
-            if values is None or values.dtype.kind != "f" or np.isfinite(values.sum()):
+            # A sum of squares is finite only if all of its numbers are, and costs least; it may overflow where all are.
+            if values is None or values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
                 continue
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):
@@ -155,6 +166,18 @@ class Sampler:
                     " such values"
                 )
 
+    def _check_masks(self) -> None:
+        """Look at the masks of what is to be acted on. Raises WrongValue."""
+        if not self._mask:
+            return
+        acting = np.flatnonzero(self._environments.active)
+        found = masks.wrong(self._environments.observations[acting], self._actions, self._mask)
+        if found:
+            env = int(acting[found[0]])
+            raise WrongValue(
+                f"copy {env} of the environment, after {self._lengths[env]} steps of an episode: {found[1]}"
+            )
+
 
 class ActorCriticSampler(Sampler):
     """For PPO, APPO and IMPALA."""
@@ -162,7 +185,9 @@ class ActorCriticSampler(Sampler):
     NEEDS = {"use_gae": True, "vtrace": True}
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        self._policy, self._distribution = ActorCritic(config["model"]), of_actions(actions)
+        network = ActorCritic(config["model"])
+        self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
+        self._distribution = of_actions(actions)
 
     def _act(self) -> None:
         logits, values = self._policy.forward(self._seen)
@@ -241,7 +266,8 @@ class DQNSampler(Sampler):
     NEEDS = {"num_atoms": 1, "noisy": False}
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        self._policy = QNetwork(config["model"], list(config["hiddens"]), config["dueling"])
+        network = QNetwork(config["model"], list(config["hiddens"]), config["dueling"])
+        self._policy = masks.MaskedQNetwork(network, self._mask) if self._mask else network
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
 

@@ -25,6 +25,7 @@ from rlsif.sweep.plan import Sweep, SweepOptions
 from rlsif.sweep.trials import LOG, Told, run_trials
 from rlsif.training.process import noise_into
 from rlsif.training.record import FINISHED
+from rlsif.training.run_lock import held
 
 BEST = "best.yaml"
 
@@ -46,7 +47,7 @@ def sweep(
     if job:
         replace_file(job.run, str(planned.folder))
         Told.job = job
-    with noise_into(planned.folder / LOG) as terminal:
+    with held(planned.folder), noise_into(planned.folder / LOG) as terminal:
         Told.terminal, Told.began = terminal, began
         Told.number, Told.of = len(_finished(planned)), planned.trials
         print(f"{planned.spec.algo} on {planned.spec.env.name}, {planned.trials} trials", file=terminal)

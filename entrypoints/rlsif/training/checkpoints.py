@@ -8,11 +8,12 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rlsif.errors import InputError, RlsifError
+from rlsif.files import replace
 
 MANIFEST = "manifest.json"
 PREFIX = "checkpoint_"
@@ -34,6 +35,8 @@ class Progress:
     time_total_s: float
     returns: list[float]
     lengths: list[int]
+    # Of the episodes by which its policy was evaluated; None where it was not.
+    evaluation_return_mean: float | None = None
 
     @property
     def episode_return_mean(self) -> float | None:
@@ -77,10 +80,24 @@ def complete(folder: Path) -> list[Path]:
 
 
 def best(folder: Path) -> Path | None:
-    """The checkpoint with the highest mean return, the later of equals."""
-    means = [(read(p).episode_return_mean, p) for p in complete(folder)]
-    scored = [(mean, p) for mean, p in means if mean is not None and math.isfinite(mean)]
+    """The checkpoint with the highest mean return, the later of equals; of those that were evaluated, if any were."""
+    known = [(read(path), path) for path in complete(folder)]
+    evaluated = _highest((progress.evaluation_return_mean, path) for progress, path in known)
+    return evaluated or _highest((progress.episode_return_mean, path) for progress, path in known)
+
+
+def _highest(means: Iterable[tuple[float | None, Path]]) -> Path | None:
+    scored = [(mean, path) for mean, path in means if mean is not None and math.isfinite(mean)]
     return max(scored)[1] if scored else None
+
+
+def note_evaluation(folder: Path, iteration: int, return_mean: float) -> None:
+    """Add to the checkpoint of an iteration what its evaluation came to; one that is deleted is left alone."""
+    manifest = folder / f"{PREFIX}{iteration:06d}" / MANIFEST
+    if manifest.is_file():
+        content = json.loads(manifest.read_text())
+        content["progress"]["evaluation_return_mean"] = return_mean
+        replace(manifest, json.dumps(content, indent=1))
 
 
 def keep(folder: Path, newest: int) -> None:

@@ -70,10 +70,18 @@ class Host:
         """The last heartbeats of the env runners."""
         return []
 
-    def step(self, give_up: Callable[[], bool]) -> dict[str, Any] | None:
-        """Train one iteration; None when `give_up`, asked while it runs, said so before it ended. Raises RunFailed."""
-        iteration: dict[str, Any] | None = self._call("step", give_up=give_up)
+    def step(self, evaluate: int | None, give_up: Callable[[], bool]) -> dict[str, Any] | None:
+        """Train one iteration; None when `give_up`, asked while it runs, said so before it ended. Raises RunFailed.
+
+        `evaluate` is the number of the iteration where its policy is to be evaluated.
+        """
+        iteration: dict[str, Any] | None = self._call("step", evaluate, give_up=give_up)
         return iteration
+
+    def evaluation(self, give_up: Callable[[], bool]) -> dict[str, Any] | None:
+        """Wait for the evaluation that is under way; None where there is none, or `give_up` said so."""
+        ended: dict[str, Any] | None = self._call("evaluation", give_up=give_up)
+        return ended
 
     def save(self, folder: str) -> None:
         """Write a checkpoint into a folder. Raises OSError."""

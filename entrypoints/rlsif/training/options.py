@@ -7,8 +7,12 @@ from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
 from rlsif.errors import InputError, check_at_least
-from rlsif.learning.spec import Layout
+from rlsif.learning.spec import Evaluation, Layout
 from rlsif.training.stopping import Stop
+
+EPISODES_OF_EVALUATION = 10
+# With fewer cores the learner plays the episodes itself.
+CPUS_FOR_EVALUATION = 3
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,16 @@ class TrainOptions:
     settings: tuple[str, ...] = ()
     # Seconds; an env runner that makes no step for so long ends the run.
     env_timeout: float = 300.0
+    # Iterations between evaluations; None for no evaluation.
+    evaluate_every: int | None = None
+    evaluate_episodes: int | None = None
     checkpoint_every: int = 10
     keep_checkpoints: int = 3
     resume: Path | None = None
     # Services that are told of the run, as tracking.SERVICES has them.
     log_to: tuple[str, ...] = ()
+    # Columns to show while the run goes, beside those that are always shown.
+    show: tuple[str, ...] = ()
     results_dir: Path = Path("~/ray_results")
     code_folder: Path = field(default_factory=Path.cwd)
 
@@ -47,11 +56,18 @@ class TrainOptions:
             "--num-env-runners": (self.num_env_runners, 0),
             "--num-envs-per-env-runner": (self.num_envs_per_env_runner, 1),
             "--env-timeout": (self.env_timeout, 1),
+            "--evaluate-every": (self.evaluate_every, 1),
+            "--evaluate-episodes": (self.evaluate_episodes, 1),
             "--checkpoint-every": (self.checkpoint_every, 1),
             "--keep-checkpoints": (self.keep_checkpoints, 1),
             "--seed": (self.seed, 0),
         }
         check_at_least(limits)
+        if self.evaluate_episodes is not None and self.evaluate_every is None:
+            raise InputError(
+                f"--evaluate-episodes is {self.evaluate_episodes} and nothing is evaluated;"
+                " say how often, as in --evaluate-every 10"
+            )
         if self.local_mode and (self.num_env_runners or (self.num_cpus or 1) > 1):
             raise InputError("--local-mode runs everything in one process; leave out --num-env-runners and --num-cpus")
 
@@ -70,9 +86,12 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
             " for an NVIDIA GPU run with `apptainer exec --nv rl-gpu.sif`"
         )
     cpus = 1 if options.local_mode else options.num_cpus or available.cpus
-    runners = cpus - 1 if options.num_env_runners is None else options.num_env_runners
+    # With three cores or more, one of them plays the evaluation episodes beside the training.
+    spare = int(options.evaluate_every is not None and cpus >= CPUS_FOR_EVALUATION)
+    runners = cpus - 1 - spare if options.num_env_runners is None else options.num_env_runners
+    beside = bool(spare) and runners + 1 < cpus
     if options.num_cpus is None and not options.local_mode:
-        cpus = runners + 1
+        cpus = runners + 1 + beside
     there = min(cpus, available.cpus)
     if runners + 1 > there:
         raise InputError(
@@ -86,6 +105,7 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
             num_gpus=num_gpus,
             learner_threads=1 if options.local_mode else options.num_cpus or available.cpus,
             local_mode=options.local_mode,
+            evaluation=_evaluation(options, beside),
         ),
         Resources(cpus=cpus, gpus=-int(-num_gpus // 1), memory=available.memory),
     )
@@ -115,4 +135,11 @@ def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) ->
         learner_threads=cluster.learner_cpus,
         by_role=True,
         elastic=options.num_env_runners is None and options.num_cpus is None,
+        evaluation=_evaluation(options, beside=cluster.learner_cpus > 1),
     )
+
+
+def _evaluation(options: TrainOptions, beside: bool) -> Evaluation | None:
+    if options.evaluate_every is None:
+        return None
+    return Evaluation(options.evaluate_every, options.evaluate_episodes or EPISODES_OF_EVALUATION, beside)

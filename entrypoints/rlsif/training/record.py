@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -44,12 +45,24 @@ class Record:
         self._rows = results.Row(progress)
         self._tracking = Tracking((), {}, "", folder)
         self.last_checkpoint: Path | None = None
+        # The mean return of every evaluation of this process, by its iteration.
+        self._evaluations: dict[int, float] = {}
 
     @property
     def has_unsaved_iterations(self) -> bool:
         """Whether there are iterations after the last checkpoint."""
         last = checkpoints.read(self.last_checkpoint).training_iteration if self.last_checkpoint else 0
         return self._rows.iteration > last
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that rows have had so far."""
+        return self._files.columns
+
+    @property
+    def iterations(self) -> int:
+        """How many rows there are."""
+        return self._rows.iteration
 
     @property
     def env_steps(self) -> int:
@@ -71,7 +84,16 @@ class Record:
 
     def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Count an iteration that took so many seconds; give its row, which is not written yet."""
-        return self._rows.add(iteration, seconds)
+        row = self._rows.add(iteration, seconds)
+        if iteration.get("evaluation"):
+            self.evaluated(iteration["evaluation"])
+        return row
+
+    def evaluated(self, ended: Mapping[str, Any]) -> None:
+        """Remember an evaluation with the checkpoint of its iteration, which is there already or will be written."""
+        mean = statistics.fmean(ended["returns"])
+        self._evaluations[ended["iteration"]] = mean
+        checkpoints.note_evaluation(self._checkpoints, ended["iteration"], mean)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write a row to every file. Raises OSError where the disk refuses; the next row brings it along."""
@@ -96,6 +118,7 @@ class Record:
             time_total_s=rows.time_total_s,
             returns=list(rows.returns),
             lengths=list(rows.lengths),
+            evaluation_return_mean=self._evaluations.get(rows.iteration),
         )
 
     def end(self, reason: str, state: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from rlsif.cluster.heartbeat import INTERVAL
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
-from rlsif.errors import REQUEUE, InputError, RlsifError
+from rlsif.errors import REQUEUE, InputError, RlsifError, near
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results, saved
 from rlsif.training.checkpoints import CheckpointError
@@ -25,7 +26,7 @@ from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
-from rlsif.training.progress import Watch
+from rlsif.training.progress import KeepsEnding, Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.run_lock import held
 
@@ -54,7 +55,7 @@ def train(
     try:
         with held(folder), noise_into(folder / results.LOG) as terminal:
             _check_still_last(plan, folder)
-            return Run(plan, options, folder, display_for(terminal), job, began).execute()
+            return Run(plan, options, folder, display_for(terminal, options.show), job, began).execute()
     except InputError:
         if plan.folder is None:
             _remove_unless_trained(folder)
@@ -121,6 +122,7 @@ class Run:
         finally:
             self._display.close()
         self._write_end(end.reason, end.state)
+        self._tell_of_absent_columns()
         self._display.note(self._last_line(end.reason))
         return end.code
 
@@ -130,6 +132,12 @@ class Run:
             self._record.end(reason, state)
         except OSError as problem:
             self._display.note(f"warning: {results.SUMMARY} is not written: {problem.strerror}")
+
+    def _tell_of_absent_columns(self) -> None:
+        """Say which columns were to be shown and never came up."""
+        for name in self._options.show:
+            if self._record.columns and name not in self._record.columns:
+                self._display.note(f"warning: --show {name}: there is no such column{near(name, self._record.columns)}")
 
     def _begin(self, algorithm: Host, signals: Signals) -> End | None:
         """Build the algorithm, and load a checkpoint; give the end of a run that was interrupted meanwhile."""
@@ -163,7 +171,7 @@ class Run:
         """
         try:
             return self._loop(algorithm, signals)
-        except RunFailed:
+        except (RunFailed, KeepsEnding):
             with contextlib.suppress(RlsifError, OSError):
                 if self._record.has_unsaved_iterations:
                     self._record.checkpoint(algorithm.save_last)
@@ -175,7 +183,8 @@ class Run:
         while True:
             started = time.monotonic()
             self._watch.begin()
-            iteration = algorithm.step(lambda: self._meanwhile(algorithm, signals))
+            evaluate = self._due_for_evaluation(self._record.iterations + 1)
+            iteration = algorithm.step(evaluate, lambda: self._meanwhile(algorithm, signals))
             if iteration is None:
                 return _interrupted(signals, f"; the iteration did not end within {self._seconds_to_finish} s")
             if iteration["num_healthy_workers"] != alive:
@@ -189,14 +198,33 @@ class Run:
                     continue
                 return _interrupted(signals, "; no env runner was alive")
             empty_since = None
+            self._watch.sampled()
             check_finite(iteration["statistics"])
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
             end = self._end(row, signals)
-            if end or row["training_iteration"] % self._options.checkpoint_every == 0:
+            if end or evaluate or row["training_iteration"] % self._options.checkpoint_every == 0:
                 self._checkpoint(algorithm)
             if end:
+                if end.state == FINISHED:
+                    self._last_evaluation(algorithm, signals)
                 return end
+
+    def _due_for_evaluation(self, iteration: int) -> int | None:
+        """The number of the iteration, if its policy is to be evaluated."""
+        asked = self._plan.layout.evaluation
+        return iteration if asked and iteration % asked.every == 0 else None
+
+    def _last_evaluation(self, algorithm: Host, signals: Signals) -> None:
+        """Wait for the evaluation that is under way; its row is written already, so the checkpoint and a line tell."""
+        if self._plan.layout.evaluation is None:
+            return
+        self._watch.begin()
+        ended = algorithm.evaluation(lambda: self._meanwhile(algorithm, signals))
+        if ended:
+            self._record.evaluated(ended)
+            mean = statistics.fmean(ended["returns"])
+            self._display.note(f"evaluation of iteration {ended['iteration']}: mean return {mean:.1f}")
 
     def _while_building(self, algorithm: Host, signals: Signals) -> bool:
         """While the algorithm and its environments are made; give whether it is given up. Raises StandsStill."""
@@ -304,6 +332,8 @@ def _resources_in_words(plan: Plan) -> str:
     against = plan.layout.rllib_samples
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
     sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
+    if plan.env.mask:
+        sampler += ", illegal actions masked"
     if plan.resources is None:
         gpus = plan.layout.num_gpus
         return f"1 learner with {gpus:g} GPUs, {runners} env runners, {sampler}, on the nodes of the job"

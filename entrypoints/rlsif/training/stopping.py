@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlsif.errors import InputError
@@ -27,6 +27,8 @@ class Stop:
     timesteps: int | None = None
     iters: int | None = None
     time_s: float | None = None
+    # Whether the return is that of evaluations; else of the last episodes of the training.
+    by_evaluation: bool = False
 
     def __post_init__(self) -> None:
         """Check them. Raises InputError."""
@@ -38,16 +40,16 @@ class Stop:
 
     def or_default(self, reward_threshold: float | None) -> Stop:
         """These ends, or where none was given the environment's threshold and a million env steps."""
-        if any(value is not None for value in asdict(self).values()):
+        if any(end is not None for end in (self.reward, self.timesteps, self.iters, self.time_s)):
             return self
-        return Stop(reward=reward_threshold, timesteps=DEFAULT_TIMESTEPS)
+        return replace(self, reward=reward_threshold, timesteps=DEFAULT_TIMESTEPS)
 
     def reached(self, row: Mapping[str, Any]) -> str | None:
         """The first end that a row of progress has come to, in words, or None."""
-        if self.reward is not None and row["episodes_in_mean"] >= WINDOW:
-            mean = row["env_runners/episode_return_mean"]
-            if mean >= self.reward:
-                return f"mean return {mean:.1f} over {WINDOW} episodes reached {self.reward:g}"
+        if self.reward is not None:
+            mean, over = self._mean_return(row)
+            if mean is not None and mean >= self.reward:
+                return f"mean return {mean:.1f} over {over} reached {self.reward:g}"
         if self.timesteps is not None and row["num_env_steps_sampled_lifetime"] >= self.timesteps:
             return f"{self.timesteps:,} env steps"
         if self.iters is not None and row["training_iteration"] >= self.iters:
@@ -55,6 +57,13 @@ class Stop:
         if self.time_s is not None and row["time_total_s"] >= self.time_s:
             return f"{self.time_s:g} s"
         return None
+
+    def _mean_return(self, row: Mapping[str, Any]) -> tuple[float | None, str]:
+        """The mean that counts, if the row has it, and of what it is one."""
+        if self.by_evaluation:
+            return row.get("evaluation/episode_return_mean"), f"{row.get('evaluation/episodes')} episodes of evaluation"
+        enough = row["episodes_in_mean"] >= WINDOW
+        return row["env_runners/episode_return_mean"] if enough else None, f"{WINDOW} episodes"
 
     def check_not_reached(self, row: Mapping[str, Any]) -> None:
         """Refuse to resume a run that is already past an end. Raises AtItsEnd."""

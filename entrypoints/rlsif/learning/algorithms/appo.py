@@ -8,4 +8,5 @@ ALGORITHM = Algorithm(
     action_spaces=("Discrete", "MultiDiscrete", "Box"),
     note="PPO with sampling and learning apart; many runners",
     sampler="rlsif.sampling.samplers:VTraceSampler",
+    masked_model="MaskedActorCritic",
 )

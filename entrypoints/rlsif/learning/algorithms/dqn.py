@@ -8,6 +8,7 @@ ALGORITHM = Algorithm(
     action_spaces=("Discrete",),
     note="learns from few env steps; discrete actions",
     sampler="rlsif.sampling.samplers:DQNSampler",
+    masked_model="MaskedQ",
     fixes=(
         "rlsif.learning.compiled_off_policy:CompiledOffPolicy",
         "rlsif.learning.fixes:OwnReplayBuffer",

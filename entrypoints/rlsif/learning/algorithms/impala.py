@@ -8,4 +8,5 @@ ALGORITHM = Algorithm(
     action_spaces=("Discrete", "MultiDiscrete", "Box"),
     note="with tf2, RLlib's learner waits indefinitely",
     sampler="rlsif.sampling.samplers:VTraceSampler",
+    masked_model="MaskedActorCritic",
 )

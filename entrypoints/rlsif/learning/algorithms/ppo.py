@@ -8,5 +8,6 @@ ALGORITHM = Algorithm(
     action_spaces=("Discrete", "MultiDiscrete", "Box"),
     note="the default; steady on most tasks",
     sampler="rlsif.sampling.samplers:PPOSampler",
+    masked_model="MaskedActorCritic",
     fixes=("rlsif.learning.compiled_ppo:CompiledPPO",),
 )

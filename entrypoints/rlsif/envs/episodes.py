@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Tuple
 
+from rlsif.envs.metrics import KEY, numbers
+from rlsif.envs.progress import PROGRESS
 from rlsif.errors import RlsifError
 
+# An observation and the info that came with it.
+Seen = Tuple[Any, Mapping[str, Any]]
 # More at once are hardly faster.
 AT_ONCE = 32
-# An episode of an environment without a time limit may never end.
-MOST_STEPS = 100_000
+# An episode of an environment without a time limit may never end: so many times as long as the longest in training.
+MOST_TIMES = 100
+LEAST_OF_MOST_STEPS, MOST_STEPS = 10_000, 100_000
 
 
 class Acts(Protocol):
     """What chooses actions."""
 
-    def act(self, observations: list[Any], environments: list[int], deterministic: bool) -> list[Any]:
+    def act(self, seen: list[Seen], environments: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these environments."""
 
     def forget(self, environment: int) -> None:
@@ -31,6 +36,8 @@ class Episode:
     seed: int
     total_reward: float = 0.0
     length: int = 0
+    # The environment's own numbers, as it gave them so far.
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def play(
@@ -40,16 +47,17 @@ def play(
     seed: int,
     deterministic: bool,
     watch: Callable[[Episode], None] = lambda _: None,
+    most_steps: int = MOST_STEPS,
 ) -> list[Episode]:
     """Play episodes with the seeds `seed`, `seed` + 1, ... and give them in that order.
 
-    `watch` is called after every reset and step. Raises RlsifError for an environment that fails, or whose
-    episode does not end.
+    `watch` is called after every reset and step. Raises RlsifError for an environment that fails, or whose episode
+    does not end within `most_steps`.
     """
     played = [Episode(seed + number) for number in range(episodes)]
     following = iter(played)
     playing: dict[int, Episode] = {}
-    observations: dict[int, Any] = {}
+    seen: dict[int, Seen] = {}
 
     def begin(index: int) -> None:
         episode = next(following, None)
@@ -58,7 +66,8 @@ def play(
             return
         agent.forget(index)
         playing[index] = episode
-        observations[index], _ = environments[index].reset(seed=episode.seed)
+        seen[index] = environments[index].reset(seed=episode.seed)
+        PROGRESS.resets += 1
         watch(episode)
 
     for index, environment in enumerate(environments):
@@ -66,9 +75,9 @@ def play(
         begin(index)
     while playing:
         active = list(playing)
-        actions = agent.act([observations[index] for index in active], active, deterministic)
+        actions = agent.act([seen[index] for index in active], active, deterministic)
         for index, action in zip(active, actions):
-            if _step(environments[index], action, playing[index], observations, index):
+            if _step(environments[index], action, playing[index], seen, index, most_steps):
                 watch(playing[index])
                 begin(index)
             else:
@@ -76,18 +85,28 @@ def play(
     return played
 
 
-def _step(environment: Any, action: Any, episode: Episode, observations: dict[int, Any], index: int) -> bool:
+def most_steps(lengths: Sequence[int]) -> int:
+    """How long an episode may be after training in which episodes were as long as these; it is an end, not a limit."""
+    return min(max(MOST_TIMES * max(lengths, default=0), LEAST_OF_MOST_STEPS), MOST_STEPS)
+
+
+def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen], index: int, most: int) -> bool:
     """Step, and count; give whether the episode ended."""
     try:
-        observations[index], reward, terminated, truncated, _ = environment.step(action)
+        observation, reward, terminated, truncated, info = environment.step(action)
+        if info and KEY in info:
+            episode.metrics.update(numbers(info[KEY]))
     except Exception as problem:
         where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
         raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem
+    seen[index] = observation, info
     episode.total_reward += float(reward)
     episode.length += 1
-    if episode.length >= MOST_STEPS:
+    PROGRESS.steps += 1
+    ended = bool(terminated or truncated)
+    if episode.length >= most and not ended:
         raise RlsifError(
-            f"the episode of seed {episode.seed} has not ended after {MOST_STEPS:,} steps;"
+            f"the episode of seed {episode.seed} has not ended after {most:,} steps;"
             " give the environment a max_episode_steps"
         )
-    return bool(terminated or truncated)
+    return ended

@@ -1,0 +1,53 @@
+"""Legal actions in the place of any, for whoever tries out an environment that has an action mask."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+
+from rlsif.envs.spaces import plain
+from rlsif.policies import masks
+from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.spaces import ActionMask
+
+
+def legal_action(
+    env: gymnasium.Env[Any, Any], mask: ActionMask, observation: Any, info: Mapping[str, Any], seed: int = 0
+) -> Any:
+    """An action that the mask in this observation or info allows. Raises MaskError where it is not there, or wrong."""
+    allowed, actions = masks.of_one(observation, info, mask), plain(env.action_space)
+    wrong = masks.wrong(allowed[None], policy_space(actions), mask.size)
+    if wrong:
+        raise masks.MaskError(wrong[1])
+    chosen = masks.draw(allowed, policy_space(actions), np.random.default_rng(seed))
+    [action] = ActionAdapter(actions).each(chosen[None])
+    return action
+
+
+class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """An environment that can be given any action: it takes a legal one, always the same for the same."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], mask: ActionMask) -> None:
+        """Wrap an environment that has this mask."""
+        # Gymnasium's checker wants it of wrappers.
+        RecordConstructorArgs.__init__(self, mask=mask)
+        gymnasium.Wrapper.__init__(self, env)
+        self._legal_by = mask
+        self._last: tuple[Any, dict[str, Any]] = ({}, {})
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode; Gymnasium's checker knows `kwargs` by its name."""
+        self._last = self.env.reset(**kwargs)
+        return self._last
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Take the legal action that is drawn with the given one as a seed."""
+        legal = legal_action(self.env, self._legal_by, *self._last, zlib.crc32(repr(action).encode()))
+        observation, reward, terminated, truncated, info = self.env.step(legal)
+        self._last = observation, info
+        return observation, reward, terminated, truncated, info
