@@ -240,14 +240,15 @@ def td_error(policy: Any) -> Any:
 
 
 @contextlib.contextmanager
-def attributes_kept(policy: Any) -> Iterator[None]:
-    """Let a policy have its attributes back at the end, without new ones."""
-    before = dict(vars(policy))
+def attributes_kept(*objects: Any) -> Iterator[None]:
+    """Let policies and models have their attributes back at the end, without new ones."""
+    before = [dict(vars(each)) for each in objects]
     try:
         yield
     finally:
-        vars(policy).clear()
-        vars(policy).update(before)
+        for each, attributes in zip(objects, before):
+            vars(each).clear()
+            vars(each).update(attributes)
 
 
 def fill_columns(policy: Any, fill: Callable[[Any, Mapping[str, Any]], None]) -> None:

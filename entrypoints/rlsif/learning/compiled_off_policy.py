@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,8 @@ BUFFER_NEEDS: Mapping[str, Any] = {
 }  # fmt: skip
 PRIORITIES = ("alpha", "beta", "eps")
 BUFFER_SETTINGS = {"type", "capacity", *BUFFER_NEEDS, *PRIORITIES, *(f"prioritized_replay_{n}" for n in PRIORITIES)}
+# A round has at most so many env steps and updates, by which the weights that sample are behind.
+MOST_STEPS, MOST_UPDATES = 256, 64
 # The part of the memory that a replay buffer may take; the rest is for the processes.
 SHARE_OF_MEMORY = 0.75
 
@@ -51,7 +54,7 @@ SHARE_OF_MEMORY = 0.75
 def uncompiled(config: Any) -> str | None:
     """Why RLlib makes the updates, one call each; None where they are made together."""
     buffer = config.replay_buffer_config
-    kind = str(buffer["type"]).rpartition(".")[2]
+    kind = kind_of(buffer)
     other = {name: buffer[name] for name, needed in BUFFER_NEEDS.items() if buffer.get(name, needed) != needed}
     unknown = {name: value for name, value in buffer.items() if name not in BUFFER_SETTINGS}
     reasons = {
@@ -71,8 +74,20 @@ def uncompiled(config: Any) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+@dataclass(frozen=True)
+class Round:
+    """Training steps of RLlib's that are made at once: fragments of each env runner, env steps of all, and updates."""
+
+    times: int
+    fragments: int
+    steps: int
+    updates: int
+
+
 class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
     """DQN and its like with a replay buffer of arrays, and all updates of a training step in one call."""
+
+    XLA = True
 
     def setup(self, config: Any) -> None:
         """Compile the updates, where they can be, while env runners start to sample."""
@@ -81,41 +96,40 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         if self._uncompiled:
             return
         self._check_buffer_fits()
-        self._sampling, self._update = Rounds(self.env_runner_group), self.compiled_update()
+        self._round = self._of_round()
+        self._sampling, self._update = Rounds(self.env_runner_group, self._round.fragments), self.compiled_update()
         resumed_at = self.config.rlsif.resumed_at
         seed = None if self.config.seed is None else [self.config.seed, resumed_at]
         self._random = np.random.default_rng(seed)
-        self._update.warm_up(self._counts()[1], self.config.total_train_batch_size)
+        self._update.warm_up(self._round.updates, self.config.total_train_batch_size)
 
     def compiled_update(self) -> CompiledReplay:
         """The updates of this algorithm's policy."""
         # Of convolutions XLA makes slower code for CPUs than TensorFlow has; on GPUs nobody has tried.
         dense = len(self.get_policy().observation_space.shape) == 1
-        return CompiledReplay(self.get_policy(), xla=dense and not self.config.num_gpus)
+        return CompiledReplay(self.get_policy(), xla=self.XLA and dense and not self.config.num_gpus)
 
     def replay_buffer(self, config: Any, theirs: Callable[[Any], Any]) -> Any:
         """Make the buffer of arrays, where RLlib does not make the updates."""
         if uncompiled(self.config):
             return super().replay_buffer(config, theirs)
         settings = self.config.replay_buffer_config
-        prioritized = BUFFERS[str(settings["type"]).rpartition(".")[2]]
+        prioritized = BUFFERS[kind_of(settings)]
         return ArrayReplayBuffer(
             int(settings["capacity"]), priorities_of(settings) if prioritized else None, _memory_for_rows()
         )
 
     def notes(self) -> list[str]:
         """What the first lines of a run tell: updates per env step, how they are made, and the replay buffer."""
-        rounds, updates = self._counts()
-        config, group = self.config, self.env_runner_group
-        steps = rounds * config.get_rollout_fragment_length() * config.num_envs_per_env_runner
-        steps *= max(group.num_remote_env_runners(), 1)
-        ratio = f"{updates / steps:.3g} updates of {config.total_train_batch_size} rows for each env step"
+        config, one = self.config, self._of_round()
+        ratio = f"{one.updates / one.steps:.3g} updates of {config.total_train_batch_size} rows for each env step"
         if self._uncompiled:
             return [f"{ratio}, by RLlib one after the other, for {self._uncompiled}"]
         size = gigabytes(self.local_replay_buffer.capacity * self._row_bytes())
-        ahead = f"; env runners sample {steps:,} env steps ahead" if group.num_remote_env_runners() else ""
+        rounds = 2 if self.env_runner_group.num_remote_env_runners() else 1
         return [
-            f"{ratio}, {updates} in one call of TensorFlow{ahead};"
+            f"{ratio}, {one.updates} in one call of TensorFlow; env steps are sampled by weights that are at most"
+            f" {rounds * one.steps:,} env steps old;"
             f" a replay buffer of {self.local_replay_buffer.capacity:,} rows, up to {size}"
         ]
 
@@ -123,17 +137,16 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         """Sample, store, update, and send the weights, as DQN of RLlib does."""
         if self._uncompiled:
             return super().training_step()
-        rounds, updates = self._counts()
-        for _ in range(rounds):
-            if not self._store():
-                # All env runners have failed.
-                return {}
+        updates, stored = self._round.updates, self._store()
+        if not stored:
+            # All env runners have failed.
+            return {}
         counters = private_api.counters(self)
         if self._env_steps <= self.config.num_steps_sampled_before_learning_starts:
             return {}
         behind = self._sampling.ahead * updates
         with private_api.timers(self)[LEARN_ON_BATCH_TIMER]:
-            statistics = self._learn(updates)
+            statistics = self._learn(stored)
         with private_api.timers(self)[SYNCH_WORKER_WEIGHTS_TIMER]:
             self.env_runner_group.sync_weights(global_vars={"timestep": counters[NUM_ENV_STEPS_SAMPLED]})
         return {
@@ -144,40 +157,50 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
             }
         }
 
-    def _counts(self) -> tuple[int, int]:
-        """Rounds of sampling, and updates, in a training step."""
-        rounds, updates = calculate_rr_weights(self.config)
-        return int(rounds), int(updates)
+    def _of_round(self) -> Round:
+        """Several training steps of RLlib's, while they are few env steps and updates, and part of an iteration."""
+        config = self.config
+        fragments, updates = (int(count) for count in calculate_rr_weights(config))
+        runners = max(self.env_runner_group.num_remote_env_runners(), 1)
+        steps = fragments * runners * config.get_rollout_fragment_length() * config.num_envs_per_env_runner
+        most = min(MOST_STEPS, (config.min_sample_timesteps_per_iteration or 0) // 4)
+        times = max(1, min(most // steps, MOST_UPDATES // updates))
+        return Round(times, times * fragments, times * steps, times * updates)
 
-    def _store(self) -> bool:
-        """Sample a round into the buffer; give whether there was something."""
+    def _store(self) -> int:
+        """Sample a round into the buffer; give its env steps."""
         with private_api.timers(self)[SAMPLE_TIMER]:
             batches = self._sampling.next()
-        counters = private_api.counters(self)
+        counters, before = private_api.counters(self), self._env_steps
         for batch in batches:
             counters[NUM_ENV_STEPS_SAMPLED] += batch.env_steps()
             counters[NUM_AGENT_STEPS_SAMPLED] += batch.agent_steps()
             rows = batch.policy_batches[DEFAULT_POLICY_ID]
             rows.decompress_if_needed()
             self.local_replay_buffer.add({name: rows[name] for name in {*self._update.columns, WEIGHTS}})
-        return bool(batches)
+        return self._env_steps - before
 
-    def _learn(self, updates: int) -> dict[str, float]:
-        """Make the updates, and write priorities; give the policy's statistics, as RLlib does those of one update."""
-        size, counters = self.config.total_train_batch_size, private_api.counters(self)
+    def _learn(self, stored: int) -> dict[str, float]:
+        """Make the updates, and write priorities; give the policy's statistics, as RLlib does those of one update.
+
+        `stored` are the env steps of the round.
+        """
+        size, counters, updates = self.config.total_train_batch_size, private_api.counters(self), self._round.updates
         columns, places, weights = self.local_replay_buffer.sample(updates, size, self._random)
-        follows = self._targets_follow(updates)
+        follows = self._targets_follow(stored)
         statistics, errors = self._update({**columns, WEIGHTS: weights}, follows)
         self.local_replay_buffer.update_priorities(places, errors)
         counters[NUM_ENV_STEPS_TRAINED] += updates * size
         counters[NUM_AGENT_STEPS_TRAINED] += updates * size
         return {name: _together(name, values) for name, values in statistics.items()}
 
-    def _targets_follow(self, updates: int) -> Any:
-        """After which updates the target network follows, by RLlib's count of env steps."""
-        counters, now = private_api.counters(self), self._env_steps
+    def _targets_follow(self, stored: int) -> Any:
+        """After which updates the target network follows, by the env steps that RLlib would count at each."""
+        counters, times, updates = private_api.counters(self), self._round.times, self._round.updates
         follows = np.zeros(updates, bool)
         for update in range(updates):
+            later = times - 1 - update * times // updates
+            now = self._env_steps - stored * later // times
             if now - counters[LAST_TARGET_UPDATE_TS] >= self.config.target_network_update_freq:
                 follows[update] = True
                 counters[NUM_TARGET_UPDATES] += 1
@@ -198,6 +221,18 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         policy = self.get_policy()
         spaces = (policy.observation_space, policy.observation_space, policy.action_space)
         return row_bytes({str(number): np.empty((0, *s.shape), s.dtype) for number, s in enumerate(spaces)}) + 9
+
+
+class CompiledSAC(CompiledOffPolicy):
+    """The same for SAC, whose loss draws actions; those of XLA would not go by the run's seed."""
+
+    XLA = False
+
+
+def kind_of(settings: Mapping[str, Any]) -> str:
+    """The name of the buffer's class in RLlib's replay_buffer_config, which may have the class itself."""
+    kind = settings["type"]
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
 
 
 def priorities_of(settings: Mapping[str, Any]) -> Priorities:

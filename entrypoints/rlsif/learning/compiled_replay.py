@@ -53,7 +53,7 @@ class CompiledReplay:
             # Whether the target network follows after each update, and how many are made of those there are data for.
             self._follows = tf1.placeholder(tf.bool, [None], name="replayed_follows")
             self._count = tf1.placeholder(tf.int32, [], name="replayed_count")
-        self._warming = threading.Thread(target=lambda: None)
+        self._warming: threading.Thread | None = None
         self._told = self._built(xla)
 
     @property
@@ -69,7 +69,8 @@ class CompiledReplay:
         """
         policy = self._policy
         feed = {placeholder: columns[name] for name, placeholder in self._data.items()}
-        self._warming.join()
+        if self._warming:
+            self._warming.join()
         told: tuple[dict[str, Array], Array]
         told = policy.get_session().run(self._told, {**feed, self._follows: follows, self._count: len(follows)})
         policy.num_grad_updates += len(follows)
@@ -101,7 +102,7 @@ class CompiledReplay:
         # The loss leaves tensors on the policy, by which RLlib's own step finds them.
         with (
             policy.get_session().graph.as_default(),
-            private_api.attributes_kept(policy),
+            private_api.attributes_kept(policy, policy.model, policy.target_model),
             _in_any_graph(policy.model, policy.target_model),
         ):
             loop = tf.function(self._loop, jit_compile=True, autograph=False) if xla else self._loop
@@ -126,6 +127,9 @@ class CompiledReplay:
     def _update(self, columns: Mapping[str, Any], follows: Any) -> tuple[dict[str, Any], Any, Any]:
         """Statistics, TD errors, and the update of one batch."""
         policy = self._policy
+        if hasattr(policy.model, "log_alpha"):
+            # SAC's temperature; RLlib's tensor of it is computed once, before all updates.
+            policy.model.alpha = tf.exp(policy.model.log_alpha)
         batch = SampleBatch(columns, _is_training=True)
         optimizer = private_api.optimizer(policy)
         loss = private_api.loss(policy, batch)

@@ -6,7 +6,7 @@ from typing import Any
 
 # Distinguishes these calls from others to the same env runners.
 TAG = "round"
-# RLlib sends fewer calls to an env runner where two have not been answered.
+# RLlib would come back without what is not there yet.
 NO_LIMIT = None
 
 
@@ -17,9 +17,9 @@ class Rounds:
     are as old as the updates of one round. The learner's own samples when it is asked.
     """
 
-    def __init__(self, group: Any) -> None:
-        """Take RLlib's group of env runners."""
-        self._group, self._asked = group, False
+    def __init__(self, group: Any, fragments: int) -> None:
+        """Take RLlib's group of env runners, and how many fragments each samples in a round."""
+        self._group, self._fragments, self._asked = group, fragments, False
 
     @property
     def ahead(self) -> int:
@@ -29,7 +29,7 @@ class Rounds:
     def next(self) -> list[Any]:
         """The batches of a round; none where all env runners have failed."""
         if self._group.num_remote_workers() == 0:
-            return [self._group.local_env_runner.sample()]
+            return [self._group.local_env_runner.sample(fragments=self._fragments)]
         if not self._asked:
             self._ask()
         answers = self._group.fetch_ready_async_reqs(tags=TAG, timeout_seconds=NO_LIMIT)
@@ -39,4 +39,5 @@ class Rounds:
         return [batch for _, batch in answers]
 
     def _ask(self) -> None:
-        self._asked = self._group.foreach_env_runner_async("sample", tag=TAG) > 0
+        several = {"fragments": self._fragments}
+        self._asked = self._group.foreach_env_runner_async("sample", tag=TAG, kwargs=several) > 0
