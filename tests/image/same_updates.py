@@ -37,9 +37,7 @@ CASES = {
                 "td_error_loss_fn": "mse", "adam_epsilon": 1e-4, "tau": 0.3,
             },
         ),
-        "atoms and noise": (
-            "CartPole-v1", {**SMALL, "hiddens": [16], "num_atoms": 5, "v_min": -3.0, "v_max": 3.0, "noisy": False}
-        ),
+        "atoms": ("CartPole-v1", {**SMALL, "hiddens": [16], "num_atoms": 5, "v_min": -3.0, "v_max": 3.0}),
     },
     "SAC": {
         "as it is": ("Pendulum-v1", SAC),

@@ -63,11 +63,10 @@ def uncompiled(config: Any) -> str | None:
         "a recurrent network": config.model["use_lstm"] or config.model["use_attention"],
         f"the replay buffer {kind}": kind not in BUFFERS,
         f"replay_buffer_config has {other or unknown}": bool(other or unknown),
-        "before_learn_on_batch": config.before_learn_on_batch is not None
-        if "before_learn_on_batch" in config
-        else False,
+        "before_learn_on_batch": config.get("before_learn_on_batch") is not None,
         f"num_epochs={config.num_epochs}": config.num_epochs != 1,
         f"minibatch_size={config.minibatch_size}": config.minibatch_size is not None,
+        "noisy=True": config.get("noisy", False),
         "ParameterNoise": config.exploration_config.get("type") == "ParameterNoise",
         "off_policy_estimation_methods": bool(config.off_policy_estimation_methods),
     }

@@ -54,7 +54,7 @@ class CompiledReplay:
             self._follows = tf1.placeholder(tf.bool, [None], name="replayed_follows")
             self._count = tf1.placeholder(tf.int32, [], name="replayed_count")
         self._warming: threading.Thread | None = None
-        self._told = self._built(xla)
+        self._xla, self._told = xla, self._built(xla)
 
     @property
     def columns(self) -> list[str]:
@@ -77,7 +77,9 @@ class CompiledReplay:
         return told
 
     def warm_up(self, updates: int, rows: int) -> None:
-        """Compile for so many updates of so many rows, beside whatever this process does until the first call."""
+        """Have XLA compile so many updates of so many rows, beside what this process does until the first call."""
+        if not self._xla:
+            return
         self._warming = threading.Thread(target=self._compile, args=(updates, rows), daemon=True)
         self._warming.start()
 
