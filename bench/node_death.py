@@ -1,6 +1,6 @@
 """Measure what the death of a rollout node costs a run: env-steps/s before, during and after it.
 
-`make bench-node-death` runs it, as root, on a Slurm of this machine's own.
+`make bench-node-death` runs it, as root, on a Slurm of this machine's own; `python -m bench.node_death 1` one round.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Run:
         said = cluster("sbatch", "--parsable", where, *submission(job), user=USER, **variables).stdout
         self.id = said.split(";")[0].strip()
         self.files = cluster.folder / "home" / USER / "runs" / self.id
-        cluster.wait_until(lambda: self.steps() > 50_000, 300, f"job {self.id} trains: {job}")
+        cluster.wait_until(lambda: self.steps() > 50_000, 600, f"job {self.id} trains: {job}")
 
     def steps(self) -> int:
         """The env steps so far."""
@@ -102,9 +102,9 @@ def measure(cluster: Cluster, rounds: int, say: Callable[[str], None]) -> dict[s
 
 def main() -> None:
     """Boot the cluster, measure, record."""
-    load = os.getloadavg()[0]
+    load, rounds = os.getloadavg()[0], int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     with booted(cpu_nodes=2) as cluster:
-        figures = measure(cluster, ROUNDS, lambda text: print(text, file=sys.stderr, flush=True))
+        figures = measure(cluster, rounds, lambda text: print(text, file=sys.stderr, flush=True))
     machine = {"cpus": os.cpu_count(), "load_before": load}
     write({"date": f"{datetime.now():%Y-%m-%d}", "machine": machine, "node_death": figures}, "node-death")
 

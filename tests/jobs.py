@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
+# Other tests run beside it: every deadline is so many times as far.
+PATIENCE = 4
 
 
 class LocalJob:
@@ -59,10 +61,10 @@ class LocalJob:
 
     def until(self, condition, seconds, what):
         """Poll until a condition holds while the job runs."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while not condition():
             over = self.process.poll() is not None or time.monotonic() > deadline
-            assert condition() or not over, f"not within {seconds} s: {what}\n{self.output}"
+            assert condition() or not over, f"not within {seconds * PATIENCE} s: {what}\n{self.output}"
             time.sleep(0.1)
 
     def says(self, text, seconds=60):
@@ -98,14 +100,14 @@ class LocalJob:
 
     def ends(self, code=0, seconds=120):
         """Wait for its end; it must leave nothing."""
-        assert self.process.wait(timeout=seconds) == code, self.output
+        assert self.process.wait(timeout=seconds * PATIENCE) == code, self.output
         assert self.processes() == [], self.processes()
         assert list(self.temporary.iterdir()) == [] and not (self.files / "local.pid").exists()
 
     def cleaned(self):
         """End it, as in the end of a test."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=60 * PATIENCE)
         shutil.rmtree(self.temporary, ignore_errors=True)
 
     def listens_at(self):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster import CHECKOUT, POLL, USERS, Cluster
+from tests.jobs import PATIENCE
 
 from rlsif.images.apptainer import find
 
@@ -19,8 +20,6 @@ ROOT = Path(__file__).parents[2]
 # Small steps, so that an iteration takes a fraction of a second.
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2")
 FOLDERS = itertools.count()
-# Other clusters are up beside this one, and images are tested: every deadline is so many times as far.
-PATIENCE = 4
 # Ports of slurmctld, slurmd and sshd.
 OF_THE_SITE = {"6817", "6818", "22"}
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)

@@ -8,7 +8,7 @@ import re
 import pytest
 from cluster import WAITING
 from conftest import ENDLESS, ROOT, TRAIN
-from tests.jobs import LocalJob
+from tests.jobs import PATIENCE, LocalJob
 
 INSIDE = "/opt/rl/lib/python3.11/site-packages/rlsif"
 
@@ -16,7 +16,7 @@ INSIDE = "/opt/rl/lib/python3.11/site-packages/rlsif"
 @contextlib.contextmanager
 def starting(apptainer, folder):
     """Start jobs in a folder, one after the other; they are cancelled in the end."""
-    environment = {**os.environ, "PATH": f"{apptainer.parent}:{os.environ['PATH']}", "RL_WAIT": "60"}
+    environment = {**os.environ, "PATH": f"{apptainer.parent}:{os.environ['PATH']}", "RL_WAIT": str(60 * PATIENCE)}
     environment["RL_IMAGE_GPU"] = str(ROOT / "rl.sif")
     # Lets one test code that is not in the image yet, as for jobs on a cluster.
     if os.environ.get("RL_BIND"):

@@ -185,6 +185,10 @@ def _run() -> int:
     asked = parse()
     if isinstance(asked, int):
         return asked
+    from rlsif.cluster.ray_node import leave_tensorflow_to_those_who_want_it
     from rlsif.training.run import train as run_train
 
+    if not asked.local_mode:
+        # An environment's file may import RLlib, which takes four times as long with TensorFlow.
+        leave_tensorflow_to_those_who_want_it()
     return run_train(asked)

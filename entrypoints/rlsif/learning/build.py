@@ -145,7 +145,8 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         # RLlib would ask the first env runner for them, and wait for it before it builds the policy.
         observation_space=observation_space,
         action_space=action_space,
-        normalize_actions=False,
+        # What is left of that is none, for actions are between -1 and 1; SAC's policy is another without it.
+        normalize_actions=normalize and spec.algo == "SAC",
         clip_actions=False,
         disable_env_checking=True,
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.

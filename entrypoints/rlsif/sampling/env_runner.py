@@ -95,12 +95,12 @@ class Sampling:
             mask,
         )
 
-    def sample(self) -> MultiAgentBatch:
-        """A batch of experience. Raises WrongValue, which names the environment."""
+    def sample(self, fragments: int = 1) -> MultiAgentBatch:
+        """A batch of experience, of so many fragments. Raises WrongValue, which names the environment."""
         for task in self._tasks.new():
             self._environments.set_task(task)
         try:
-            return SampleBatch(self.sampler.sample()).as_multi_agent()
+            return SampleBatch(self.sampler.sample(fragments)).as_multi_agent()
         except vector.WrongValue as problem:
             raise vector.WrongValue(f"environment {self._env.name}: {problem}") from None
 
@@ -171,10 +171,10 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         PROGRESS.doing = "waiting"
 
     @reporting
-    def sample(self, **_: Any) -> MultiAgentBatch:
-        """A batch of experience."""
+    def sample(self, fragments: int = 1, **_: Any) -> MultiAgentBatch:
+        """A batch of experience, of so many fragments."""
         with doing("stepping its environments"):
-            return self._sampling.sample()
+            return self._sampling.sample(fragments)
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""

@@ -152,6 +152,8 @@ class Run:
         settings = algorithm.build(plan.spec, plan.layout, plan.env, lambda: self._while_building(algorithm, signals))
         if settings is None:
             return _interrupted(signals, " before the first iteration")
+        for told in algorithm.notes():
+            self._display.note(told)
         # Of DQN and SAC an iteration has many batches.
         least = settings.get("min_sample_timesteps_per_iteration") or 0
         self._watch.wanted = max(int(settings["train_batch_size"]), int(least))
