@@ -13,11 +13,21 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import bad_inputs
+
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs/reliability.md"
 # In the order of the page: folder of the tests, heading.
 SECTIONS = {"image": "In runs and commands", "slurm": "In jobs on Slurm", "unit": "In a part alone"}
 TABLE_HEAD = ("| fault | what is promised | test |", "|---|---|---|")
+# The property of a test's report that has a row of the last table, and whether it was told so; and that table's head.
+BAD_INPUT = "bad input"
+BAD_INPUTS = """## What cannot be right
+
+Each of these ends with exit code 2 and one sentence, and leaves nothing behind. Three dots are what the machine or the
+folder decides.
+"""
+BAD_INPUTS_HEAD = ("| typed | error |", "|---|---|")
 HEAD = """# Reliability
 
 This page lists what can go wrong, what is promised then, and the test that causes the fault and checks the promise.
@@ -58,16 +68,24 @@ def _of_file(file):
 
 def rows():
     """Every line that a table of the page may have."""
-    return {*TABLE_HEAD, *(fault.line for folder in SECTIONS for fault in marked(folder))}
+    faults = (fault.line for folder in SECTIONS for fault in marked(folder))
+    return {*TABLE_HEAD, *BAD_INPUTS_HEAD, *faults, *_of_bad_inputs()}
 
 
-def page(holds):
-    """The text of the page, with the faults for which `holds` is true."""
+def _of_bad_inputs():
+    return [bad_inputs.row(typed, said) for typed, said in bad_inputs.bad_inputs().items()]
+
+
+def page(holds, told):
+    """The text of the page: the faults for which `holds` is true, and the rows of bad inputs for which `told` is."""
     parts = [HEAD]
     for folder, heading in SECTIONS.items():
         lines = [fault.line for fault in marked(folder) if holds(fault)]
         if lines:
             parts.append("\n".join([f"## {heading}", "", *TABLE_HEAD, *lines, ""]))
+    lines = [line for line in _of_bad_inputs() if told(line)]
+    if lines:
+        parts.append("\n".join([BAD_INPUTS, *BAD_INPUTS_HEAD, *lines, ""]))
     return "\n".join(parts)
 
 
@@ -75,15 +93,16 @@ class Faults:
     """Watches a run of tests; the process that starts xdist's workers hears of theirs."""
 
     def __init__(self):
-        self._outcomes = {}
+        self._outcomes, self._inputs = {}, {}
 
     def pytest_runtest_logreport(self, report):
         self._outcomes.setdefault(report.nodeid.partition("[")[0], set()).add(report.outcome)
+        self._inputs.update(told for name, told in report.user_properties if name == BAD_INPUT)
 
     def pytest_sessionfinish(self, session):
         if not hasattr(session.config, "workerinput"):
             self._before = PAGE.read_text() if PAGE.exists() else ""
-            after = page(self._holds)
+            after = page(self._holds, lambda row: self._inputs.get(row, row in self._before))
             if after != self._before:
                 PAGE.write_text(after)
 

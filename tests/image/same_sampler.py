@@ -23,6 +23,7 @@ from ray.rllib.utils.filter import MeanStdFilter
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
+from rlsif.learning import compiled_update
 from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
@@ -97,8 +98,11 @@ def ppo(env_id):
     sampler = sampling.sampler
     sampler.set_weights(policy.get_weights())
     batch = sampler.sample()
-    logp = policy.compute_log_likelihoods(actions=batch["actions"], obs_batch=batch["obs"], actions_normalized=True)
-    note("log-probabilities", (batch["action_logp"], logp))
+    if env_id == "Both-v0":
+        note("log-probabilities of mixed actions", (batch["action_logp"], _log_probabilities(policy, batch)))
+    else:
+        logp = policy.compute_log_likelihoods(actions=batch["actions"], obs_batch=batch["obs"], actions_normalized=True)
+        note("log-probabilities", (batch["action_logp"], logp))
     rows, start, lengths = sampler._rows, 0, []
     for number in range(4):
         for part in trajectories(rows, number):
@@ -127,6 +131,15 @@ def ppo(env_id):
     note("episodes", (mine, sorted((n, round(r, 3)) for n, r in lengths)))
     found[f"{env_id} truncated"] = int((rows["truncateds"] & rows["valid"]).sum())
     found[f"{env_id} terminated"] = int((rows["terminateds"] & rows["valid"]).sum())
+
+
+def _log_probabilities(policy, batch):
+    """By RLlib's distribution from the same inputs; deviations are so small here that those of two networks differ."""
+    import tensorflow as tf
+
+    with policy.get_session().graph.as_default():
+        distribution = policy.dist_class(tf.constant(batch["action_dist_inputs"]), policy.model)
+        return policy.get_session().run(distribution.logp(tf.constant(batch["actions"])))
 
 
 def _after(rows, sampler, last, number, ended, following):
@@ -221,17 +234,26 @@ def seeds():
     found["two env runners"] = float(np.abs(batches[0]["obs"][:32] - batches[2]["obs"][:32]).max())
 
 
+# Three minibatches of an epoch, and rows that are left over; steps that are large beside what is compared.
+EPOCHS, MINIBATCH, RATE = 3, 80, 3e-3
+
+
 def update():
-    for env_id in ("CartPole-v1", "Pendulum-v1"):
-        policies = [policy_of("PPO", env_id, train_batch_size=256, grad_clip=0.5, entropy_coeff=0.01) for _ in range(2)]
-        (mine, config, _), (theirs, _, _) = policies
+    settings = {"train_batch_size": 256, "grad_clip": 0.5, "entropy_coeff": 0.01, "lr": RATE}
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Both-v0"):
+        (mine, config, _), (theirs, _, _) = (policy_of("PPO", env_id, **settings) for _ in range(2))
         sampler = Sampling(config, 0).sampler
         sampler.set_weights(mine.get_weights())
         batch = SampleBatch(sampler.sample())
+        before = mine.get_weights()
         compiled = CompiledUpdate(mine)
         session = mine.get_session()
+        np.random.seed(3)
+        minibatches = compiled_update._minibatches(len(batch), EPOCHS, MINIBATCH)
+        drawn(minibatches, len(batch))
+        np.random.seed(3)
         with unittest.mock.patch.object(session, "run", wraps=session.run) as run:
-            statistics = compiled(batch, epochs=5, minibatch_size=len(batch))
+            statistics = compiled(batch, epochs=EPOCHS, minibatch_size=MINIBATCH)
         found["calls of TensorFlow in an update"] = run.call_count
         python = [op.type for op in session.graph.get_operations() if op.type in ("PyFunc", "EagerPyFunc")]
         found["ways back to Python in the graph"] = len(python)
@@ -240,11 +262,23 @@ def update():
             if name not in full:
                 shape = [len(batch), *placeholder.shape.as_list()[1:]]
                 full[name] = np.zeros(shape, placeholder.dtype.as_numpy_dtype)
-        told = [theirs.learn_on_batch(full)["learner_stats"] for _ in range(5)]
-        # Adam's steps are of the size of the learning rate, here 5e-5.
-        note("weights after 5 updates", *zip(mine.get_weights().values(), theirs.get_weights().values(), strict=True))
+        # RLlib's policy with one minibatch after the other.
+        chosen = [SampleBatch({name: column[rows] for name, column in full.items()}) for rows in minibatches]
+        told = [theirs.learn_on_batch(each)["learner_stats"] for each in chosen]
+        moved = [np.abs(w - before[n]).max() for n, w in mine.get_weights().items()]
+        found["weights moved"] = min(found.get("weights moved", 1.0), float(max(moved)))
+        note("weights after an update", *zip(mine.get_weights().values(), theirs.get_weights().values(), strict=True))
         for name in ("total_loss", "policy_loss", "vf_loss", "kl", "entropy"):
             note(f"update {name}", (statistics[name], np.mean([t[name] for t in told])))
+
+
+def drawn(minibatches, rows):
+    """Count what minibatches must be: of other rows in each epoch, none twice, what is left over out."""
+    epochs = minibatches.reshape(EPOCHS, -1)
+    assert 0 < rows - epochs.shape[1] < MINIBATCH < rows / 2
+    found["rows drawn twice in an epoch"] = sum(len(epoch) - len(set(epoch.tolist())) for epoch in epochs)
+    found["epochs in the same order"] = EPOCHS - len({tuple(epoch) for epoch in epochs})
+    found["rows in their own order"] = int((epochs == np.arange(epochs.shape[1])).all(axis=1).sum())
 
 
 def own_class():
@@ -263,7 +297,19 @@ def own_class():
             self._at += self.np_random.normal(scale=0.17, size=4).astype(np.float32) + 0.02 * action
             return self._at.copy(), float(self._at[0]), bool(abs(self._at[0]) > 1.5), False, {}
 
+    class Both(Walk):
+        action_space = gymnasium.spaces.Dict(
+            a=gymnasium.spaces.Discrete(3, start=1),
+            b=gymnasium.spaces.Box(-1, 2, (2,)),
+            c=gymnasium.spaces.MultiBinary(2),
+        )
+
+        def step(self, action):
+            assert self.action_space.contains(action)
+            return super().step(action["a"] + action["b"].sum())
+
     gymnasium.register("Walk-v0", Walk)
+    gymnasium.register("Both-v0", Both)
 
 
 def masked_class():
@@ -295,7 +341,7 @@ if __name__ == "__main__":
     own_class()
     watch_final_observations()
     forward_passes()
-    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0"):
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0", "Both-v0"):
         ppo(env_id)
     vtrace()
     n_steps()

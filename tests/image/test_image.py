@@ -179,6 +179,7 @@ def test_it_has_one_tensorflow_and_legacy_keras(container):
 def test_a_cpu_image_sees_no_gpu_and_says_why(container):
     done = container("check-gpu")
     assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
     assert "sees no GPU: this image has the CPU build; use rl-gpu.sif" in done.stderr
 
 

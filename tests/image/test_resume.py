@@ -32,6 +32,21 @@ def test_schedules_are_at_their_place_in_the_first_update(shell, framework):
     assert entropy == sorted(entropy, reverse=True) and len(set(entropy)) == 6
 
 
+@pytest.mark.fault(
+    "a run of PPO, DQN or SAC is resumed",
+    promise="all that the learner keeps, target networks and optimizers too, is as it was",
+)
+@pytest.mark.parametrize(("framework", "algos"), [("tf", ("PPO", "DQN", "SAC")), ("tf2", ("DQN",))])
+def test_a_learner_that_is_resumed_has_nothing_of_a_new_one(shell, framework, algos):
+    done = shell("python", Path(__file__).with_name("seam.py"), framework, *algos)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert list(found) == list(algos)
+    for told in found.values():
+        assert told["differ"] == told["attributes"] == []
+        assert told["trained"] > told["variables"] / 2
+
+
 # A learner as `train --resume --set` builds it; prints what its policy and its sampler would use.
 SETTINGS = """
 import sys
@@ -47,13 +62,14 @@ from rlsif.learning.spec import Layout
 from rlsif.training.saved import spec_of
 run, samples = Path(sys.argv[1]), sys.argv[2]
 spec = spec_of(run)
-given = {**spec.hyperparameters, "gamma": 0.5, "lambda": 0.25, "clip_param": 0.125}
+given = {**spec.hyperparameters, "gamma": 0.5, "lambda": 0.25, "clip_param": 0.125, "lr": 0.0625}
 learner = Learner()
 layout = Layout(0, 1, 0.0, 1, local_mode=True, rllib_samples="asked" if samples == "rllib" else None)
 learner.build(replace(spec, hyperparameters=given), layout, find(spec.env))
 learner.restore(str(run / "checkpoints/checkpoint_000002"))
 policy = learner._algorithm.get_policy()
-print("used", [policy.config[name] for name in ("gamma", "lambda", "clip_param")])
+rate = policy.get_session().run(policy.cur_lr)
+print("used", [*(policy.config[name] for name in ("gamma", "lambda", "clip_param")), float(rate)])
 if samples == "numpy":
     sampler = learner._algorithm.env_runner._sampling.sampler
     print("sampled", [sampler._config[name] for name in ("gamma", "lambda")])
@@ -67,7 +83,7 @@ def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     shutil.copytree(OLD / kind, run)
     done = shell("python", "-c", SETTINGS, run, samples)
     assert done.returncode == 0, done.stderr
-    assert "used [0.5, 0.25, 0.125]" in done.stdout
+    assert "used [0.5, 0.25, 0.125, 0.0625]" in done.stdout
     assert samples == "rllib" or "sampled [0.5, 0.25]" in done.stdout
 
 

@@ -25,7 +25,8 @@ def found(apptainer, rl_sif):
 @pytest.mark.parametrize(
     "what",
     [
-        "logits and values", "q-values", "log-probabilities", "advantages", "value targets", "episodes", "rows left",
+        "logits and values", "q-values", "log-probabilities", "log-probabilities of mixed actions", "advantages",
+        "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
         "n-step truncateds", "epsilon", "filter", "merged filter", "one seed", "masked logits and values",
         "masked q-values", "masked targets",
@@ -52,11 +53,18 @@ def test_env_runners_draw_their_own_numbers(found):
 
 @pytest.mark.parametrize(
     "what",
-    ["weights after 5 updates", "update total_loss", "update policy_loss", "update vf_loss", "update kl",
+    ["weights after an update", "update total_loss", "update policy_loss", "update vf_loss", "update kl",
      "update entropy", "weights after masked updates"],
 )  # fmt: skip
 def test_an_update_in_one_call_is_rllibs(found, what):
     assert found[what] <= CLOSE
+
+
+def test_an_update_goes_through_shuffled_minibatches_without_what_is_left_over(found):
+    assert found["rows drawn twice in an epoch"] == found["epochs in the same order"] == 0
+    assert found["rows in their own order"] == 0
+    # A thousand times what may differ.
+    assert found["weights moved"] > 1000 * CLOSE
 
 
 def test_nothing_goes_back_to_the_host_between_minibatches(found):

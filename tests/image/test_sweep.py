@@ -5,8 +5,11 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
+
+from rlsif.training.run_lock import held
 
 SMALL = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
 CARTPOLE = ("--env", "CartPole-v1", *SMALL)
@@ -33,6 +36,9 @@ def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(shell):
     assert [run["state"] for run in runs] == ["finished"] * 2
     params = [json.loads(p.read_text()) for p in folder.glob("PPO_*/params.json")]
     assert {p["lr"] for p in params} == {1e-3, 3e-4} and all(0.9 <= p["gamma"] <= 0.999 for p in params)
+    with held(folder):
+        done = shell("sweep", "--resume", folder)
+    assert done.returncode == 2 and f"error: {folder} is in use by process " in done.stderr
     listed = shell("runs", folder).stdout.splitlines()
     best = max(runs, key=lambda run: run["episode_return_mean"])
     assert len(listed) == 3
@@ -99,28 +105,10 @@ def test_pbt_has_the_worse_take_over_from_the_better(shell):
     assert list(sweeps(shell)[0].glob("tune/pbt_policy_*.txt"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "nothing is searched; give --grid lr=1e-3,3e-4"),
-        (("--grid", "lr"), "--grid 'lr' has no values"),
-        (("--grid", "lrx=1,2"), "PPO has no hyperparameter 'lrx'; did you mean lr?"),
-        (("--sample", "lr=unifrm(1,2)"), "there is no distribution 'unifrm'; did you mean uniform"),
-        (("--sample", "lr=uniform(2,1)"), "uniform needs a lower and a higher number"),
-        (("--sample", "lr=loguniform(0,1)"), "loguniform has no values at or below 0"),
-        (("--grid", "lr=1", "--sample", "lr=uniform(1,2)"), "'lr' is searched twice"),
-        (("--grid", "lr=1", "--scheduler", "asha"), "give that of the longest, as --stop-timesteps 200000"),
-        (("--grid", "lr=1", "--scheduler", "best"), "it must be asha (ends bad trials early) or pbt"),
-        (("--grid", "lr=1", "--cpus-per-trial", "999"), "--cpus-per-trial is 999, but there are"),
-        (("--grid", "lr=1", "--gpus-per-trial", "8"), "--gpus-per-trial is 8, but there are 0"),
-    ],
-)
-def test_bad_input(shell, arguments, said):
-    done = sweep(shell, "--env", "CartPole-v1", *arguments)
-    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
-    assert not (shell.folder / "results").exists()
-
-
-def test_no_such_sweep(shell):
-    done = shell("sweep", "--resume", shell.folder)
-    assert done.returncode == 2 and "is not the folder of a sweep" in done.stderr
+def test_what_takes_over_has_the_weights_of_the_better_and_settings_of_its_own(shell):
+    done = shell("python", Path(__file__).with_name("taking_over.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["before"] > 0.01 and found["after"] == 0 and found["trains on"] > 0.001
+    assert found["settings"] == [0.02, 0.5, 0.5]
+    assert found["iterations"] == [1, 2, 3, 4]

@@ -96,6 +96,24 @@ def test_a_resumed_run_goes_on_without_a_gap(shell):
     assert summary(run)["iterations"] == 4
 
 
+FROM_CHECKPOINT = """
+import sys
+import numpy as np
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.policy.policy import Policy
+policy = Policy.from_checkpoint(sys.argv[1])["default_policy"]
+print("acts", policy.compute_single_action(np.zeros(4, np.float32))[0] in (0, 1))
+Algorithm.from_checkpoint(sys.argv[1])
+"""
+
+
+def test_rllib_gives_the_policy_of_a_checkpoint_and_says_what_it_cannot(shell):
+    shell.train("--env", "CartPole-v1", "--stop-iters", "1", "--local-mode", *SMALL)
+    done = shell("python", "-c", FROM_CHECKPOINT, summary(shell.runs[0])["checkpoint"])
+    assert "acts True" in done.stdout
+    assert "Policy.from_checkpoint gives its policy, `train --resume` its algorithm" in done.stderr.splitlines()[-1]
+
+
 # Adam's own count of updates, in the words of each framework, after two iterations of eight updates each.
 ADAMS_COUNT = """
 import math, pickle, sys
@@ -223,31 +241,10 @@ def test_an_env_that_raises_ends_the_run_with_its_own_traceback_once(shell, mode
     assert summary(shell.runs[0])["stop_reason"].startswith("failed: training failed: ValueError: the reactor is out")
 
 
-@pytest.mark.parametrize(
-    "options, said",
-    [
-        (("--env", "Cartpole-v1"), "did you mean CartPole-v1"),
-        (("--env", "Pendulum-v1", "--algo", "DQN"), "its actions are Box, not Discrete"),
-        (("--env", "CartPole-v1", "--set", "lrr=1"), "no hyperparameter 'lrr'; did you mean lr?"),
-        (("--env", "CartPole-v1", "--set", "lr=abc"), "'lr' is 'abc'; it must be like its default"),
-        (
-            ("--env", "CartPole-v1", "--set", "train_batch_size=10", "--set", "minibatch_size=1000"),
-            "RLlib refuses these settings of PPO",
-        ),
-        (("--env", "CartPole-v1", "--num-cpus", "9999"), "--num-cpus is 9999, but this process may use"),
-        (("--env", "CartPole-v1", "--num-gpus", "1"), "--num-gpus is 1, but there are 0 here"),
-        (("--env", "CartPole-v1", "--stop-iters", "-1"), "--stop-iters is -1; it must be greater than 0"),
-        (("--env", "CartPole-v1", "--stop-iters", "x"), "Invalid value for '--stop-iters'"),
-        (("--env", "CartPole-v1", "--stop-iter", "1"), "No such option: --stop-iter"),
-        (("--resume", "/nothing"), "is neither a run's folder nor a checkpoint"),
-        ((), "no environment is given"),
-    ],
-)
-def test_bad_input_gets_one_sentence_and_leaves_nothing(shell, options, said):
-    done = shell.train(*options)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
-    assert said in done.stderr
+def test_settings_that_rllib_refuses_are_told_in_one_sentence_and_leave_nothing(shell):
+    done = shell.train("--env", "CartPole-v1", "--set", "train_batch_size=10", "--set", "minibatch_size=1000")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: RLlib refuses these settings of PPO: ") and "suppress" not in done.stderr
     assert shell.runs == []
 
 
@@ -323,3 +320,32 @@ def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
     finally:
         process.kill()
         subprocess.run(["umount", "--lazy", results], check=True)
+
+
+# The threads that TensorFlow has in a learner's process for its operations, after an update.
+THREADS = """
+import sys
+from collections import Counter
+from pathlib import Path
+from rlsif.learning.rllib import import_rllib
+import_rllib()
+import ray
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+from rlsif.envs.find import find
+from rlsif.envs.reference import EnvRef
+from rlsif.learning.learner import Learner
+from rlsif.learning.spec import Layout, RunSpec
+small = {"train_batch_size": 200, "minibatch_size": 100, "num_epochs": 1}
+spec, learner = RunSpec("PPO", "tf", EnvRef("CartPole-v1"), hyperparameters=small), Learner()
+learner.build(spec, Layout(0, 1, 0.0, int(sys.argv[1]), local_mode=True), find(spec.env))
+learner.step()
+names = Counter((thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir())
+print("threads", names["tf_Compute"])
+"""
+
+
+def test_the_learner_has_as_many_threads_as_it_is_told(shell):
+    # Neither RLlib's number, nor that of the cores.
+    threads = len(os.sched_getaffinity(0)) + 3
+    done = shell("python", "-c", THREADS, threads)
+    assert f"threads {threads}\n" in done.stdout, done.stderr

@@ -65,7 +65,7 @@ SEEN = "seen = self.at.copy()"
     ("before", "after", "level", "said"),
     [
         (SEEN, "seen = self.at * np.nan", ERROR, "the observation at step 1 after reset(seed=1) has nan at [0]"),
-        (SEEN, "seen = self.at.astype(np.float64)", ERROR, "its numbers are float64, the space's are float32"),
+        (SEEN, "seen = self.at.astype(np.float64)", WARNING, "a ndarray of float64, and the observation space"),
         (SEEN, "seen = np.append(self.at, self.at)", ERROR, "its shape is [4], the space's is [2]"),
         (SEEN, "seen = self.at + 200", ERROR, "is not from -100 to 100"),
         (SEEN, "seen = self.at", ERROR, "every step returns the same array"),
@@ -84,3 +84,12 @@ SEEN = "seen = self.at.copy()"
 def test_every_fault_is_found(tmp_path, before, after, level, said):
     told = [f for f in findings(tmp_path, before, after) if said in f.text]
     assert [f.level for f in told] == [level]
+
+
+def test_numbers_of_another_kind_are_told_once_and_are_no_error(tmp_path, recwarn):
+    found = findings(tmp_path, SEEN, "seen = self.at.tolist()")
+    assert [f.text for f in found if f.level != OK] == [
+        "step gives a list of float64, and the observation space is float32: it is converted;"
+        " return np.array(..., np.float32)."
+    ]
+    assert not [warning for warning in recwarn if "Casting" in str(warning.message)]

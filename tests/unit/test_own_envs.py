@@ -1,10 +1,11 @@
 """Environments of users: by module, by class, by file, and what is said of those that are wrong."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
-from rlsif.envs.find import find, make
+from rlsif.envs.find import find, locate, make
 from rlsif.envs.reference import parse
 from rlsif.errors import InputError
 
@@ -57,6 +58,24 @@ def test_a_class_in_a_module_and_its_registered_id(file, monkeypatch):
         assert find(parse(name)).max_episode_steps == 5
 
 
+@pytest.mark.fault(
+    "an environment reads its data by a relative path, and the command is typed elsewhere",
+    promise="it is made in the folder in which the run was started",
+)
+def test_data_by_a_relative_path_is_found_from_anywhere(file, monkeypatch, tmp_path):
+    reads = ENV.replace("self.size = size", "self.size = int(open('size.txt').read())")
+    path, started, elsewhere = file(reads), tmp_path / "started here", tmp_path / "elsewhere"
+    for folder, size in ((started, "5"), (elsewhere, "9")):
+        folder.mkdir()
+        (folder / "size.txt").write_text(size)
+    ref = parse(f"{path}:Mine", {}, started)
+    monkeypatch.chdir(elsewhere)
+    find(ref)
+    assert make(ref).unwrapped.size == 5 and Path.cwd() == elsewhere
+    # The folder of a run that came from another machine.
+    assert make(parse(f"{path}:Mine", {}, tmp_path / "gone")).unwrapped.size == 9
+
+
 def test_a_path_is_made_absolute_and_a_name_short(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert parse("envs/mine.py:Mine").name == f"{tmp_path}/envs/mine.py:Mine"
@@ -93,3 +112,13 @@ def test_what_is_wrong_is_told_in_a_sentence(file, before, after, said):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="there is no file .*/none.py; an image sees bound folders alone"):
         find(parse(f"{tmp_path}/none.py:Mine"))
+
+
+def test_a_class_keeps_its_way_to_many_copies_at_once(file):
+    import gymnasium
+
+    many = "    vector_entry_point = staticmethod(lambda **_: None)\n    action_space"
+    vectors = ENV.replace("    action_space", many)
+    path = file(vectors.replace("Mine", "Many"), "many.py")
+    found = locate(parse(f"{path}:Many"))
+    assert gymnasium.registry[found].vector_entry_point is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from rlsif.cluster.heartbeat import Heartbeat
-from rlsif.training.progress import StandsStill, Watch
+from rlsif.training.progress import KeepsEnding, StandsStill, Watch
 
 
 class Clock:
@@ -22,8 +22,8 @@ def watch():
     return watch
 
 
-def beat(runner=1, number=1, steps=0, resets=1, doing="stepping its environments"):
-    return Heartbeat(runner, f"node{runner}", f"id{runner}", number, steps, resets, doing)
+def beat(runner=1, number=1, steps=0, resets=1, doing="stepping its environments", pid=100, node=None):
+    return Heartbeat(runner, f"node{runner}", node or f"id{runner}", number, steps, resets, doing, pid)
 
 
 @pytest.mark.fault(
@@ -101,10 +101,31 @@ def test_runners_that_wait_for_a_learner_are_not_blamed_for_it(watch):
 def test_one_that_was_started_again_counts_anew(watch):
     watch.look([beat(number=90, steps=900)])
     watch.pass_(250)
-    watch.look([beat(number=1, steps=0)])
+    watch.look([beat(number=1, steps=0, pid=101)])
     watch.pass_(250)
-    watch.look([beat(number=100, steps=0)])
+    watch.look([beat(number=100, steps=0, pid=101)])
     assert watch.done == 0
+
+
+@pytest.mark.fault(
+    "the process of an env runner ends again and again, without an exception",
+    promise="after the third time the run ends, and names the env runner, its node and what it did",
+)
+def test_one_whose_process_does_not_last_is_named_after_the_third_time(watch):
+    for pid in (100, 101, 102):
+        watch.look([beat(steps=7, pid=pid), beat(2, pid=50)])
+        watch.pass_(2)
+    with pytest.raises(KeepsEnding, match="env runner 1 on node1 ended 3 times .* after 7 env steps; .* os._exit"):
+        watch.look([beat(steps=7, pid=103), beat(2, pid=50)])
+
+
+def test_ends_are_counted_between_rows_and_on_one_node(watch):
+    for pid in range(100, 120):
+        watch.look([beat(pid=pid)])
+        if pid % 2 == 0:
+            watch.sampled()
+    for pid in range(200, 220):
+        watch.look([beat(pid=pid, node=f"id{pid}")])
 
 
 @pytest.mark.fault(

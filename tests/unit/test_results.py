@@ -74,6 +74,24 @@ def test_resuming_takes_back_the_rows_after_the_checkpoint(tmp_path):
     assert [r["training_iteration"] for r in results.read_rows(tmp_path)] == [1, 2, 3, 4]
 
 
+def test_rows_that_are_taken_back_had_other_columns(tmp_path):
+    """The first lacks a column, the one that is taken back has one more, and the new one lacks both."""
+    files, rows = RunFiles(tmp_path), Row(None)
+    for step, told in enumerate(({}, {"loss": 0.5}, {"loss": 0.25, "kl": 0.1}), start=1):
+        files.write_row(rows.add(iteration(step, **told), 1.0))
+    resumed = RunFiles(tmp_path, resumed_at=2)
+    rows = Row(Progress("", "", "", 2, 2, 2.0, [], []))
+    for step, told in ((3, {}), (4, {"kl": 0.3, "loss": 0.125})):
+        resumed.write_row(rows.add(iteration(step, **told), 1.0))
+    written = table(tmp_path)
+    assert [(row["training_iteration"], row["loss"], row["kl"]) for row in written] == [
+        ("1", "", ""), ("2", "0.5", ""), ("3", "", ""), ("4", "0.125", "0.3"),
+    ]  # fmt: skip
+    lines = (tmp_path / results.PROGRESS).read_text().splitlines()
+    assert len({line.count(",") for line in lines}) == 1 and lines[0].count("loss") == 1
+    assert [row.get("kl") for row in results.read_rows(tmp_path)] == [None, None, None, 0.3]
+
+
 def test_tensorboard_reads_the_folder(tmp_path):
     files = RunFiles(tmp_path)
     files.write_row(Row(None).add(iteration(5, [2.0]), 1.0))

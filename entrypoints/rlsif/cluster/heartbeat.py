@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import socket
 import threading
 import time
@@ -35,6 +36,8 @@ class Heartbeat:
     resets: int
     # "waiting" for the learner, or what its environments do.
     doing: str
+    # Of its process on the node; another one is an env runner that was started again.
+    pid: int = 0
 
 
 _BEATING = threading.Lock()
@@ -52,7 +55,7 @@ def start(runner: int, look: Callable[[], tuple[int, int, str]]) -> None:
 
 def _beat(about: tuple[int, str, str], look: Callable[[], tuple[int, int, str]]) -> None:
     for number in itertools.count(1):
-        message = Heartbeat(*about, number, *look())
+        message = Heartbeat(*about, number, *look(), os.getpid())
         # Ray may be about to end, and this process with it.
         with contextlib.suppress(Exception):
             private_api.put_shared(_key(about[0]), json.dumps(asdict(message)).encode(), overwrite=True)

@@ -15,11 +15,16 @@ def check_gpu(
     num_gpus: Annotated[int, typer.Option(min=1, help="Number of GPUs that TensorFlow must see.")] = 1,
 ) -> int:
     """Print the GPUs that TensorFlow sees. If it sees too few, say why and exit with 1."""
-    import tensorflow as tf
+    from tempfile import TemporaryDirectory
 
     from rlsif.errors import RlsifError
+    from rlsif.training.process import noise_into
 
-    gpus = tf.config.list_physical_devices("GPU")
+    # TensorFlow says on stderr how it looks for GPUs.
+    with TemporaryDirectory() as private, noise_into(Path(private) / "noise"):
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         details = tf.config.experimental.get_device_details(gpu)
         name, capability = details.get("device_name", "unknown"), details.get("compute_capability")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -41,9 +42,18 @@ def parse(
         # Click's exceptions, by shape: typer may carry a Click of its own.
         if not hasattr(problem, "format_message"):
             raise
-        message = " ".join(problem.format_message().split())
-        print(f"error: {message} See `{name} --help`.", file=sys.stderr)
+        message = _said(problem)
+        print(f"error: {message.rstrip('.')}; see `{name} --help`", file=sys.stderr)
         return BAD_INPUT
+
+
+def _said(problem: Any) -> str:
+    """What Click says, in a line."""
+    said = " ".join(problem.format_message().split())
+    extra = re.search(r"unexpected extra argument\S* \((.*)\)", said)
+    if extra and "=" in extra[1]:
+        return f"{extra[1]!r} has no option before it: each KEY=VALUE needs its own --set or --env-config"
+    return said
 
 
 def _app(command: Callable[..., Any] | Mapping[str, Callable[..., Any]]) -> typer.Typer:

@@ -65,6 +65,12 @@ def _in_words(found: dict[str, Any]) -> str:
         f"  min {found['return_min']:.1f}  max {found['return_max']:.1f}",
         f"length  mean {found['length_mean']:.1f}  over {found['episodes']} episodes, seeds {seeds}",
     ]
+    custom = found["custom"]
+    lines += [
+        f"{name}  mean {custom[name]:.4g}  min {custom[f'{name}_min']:.4g}  max {custom[f'{name}_max']:.4g}"
+        for name in custom
+        if f"{name}_min" in custom
+    ]
     if found["video"]:
         lines.append(f"video   {found['video']}, the episode of seed {found['seed']}")
     return "\n".join(lines)

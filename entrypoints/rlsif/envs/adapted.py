@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.metrics import ENDED, KEY, NoNumber, OfCopies
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.spaces import of_gymnasium, plain
 from rlsif.envs.vector import WrongValue
+from rlsif.errors import RlsifError
 from rlsif.policies import masks
-from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import unsupported
 from rlsif.policies.spaces import ActionMask, Space
 
@@ -31,6 +33,7 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
         self._encoder = masks.encoder_of(observations) if unsupported(observations) is None else None
         self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
+        self._metrics = OfCopies(1)
         self._chosen_from = policy_space(actions, normalize)
         self._encoded: Any = None
         self.observation_space = encoded_space(env.observation_space, observations)
@@ -44,11 +47,19 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act by what a policy chose. Raises WrongValue for a mask that is wrong, and what it forbids."""
+        action = joined(action)
         if self._mask:
-            self._check_legal(np.asarray(action))
-        [chosen] = self._adapter.each(np.asarray(action)[None])
+            self._check_legal(action)
+        [chosen] = self._adapter.each(action[None])
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         PROGRESS.steps += 1
+        try:
+            if info and KEY in info:
+                self._metrics.take(0, info)
+            if terminated or truncated:
+                ENDED.append(self._metrics.ended(0))
+        except NoNumber as problem:
+            raise RlsifError(f"the environment's {problem}") from None
         return self._encode(observation, info), reward, terminated, truncated, info
 
     def _encode(self, observation: Any, info: Mapping[str, Any]) -> Any:
@@ -57,18 +68,21 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         try:
             self._encoded = self._encoder.one(observation, info)
         except masks.MaskError as problem:
-            raise WrongValue(f"environment {self.env}: {problem}") from None
+            raise self._wrong(problem) from None
         return self._encoded
 
     def _check_legal(self, chosen: NDArray[Any]) -> None:
         wrong = masks.wrong(self._encoded[None], self._chosen_from, self._mask)
         if wrong:
-            raise WrongValue(f"environment {self.env}: {wrong[1]}")
+            raise self._wrong(wrong[1])
         if not masks.allows(self._encoded, chosen, self._chosen_from, self._mask):
-            raise WrongValue(
-                f"environment {self.env}: action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does"
-                " not honour action masks with these settings"
+            raise self._wrong(
+                f"action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does not honour action masks"
+                " with these settings"
             )
+
+    def _wrong(self, what: object) -> WrongValue:
+        return WrongValue(f"environment {type(self.env.unwrapped).__name__}: {what}")
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:

@@ -8,7 +8,7 @@ import math
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from rlsif.envs.find import FoundEnv, find, make
 from rlsif.envs.legal import ActsLegally
+from rlsif.envs.metrics import KEY, NoNumber, numbers
 from rlsif.envs.reference import EnvRef
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -25,6 +26,8 @@ STEPS = 2_000
 MEASURED = 0.5
 # Of the trajectories that are compared.
 SEED, COMPARED = 1, 200
+# What Gymnasium's checker says of the numbers of observations; our own says it once, and what to do.
+OF_NUMBERS = ("Casting input x", "was expecting", "is not within the observation space")
 # Slower environments are what a run waits for, in steps a second.
 SLOW = 1_000
 
@@ -69,9 +72,10 @@ def _gymnasiums_own(create: Callable[[], Any], found: FoundEnv) -> Iterator[Find
             said.append(Finding(ERROR, f"Gymnasium's checker: {_one_line(problem)}"))
     # It asks for what Gymnasium's registration already has, and for names of files.
     for warning in caught:
-        if found.mask and "different from the unwrapped version" in str(warning.message):
-            continue
-        said.append(Finding(WARNING, f"Gymnasium's checker: {_one_line(warning.message)}"))
+        text = str(warning.message)
+        by_mask = found.mask and "different from the unwrapped version" in text
+        if not by_mask and not any(part in text for part in OF_NUMBERS):
+            said.append(Finding(WARNING, f"Gymnasium's checker: {_one_line(text)}"))
     env.close()
     yield from said or [Finding(OK, "Gymnasium's checker finds nothing.")]
 
@@ -92,11 +96,12 @@ def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
     rewards = []
     while steps < STEPS and not wrong:
         before = observation
-        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         steps += 1
         where = f"step {steps} after reset(seed={SEED})"
         _look_at_observation(observation, found.observation_space, where, wrong)
         _look_at_reward(reward, where, wrong)
+        _look_at_metrics(info, where, wrong)
         if isinstance(observation, np.ndarray) and observation is before:
             wrong["same"] = (
                 "every step returns the same array, changed; return a copy, or what was stored changes, too."
@@ -143,10 +148,19 @@ def _look_at_observation(observation: Any, space: Any, where: str, wrong: dict[s
     if isinstance(observation, np.ndarray) and observation.dtype.kind == "f" and not np.isfinite(observation).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(observation))[0])
         wrong["finite"] = f"the observation at {where} has {observation[place]} at {list(place)}."
-    elif not space.contains(observation):
+    elif not _is_in(observation, space):
         wrong["space"] = (
             f"the observation at {where} is not in the observation space: {_why_not_in(observation, space)}."
         )
+
+
+def _is_in(observation: Any, space: Any) -> bool:
+    """Whether a space has an observation, as the run sees it: numbers of another kind are converted, and told once."""
+    if type(space).__name__ == "Box":
+        given = np.asarray(observation)
+        if given.shape == space.shape and given.dtype.kind in "fiub":
+            observation = given.astype(space.dtype)
+    return bool(space.contains(observation))
 
 
 def _why_not_in(observation: Any, space: Any) -> str:
@@ -170,6 +184,16 @@ def _look_at_reward(reward: Any, where: str, wrong: dict[str, str]) -> None:
         wrong["reward"] = f"the reward at {where} is {_described(reward)}; it must be one number."
     elif not math.isfinite(reward):
         wrong["reward"] = f"the reward at {where} is {float(reward)}; one of them spoils every weight."
+
+
+def _look_at_metrics(info: Any, where: str, wrong: dict[str, str]) -> None:
+    if not isinstance(info, Mapping):
+        wrong["info"] = f"the info at {where} is {_described(info)}; it must be a dictionary."
+    elif KEY in info:
+        try:
+            numbers(info[KEY])
+        except NoNumber as problem:
+            wrong["metrics"] = f"at {where}, {problem}."
 
 
 def _seeds(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:

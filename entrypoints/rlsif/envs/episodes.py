@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Tuple
 
+from rlsif.envs.metrics import KEY, numbers
 from rlsif.envs.progress import PROGRESS
 from rlsif.errors import RlsifError
 
@@ -13,8 +14,9 @@ from rlsif.errors import RlsifError
 Seen = Tuple[Any, Mapping[str, Any]]
 # More at once are hardly faster.
 AT_ONCE = 32
-# An episode of an environment without a time limit may never end.
-MOST_STEPS = 100_000
+# An episode of an environment without a time limit may never end: so many times as long as the longest in training.
+MOST_TIMES = 100
+LEAST_OF_MOST_STEPS, MOST_STEPS = 10_000, 100_000
 
 
 class Acts(Protocol):
@@ -34,6 +36,8 @@ class Episode:
     seed: int
     total_reward: float = 0.0
     length: int = 0
+    # The environment's own numbers, as it gave them so far.
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def play(
@@ -43,11 +47,12 @@ def play(
     seed: int,
     deterministic: bool,
     watch: Callable[[Episode], None] = lambda _: None,
+    most_steps: int = MOST_STEPS,
 ) -> list[Episode]:
     """Play episodes with the seeds `seed`, `seed` + 1, ... and give them in that order.
 
-    `watch` is called after every reset and step. Raises RlsifError for an environment that fails, or whose
-    episode does not end.
+    `watch` is called after every reset and step. Raises RlsifError for an environment that fails, or whose episode
+    does not end within `most_steps`.
     """
     played = [Episode(seed + number) for number in range(episodes)]
     following = iter(played)
@@ -72,7 +77,7 @@ def play(
         active = list(playing)
         actions = agent.act([seen[index] for index in active], active, deterministic)
         for index, action in zip(active, actions):
-            if _step(environments[index], action, playing[index], seen, index):
+            if _step(environments[index], action, playing[index], seen, index, most_steps):
                 watch(playing[index])
                 begin(index)
             else:
@@ -80,10 +85,17 @@ def play(
     return played
 
 
-def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen], index: int) -> bool:
+def most_steps(lengths: Sequence[int]) -> int:
+    """How long an episode may be after training in which episodes were as long as these; it is an end, not a limit."""
+    return min(max(MOST_TIMES * max(lengths, default=0), LEAST_OF_MOST_STEPS), MOST_STEPS)
+
+
+def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen], index: int, most: int) -> bool:
     """Step, and count; give whether the episode ended."""
     try:
         observation, reward, terminated, truncated, info = environment.step(action)
+        if info and KEY in info:
+            episode.metrics.update(numbers(info[KEY]))
     except Exception as problem:
         where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
         raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem
@@ -91,9 +103,10 @@ def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen]
     episode.total_reward += float(reward)
     episode.length += 1
     PROGRESS.steps += 1
-    if episode.length >= MOST_STEPS:
+    ended = bool(terminated or truncated)
+    if episode.length >= most and not ended:
         raise RlsifError(
-            f"the episode of seed {episode.seed} has not ended after {MOST_STEPS:,} steps;"
+            f"the episode of seed {episode.seed} has not ended after {most:,} steps;"
             " give the environment a max_episode_steps"
         )
-    return bool(terminated or truncated)
+    return ended

@@ -14,9 +14,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from rlsif.envs.find import add_code_folder, locate
+from rlsif.envs.code import add_code_folder
+from rlsif.envs.find import locate
+from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
+from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
@@ -31,12 +34,16 @@ class WrongValue(RlsifError):
 
 
 class Step(NamedTuple):
-    """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n]."""
+    """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n].
+
+    `metrics` are those of the episodes that ended in this step, by copy.
+    """
 
     observations: Array
     rewards: Array
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    metrics: Mapping[int, Metrics] = {}
 
 
 class Environments(Protocol):
@@ -49,6 +56,9 @@ class Environments(Protocol):
 
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
+
+    def set_task(self, task: Any) -> None:
+        """Tell every copy its task. Raises RlsifError for an environment that has none."""
 
     def close(self) -> None:
         """Close every copy."""
@@ -69,7 +79,8 @@ def make(
     add_code_folder(ref.code_folder)
     located = locate(ref)
     spec = gymnasium.registry.get(located) if isinstance(located, str) else None
-    if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
+    bare = spec is not None and not spec.additional_wrappers and not ref.wrappers
+    if spec is not None and spec.vector_entry_point is not None and bare:
         env = gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **ref.arguments)
         if env.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
             return Vectorised(env, seeds, encoder, adapter)
@@ -93,20 +104,33 @@ class Vectorised:
         # Such an environment draws for all of its copies from one generator.
         self.observations = self._encoded(*env.reset(seed=seeds[0]))
         self.active = np.ones(self._number, np.bool_)
+        self._metrics = OfVector(self._number)
 
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
         observations, rewards, terminated, truncated, infos = self._env.step(self._adapter.batch(chosen))
         self.observations = self._encoded(observations, infos)
+        metrics = self._ended_with(infos, terminated | truncated) if KEY in infos or self._metrics.given else {}
         self.active = ~(terminated | truncated)
         PROGRESS.steps += self._number
-        return Step(self.observations, np.asarray(rewards, np.float64), terminated, truncated)
+        return Step(self.observations, np.asarray(rewards, np.float64), terminated, truncated, metrics)
+
+    def _ended_with(self, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Mapping[int, Metrics]:
+        try:
+            self._metrics.take(infos, self.active)
+            return {int(i): self._metrics.ended(int(i)) for i in np.flatnonzero(done & self.active)}
+        except NoNumber as problem:
+            raise WrongValue(f"its {problem}") from None
 
     def _encoded(self, observations: Any, infos: Mapping[str, Any]) -> Array:
         try:
             return self._encoder.batch(observations, self._number, infos)
         except MaskError as problem:
             raise WrongValue(f"{problem}") from None
+
+    def set_task(self, task: Any) -> None:
+        """Tell all copies at once."""
+        set_task(self._env, task)
 
     def close(self) -> None:
         """Close it."""
@@ -127,6 +151,7 @@ class OneByOne:
         self._envs, self._encoder, self._adapter = envs, encoder, adapter
         self.observations = encoder.empty(len(envs))
         self._steps = np.zeros(len(envs), np.int64)
+        self._metrics = OfCopies(len(envs))
         for i, (env, seed) in enumerate(zip(envs, seeds)):
             self._encode(self.observations, i, *self._reset(env, seed=seed))
         self.active = np.ones(len(envs), np.bool_)
@@ -141,6 +166,8 @@ class OneByOne:
         for i, (env, action) in enumerate(zip(self._envs, self._adapter.each(chosen))):
             observation, reward, terminated[i], truncated[i], info = env.step(action)
             PROGRESS.steps += 1
+            if info and KEY in info:
+                self._take(i, info)
             self._encode(after, i, observation, info)
             try:
                 rewards[i] = reward
@@ -153,12 +180,26 @@ class OneByOne:
             i = int(np.flatnonzero(np.isnan(rewards))[0])
             raise self._wrong(i, "the reward is nan, or None")
         self.observations = after
+        metrics = {}
         if ended:
             self.observations = after.copy()
             for i in ended:
+                metrics[i] = self._ended_with(i)
                 self._steps[i] = 0
                 self._encode(self.observations, i, *self._reset(self._envs[i]))
-        return Step(after, rewards, terminated, truncated)
+        return Step(after, rewards, terminated, truncated, metrics)
+
+    def _take(self, i: int, info: Mapping[str, Any]) -> None:
+        try:
+            self._metrics.take(i, info)
+        except NoNumber as problem:
+            raise self._wrong(i, str(problem)) from None
+
+    def _ended_with(self, i: int) -> Metrics:
+        try:
+            return self._metrics.ended(i)
+        except NoNumber as problem:
+            raise self._wrong(i, str(problem)) from None
 
     @staticmethod
     def _reset(env: gymnasium.Env[Any, Any], **how: Any) -> tuple[Any, Mapping[str, Any]]:
@@ -180,6 +221,11 @@ class OneByOne:
     def _wrong(self, i: int, what: str) -> WrongValue:
         where = f"after {self._steps[i]} steps of an episode" if self._steps[i] else "after its reset"
         return WrongValue(f"copy {i} of the environment, {where}: {what}; `check` tells more")
+
+    def set_task(self, task: Any) -> None:
+        """Tell one after the other."""
+        for env in self._envs:
+            set_task(env, task)
 
     def close(self) -> None:
         """Close every copy."""

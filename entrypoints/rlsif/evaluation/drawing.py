@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rlsif.envs.find import add_code_folder, make
+from rlsif.envs.code import add_code_folder
+from rlsif.envs.find import make
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import RlsifError
 from rlsif.policies import masks

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlsif.envs.episodes import AT_ONCE, Episode, play
-from rlsif.envs.find import FoundEnv, add_code_folder, find, make
+from rlsif.envs.code import add_code_folder
+from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Episode, most_steps, play
+from rlsif.envs.find import FoundEnv, find, make
 from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import video
 from rlsif.evaluation.drawing import Drawing
@@ -20,6 +21,7 @@ from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
+from rlsif.training.results import own_numbers
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         print(f"warning: {packages}", file=sys.stderr)
     env = find(spec.env)
     saved.check_spaces(folder, env)
+    # A time limit of the environment ends every episode.
+    most = MOST_STEPS if env.max_episode_steps else most_steps(progress.lengths)
     with (
         tempfile.TemporaryDirectory() as private,
         noise_into(Path(private) / "noise"),
@@ -65,7 +69,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         _recording(asked, environments[0]) as watch,
     ):
         agent = _agent(checkpoint, spec.framework, env, len(environments), asked.seed)
-        episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch)
+        episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch, most)
     return {
         "algo": spec.algo,
         "env": spec.env.name,
@@ -142,6 +146,7 @@ def _statistics(episodes: list[Episode]) -> dict[str, Any]:
         "return_min": min(returns),
         "return_max": max(returns),
         "length_mean": statistics.fmean(lengths),
+        "custom": own_numbers([e.metrics for e in episodes]),
         "returns": returns,
         "lengths": lengths,
     }

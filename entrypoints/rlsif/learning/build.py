@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+import gymnasium
+
 from rlsif.envs.adapted import Adapted, policy_spaces
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.reference import EnvRef
@@ -45,7 +47,7 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         config.validate()
         config.freeze()
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as problem:
-        raise InputError(f"RLlib refuses these settings of {spec.algo}: {' '.join(str(problem).split())}") from problem
+        raise InputError(f"RLlib refuses these settings of {spec.algo}: {_said(problem)}") from problem
     from rlsif.learning.fixes import algorithm_class
     from rlsif.learning.rollout_worker import LearnersEnvRunner
 
@@ -55,6 +57,11 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
 
         register()
     return algorithm_class(catalogue()[spec.algo])(config=config)
+
+
+def _said(problem: Exception) -> str:
+    """What RLlib says of settings, without its advice to leave the check out."""
+    return " ".join(str(problem).split()).partition(" To suppress all validation errors")[0]
 
 
 def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
@@ -127,22 +134,30 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     """Let RLlib see the environment as its policy does; actions are turned into the environment's by our adapter."""
     normalize, clip = config.normalize_actions, config.clip_actions
     observation_space, action_space = policy_spaces(env, normalize)
+    if config.model["free_log_std"] and isinstance(action_space, gymnasium.spaces.Tuple):
+        raise InputError(
+            f"model.free_log_std is true, and {spec.env.short} mixes choices and numbers in its actions, where RLlib"
+            " would take half of all outputs for deviations; leave it at its default"
+        )
     config.environment(
         spec.env.ascii_name,
         env_config=dict(spec.env.arguments),
         # RLlib would ask the first env runner for them, and wait for it before it builds the policy.
         observation_space=observation_space,
         action_space=action_space,
-        normalize_actions=False,
+        # What is left of that is none, for actions are between -1 and 1; SAC's policy is another without it.
+        normalize_actions=normalize and spec.algo == "SAC",
         clip_actions=False,
         disable_env_checking=True,
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
         **({"is_atari": False} if spec.env.place else {}),
     )
+    if spec.env.wrappers:
+        # RLlib would wrap an Atari game once more.
+        config.preprocessor_pref = None
     sampler = catalogue()[spec.algo].sampler_class()
-    config.rlsif = SamplingSpec(
-        spec.env, env.observation_space, env.action_space, sampler, normalize, clip, layout.resumed_at, env.mask
-    )
+    spaces = env.observation_space, env.action_space
+    config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks)
     masked_model = catalogue()[spec.algo].masked_model
     if env.mask and masked_model:
         config.model = masks.outer_model(config.model, masked_model, env.mask.size)

@@ -18,8 +18,11 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED
 from ray.rllib.utils.replay_buffers import ReplayBuffer
 
 from rlsif import private_api
+from rlsif.learning import left_out
 from rlsif.learning.descriptor import Algorithm as Descriptor
 
+# In the state of an algorithm, what RLlib leaves out.
+LEFT_OUT = "rlsif_left_out"
 # A lost env runner that has not answered for so long is asked anew, in seconds.
 SECONDS_TO_ASK_AGAIN = 5.0
 
@@ -70,15 +73,19 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
         return restored
 
     def __getstate__(self) -> dict[str, Any]:
-        """Name RLlib's own class in checkpoints; ours is made anew with each algorithm, and would be pickled whole."""
+        """Add what RLlib leaves out of its policies.
+
+        Name RLlib's own class in checkpoints; ours is made anew with each algorithm, and would be pickled whole.
+        """
         state: dict[str, Any] = super().__getstate__()
-        return {**state, "algorithm_class": _rllibs_class(type(self).__name__)}
+        rest = {name: left_out.left_out(self.get_policy(name)) for name in state["worker"]["policy_states"]}
+        return {**state, "algorithm_class": _rllibs_class(type(self).__name__), LEFT_OUT: rest}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Restore what RLlib leaves out.
 
-        The count of updates; with tf2 the optimizer's variables; and the place in each schedule, which RLlib would
-        begin anew for one update.
+        The count of updates; with tf2 the optimizer's variables; target networks; SAC's optimizers; and the place in
+        each schedule, which RLlib would begin anew for one update.
         """
         saved = state["worker"]["policy_states"]
         if self.config.framework_str == "tf2":
@@ -90,6 +97,7 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
         super().__setstate__(state)
         for name, policy_state in saved.items():
             policy = self.get_policy(name)
+            left_out.restore(policy, state.get(LEFT_OUT, {}).get(name, {}))
             policy.num_grad_updates = policy_state["num_grad_updates"]
             policy.on_global_var_update({"timestep": policy_state["global_timestep"]})
 
@@ -103,7 +111,7 @@ class RefilledReplay(private_api.hooks()):  # type: ignore[misc]
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Have learning wait for as many new env steps as at the start of the run."""
         super().__setstate__(state)
-        if self.config.store_buffer_in_checkpoints and "local_replay_buffer" in state:
+        if self.config.store_buffer_in_checkpoints and len(self.local_replay_buffer):
             return
         name = "num_steps_sampled_before_learning_starts"
         fresh, done = getattr(self.config, name), private_api.counters(self)[NUM_ENV_STEPS_SAMPLED]

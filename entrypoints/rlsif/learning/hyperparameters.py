@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -28,7 +29,17 @@ UNAVAILABLE = {
     "restart_failed_sub_environments": "RLlib's sampler alone would honour it; catch the error in the environment",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
-AT_LEAST_ONE = {"num_epochs", "minibatch_size", "train_batch_size", "n_step"}
+# The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("num_epochs", "minibatch_size", "train_batch_size", "n_step"), (1, math.inf)),
+    **dict.fromkeys(("lr", "clip_param", "grad_clip"), (0, math.inf)),
+    **dict.fromkeys(("gamma", "lambda"), (0, 1)),
+}
+# Those of tf.nn that leave the shape as it is; RLlib would say so in a traceback.
+ACTIVATIONS = (
+    "linear", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish", "silu", "sigmoid", "softplus",
+    "softsign",
+)  # fmt: skip
 ANY_DICTIONARY = {"custom_model_config", "exploration_config", "env_config", "replay_buffer_config", "optimizer"}
 
 
@@ -78,10 +89,19 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
                 check(value, default, algo, prefix=f"{name}.")
         elif isinstance(default, Mapping) and value is not None:
             raise InputError(f"{algo}'s {name!r} is {value!r}; it is a group of settings: write {name}.KEY=VALUE")
-        elif key in AT_LEAST_ONE and isinstance(value, (int, float)) and value < 1:
-            raise InputError(f"{algo}'s {name!r} is {value!r}; it must be at least 1")
         elif not _same_kind(value, default):
             raise InputError(f"{algo}'s {name!r} is {value!r}; it must be like its default, {default!r}")
+        else:
+            _check_value(algo, name, str(key), value)
+
+
+def _check_value(algo: str, name: str, key: str, value: Any) -> None:
+    least, most = LIMITS.get(key, (-math.inf, math.inf))
+    if isinstance(value, (int, float)) and not least <= value <= most:
+        right = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
+    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACTIVATIONS:
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACTIVATIONS)}")
 
 
 def whole_numbers(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

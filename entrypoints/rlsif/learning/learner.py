@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.metrics import HISTORY
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.old_names import know_old_names
 from rlsif.learning.rllib import import_rllib
@@ -44,6 +45,11 @@ class Learner:
         readable: dict[str, Any] = json.loads(json.dumps(settings, default=str, skipkeys=True))
         return readable
 
+    def notes(self) -> list[str]:
+        """What the first lines of a run tell beside its settings."""
+        told: list[str] = getattr(self._algorithm, "notes", list)()
+        return told
+
     def build_as_it_is_sampled(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         """The same for settings that nobody has judged yet, as a sweep has them: RLlib samples what NumPy cannot."""
         import_rllib()
@@ -69,6 +75,7 @@ class Learner:
         return {
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
+            "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
             "num_env_steps_sampled_lifetime": int(result["num_env_steps_sampled_lifetime"]),
             "num_healthy_workers": int(result["num_healthy_workers"]),
             "evaluation": self._evaluations.ended() if self._evaluations else None,

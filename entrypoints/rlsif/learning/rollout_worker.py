@@ -6,6 +6,7 @@ on with nothing sampled. Imported in processes that run RLlib with TensorFlow.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rlsif.learning.rllib import import_rllib
@@ -13,12 +14,16 @@ from rlsif.learning.rllib import import_rllib
 import_rllib()
 
 # ruff: noqa: E402
+from ray.rllib.connectors.util import maybe_get_filters_for_syncing
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch
+from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, concat_samples
 
 from rlsif.cluster.failures import reporting
+from rlsif.cluster.tasks import Tasks
+from rlsif.envs.metrics import ENDED, HISTORY, NONE, Metrics
 from rlsif.envs.progress import PROGRESS
+from rlsif.envs.task import set_task
 from rlsif.sampling.env_runner import Sampling, beating, doing
 
 
@@ -29,21 +34,45 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
     def __init__(self, *, worker_index: int = 0, **kwargs: Any) -> None:
         """Take RolloutWorker's arguments."""
         beating(worker_index)
+        ENDED.clear()
         super().__init__(worker_index=worker_index, **kwargs)
+        self._tasks = Tasks(self.config.rlsif.tasks)
         PROGRESS.doing = "waiting"
 
     @reporting
-    def sample(self, **kwargs: Any) -> Any:
-        """A batch of experience."""
+    def sample(self, fragments: int = 1, **kwargs: Any) -> Any:
+        """A batch of experience, of so many fragments."""
+        for task in self._tasks.new():
+            self.foreach_env(functools.partial(set_task, task=task))
         with doing("stepping its environments"):
-            return super().sample(**kwargs)
+            parts = [super(EnvRunner, self).sample(**kwargs) for _ in range(fragments)]
+        return parts[0] if fragments == 1 else concat_samples(parts)
+
+    def get_metrics(self) -> list[RolloutMetrics]:
+        """The episodes that ended since the last call, with the user's own numbers: those of RLlib's callbacks, too."""
+        return [
+            each._replace(hist_data={**each.hist_data, HISTORY: [{**each.custom_metrics, **_next_ended()}]})
+            for each in super().get_metrics()
+        ]
 
     def set_state(self, state: Any) -> None:
-        """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint."""
+        """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint.
+
+        RLlib's sampler filters by what its policy got with the state; what is saved and sent must be that.
+        """
         settings = {name: self.policy_map[name].config for name in self.policy_map.keys()}  # noqa: SIM118
         super().set_state(state)
         for name, config in settings.items():
             self.policy_map[name].config = config
+            self._take_filter_of(name)
+        self.sync_filters(state["filters"])
+
+    def _take_filter_of(self, policy: str) -> None:
+        maybe_get_filters_for_syncing(self, policy)
+
+
+def _next_ended() -> Metrics:
+    return ENDED.popleft() if ENDED else NONE
 
 
 class LearnersEnvRunner(EnvRunner):
@@ -59,15 +88,18 @@ class LearnersEnvRunner(EnvRunner):
         if config.num_env_runners == 0:
             self._sampling = Sampling(self.config, 0, self.filters[DEFAULT_POLICY_ID])
 
+    def _take_filter_of(self, policy: str) -> None:
+        """Keep the filter that the sampler in NumPy has."""
+
     @reporting
-    def sample(self, **_: Any) -> MultiAgentBatch:
+    def sample(self, fragments: int = 1, **_: Any) -> MultiAgentBatch:
         """A batch of experience, by the policy as it is now."""
         assert self._sampling is not None
         sampler = self._sampling.sampler
         sampler.set_weights(self.policy_map[DEFAULT_POLICY_ID].get_weights())
         sampler.timestep = max(sampler.timestep, int(self.policy_map[DEFAULT_POLICY_ID].global_timestep))
         with doing("stepping its environments"):
-            return self._sampling.sample()
+            return self._sampling.sample(fragments)
 
     def stop(self) -> None:
         """Close the environments."""

@@ -72,6 +72,11 @@ def check_column(runs: Sequence[Run], column: str) -> None:
             raise InputError(f"run {run.folder} has no iteration yet; compare it when it has")
     for run in runs:
         if not any(row.get(column) is not None for row in run.rows):
+            if column == RETURN:
+                raise InputError(
+                    f"no episode has ended in run {run.folder} yet, so that it has no mean return;"
+                    " --column names another column of progress.csv"
+                )
             common = set.intersection(*({name for row in r.rows for name in row} for r in runs))
             hint = near(column, common) or f"; columns of all these runs are {', '.join(sorted(common)[:6])}, ..."
             raise InputError(f"run {run.folder} has no values of {column!r}{hint}")

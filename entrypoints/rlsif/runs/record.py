@@ -52,9 +52,11 @@ class Run:
         """All that could make this run another than the next, by dotted names; without the seed."""
         spec = self.spec
         given = {"algo": spec.algo, "env": self.env, "framework": spec.framework}
+        wrappers = ", ".join(map(str, spec.env.wrappers))
         return {
             **given,
             **flat(spec.env.arguments, "env_config."),
+            **({"wrap": wrappers} if wrappers else {}),
             **flat(spec.hyperparameters),
             **flat(self.params.get("resources", {})),
         }
@@ -72,7 +74,7 @@ def read(folder: Path) -> Run:
     """Read a run's folder. Raises InputError where it is none."""
     folder = folder.expanduser().absolute()
     if not saved.is_run(folder):
-        what = "is not a run's folder" if folder.is_dir() else "is not there"
+        what = "is not a run's folder" if folder.exists() else "is not there"
         raise InputError(f"run {folder} {what}; `runs` lists those of ~/ray_results, `runs FOLDER` those of another")
     spec = saved.spec_of(folder)
     summary = folder / results.SUMMARY

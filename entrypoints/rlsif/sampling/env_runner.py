@@ -6,6 +6,7 @@ What RLlib's algorithms ask of a RolloutWorker on its old API stack, and no more
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import secrets
 from collections.abc import Iterator, Mapping
@@ -24,12 +25,16 @@ from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, Sa
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
+from rlsif import private_api
 from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
+from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, vector
+from rlsif.envs.metrics import HISTORY
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
+from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.policies.spaces import ActionMask
@@ -57,6 +62,8 @@ class SamplingSpec:
     resumed_at: int = 0
     # Of the environment.
     mask: ActionMask | None = None
+    # Whether the run may set tasks.
+    tasks: bool = False
 
 
 class Sampling:
@@ -75,9 +82,11 @@ class Sampling:
         self.filter = rllib_filter or get_filter(config.observation_filter, encoder.shape)
         number = config.num_envs_per_env_runner
         seeds, random = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
-        self._env = spec.env
+        self._env, self._tasks = spec.env, Tasks(spec.tasks)
+        create = functools.partial(find.make, spec.env, worker_index)
+        self._environments = vector.make(spec.env, number, seeds, create, encoder, adapter)
         self.sampler = spec.sampler(
-            vector.make(spec.env, number, seeds, lambda: find.make(spec.env, worker_index), encoder, adapter),
+            self._environments,
             masks.without_filter_on_masks(Filtered(self.filter), mask),
             config.to_dict(),
             policy_space(actions, spec.normalize_actions),
@@ -86,16 +95,20 @@ class Sampling:
             mask,
         )
 
-    def sample(self) -> MultiAgentBatch:
-        """A batch of experience. Raises WrongValue, which names the environment."""
+    def sample(self, fragments: int = 1) -> MultiAgentBatch:
+        """A batch of experience, of so many fragments. Raises WrongValue, which names the environment."""
+        for task in self._tasks.new():
+            self._environments.set_task(task)
         try:
-            return SampleBatch(self.sampler.sample()).as_multi_agent()
+            return SampleBatch(self.sampler.sample(fragments)).as_multi_agent()
         except vector.WrongValue as problem:
             raise vector.WrongValue(f"environment {self._env.name}: {problem}") from None
 
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
-        return [RolloutMetrics(e.length, e.total_reward) for e in self.sampler.episodes()]
+        return [
+            RolloutMetrics(e.length, e.total_reward, hist_data={HISTORY: [e.metrics]}) for e in self.sampler.episodes()
+        ]
 
 
 def _seeds(
@@ -138,7 +151,11 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def __new__(cls, *args: Any, worker_index: int = 1, **kwargs: Any) -> Any:
         """Give the learner what it keeps its policy in."""
         if worker_index == 0:
-            assert cls.of_learner is not None
+            if cls.of_learner is None:
+                raise RlsifError(
+                    "Algorithm.from_checkpoint cannot build a run of `train`; Policy.from_checkpoint gives its policy,"
+                    " `train --resume` its algorithm"
+                )
             return cls.of_learner(*args, worker_index=0, **kwargs)
         return super().__new__(cls)
 
@@ -148,16 +165,16 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         self.config, self.worker_index = config, worker_index
         beating(worker_index)
         # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
-        lost_before = ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed
+        lost_before = ray.is_initialized() and private_api.was_restarted()
         self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)
         self._spaces = config.observation_space, config.action_space
         PROGRESS.doing = "waiting"
 
     @reporting
-    def sample(self, **_: Any) -> MultiAgentBatch:
-        """A batch of experience."""
+    def sample(self, fragments: int = 1, **_: Any) -> MultiAgentBatch:
+        """A batch of experience, of so many fragments."""
         with doing("stepping its environments"):
-            return self._sampling.sample()
+            return self._sampling.sample(fragments)
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""

@@ -25,6 +25,7 @@ from rlsif.sweep.plan import Sweep, SweepOptions
 from rlsif.sweep.trials import LOG, Told, run_trials
 from rlsif.training.process import noise_into
 from rlsif.training.record import FINISHED
+from rlsif.training.run_lock import held
 
 BEST = "best.yaml"
 
@@ -46,7 +47,7 @@ def sweep(
     if job:
         replace_file(job.run, str(planned.folder))
         Told.job = job
-    with noise_into(planned.folder / LOG) as terminal:
+    with held(planned.folder), noise_into(planned.folder / LOG) as terminal:
         Told.terminal, Told.began = terminal, began
         Told.number, Told.of = len(_finished(planned)), planned.trials
         print(f"{planned.spec.algo} on {planned.spec.env.name}, {planned.trials} trials", file=terminal)
@@ -60,7 +61,9 @@ def sweep(
         print(f"interrupted; resume with: sweep --resume {planned.folder}")
         return REQUEUE if job and job.stop_is_asked_for else 128 + signal.SIGINT
     _keep_best(planned, ranked[0])
-    print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env.name} --config {BEST}")
+    env = planned.spec.env
+    named = " ".join([f"--env {env.name}", *(f"--wrap {wrapper}" for wrapper in env.wrappers)])
+    print(f"best settings: {planned.folder / BEST}; use them with: train {named} --config {BEST}")
     return 0
 
 

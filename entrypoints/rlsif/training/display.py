@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol
 
 from rlsif.training.stopping import Stop
@@ -31,17 +31,17 @@ class Display(Protocol):
         """Leave the terminal as it was."""
 
 
-def display_for(stream: IO[str]) -> Display:
-    """A live table where the stream is a terminal, else plain lines."""
-    return LiveTable(stream) if stream.isatty() else PlainLines(stream)
+def display_for(stream: IO[str], show: Sequence[str] = ()) -> Display:
+    """A live table where the stream is a terminal, else plain lines; with the columns that are to be shown, too."""
+    return LiveTable(stream, show) if stream.isatty() else PlainLines(stream, show)
 
 
 class PlainLines:
     """One line an iteration."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        """Write to this stream."""
-        self._stream = stream
+    def __init__(self, stream: IO[str], show: Sequence[str] = ()) -> None:
+        """Write to this stream; `show` names columns to add."""
+        self._stream, self._show = stream, show
         self._progress_at = time.monotonic()
 
     def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
@@ -62,6 +62,7 @@ class PlainLines:
             f"({_number(row['env_runners/episode_return_min'])} to {_number(row['env_runners/episode_return_max'])})  "
             f"length {_number(row['env_runners/episode_len_mean']):>6}  "
             f"time {row['time_total_s']:>6.1f} s"
+            + "".join(f"  {name} {_any_number(row.get(name))}" for name in self._show)
         )
         if evaluated(row):
             self.note(f"evaluation: {evaluated(row)}")
@@ -84,8 +85,8 @@ class PlainLines:
 class LiveTable:
     """A table that is drawn anew in place."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        """Draw on this terminal."""
+    def __init__(self, stream: IO[str], show: Sequence[str] = ()) -> None:
+        """Draw on this terminal; `show` names columns to add."""
         from rich.console import Console
         from rich.live import Live
 
@@ -95,6 +96,7 @@ class LiveTable:
         self._stop = Stop()
         self._lines: list[tuple[str, str]] = []
         self._share = 0.0
+        self._show = show
         self._evaluated = ""
 
     def start(self, heading: str, resources: str, folder: str, stop: Stop) -> None:
@@ -118,6 +120,7 @@ class LiveTable:
             ),
             ("episode length", _number(row["env_runners/episode_len_mean"])),
             ("time", f"{row['time_total_s']:.1f} s"),
+            *((name, _any_number(row.get(name))) for name in self._show),
         ]
         self._evaluated = evaluated(row) or self._evaluated
         if self._evaluated:
@@ -155,6 +158,11 @@ class LiveTable:
     def close(self) -> None:
         """Leave the last table on the screen."""
         self._live.stop()
+
+
+def _any_number(value: float | None) -> str:
+    """A number of any size."""
+    return "-" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def evaluated(row: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,8 +20,16 @@ MEASURED = 15.0
 SILENT = 10 * INTERVAL
 
 
+# An env runner that has ended so often in one iteration will not do better.
+ENDS = 3
+
+
 class StandsStill(RlsifError):
     """An env runner makes no progress. Exit code 1."""
+
+
+class KeepsEnding(RlsifError):
+    """The process of an env runner ends again and again, and says nothing. Exit code 1."""
 
 
 @dataclass
@@ -44,6 +53,12 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     _runners: dict[int, _Seen] = field(default_factory=dict)
     _started: float = 0.0
+    # How often the process of a runner has ended on its node since rows came last.
+    _ends: Counter[int] = field(default_factory=Counter)
+
+    def sampled(self) -> None:
+        """An iteration has brought rows."""
+        self._ends.clear()
 
     def begin(self) -> None:
         """A new iteration begins."""
@@ -54,16 +69,19 @@ class Watch:
     def look(self, heartbeats: Sequence[Heartbeat]) -> None:
         """Take the heartbeats of all env runners whose node is there.
 
-        Raises StandsStill for a runner that makes no progress, and what it said last.
+        Raises StandsStill for a runner that makes no progress, KeepsEnding for one whose process does not last, and
+        what it said last.
         """
         now = self.clock()
         there = {beat.runner for beat in heartbeats}
         self._runners = {number: seen for number, seen in self._runners.items() if number in there}
         for beat in heartbeats:
             seen = self._runners.get(beat.runner)
-            if seen is None or beat.beat < seen.heartbeat.beat:
+            if seen is None or (beat.ray_node, beat.pid) != (seen.heartbeat.ray_node, seen.heartbeat.pid):
                 # A new one, or one that was started again.
                 self._runners[beat.runner] = _Seen(beat, now, now)
+                if seen and beat.ray_node == seen.heartbeat.ray_node:
+                    self._count_end(seen.heartbeat)
                 continue
             if (beat.steps, beat.resets, beat.doing) != _state(seen.heartbeat):
                 seen.progress_at = now
@@ -71,6 +89,15 @@ class Watch:
                 seen.beat_at = now
             seen.heartbeat = beat
         self._check(now)
+
+    def _count_end(self, last: Heartbeat) -> None:
+        self._ends[last.runner] += 1
+        if self._ends[last.runner] >= ENDS:
+            raise KeepsEnding(
+                f"the process of env runner {last.runner} on {last.node} ended {ENDS} times without an exception,"
+                f" at last while it was {last.doing} after {last.steps:,} env steps; an environment that calls"
+                " os._exit does that, or a library of it that crashes"
+            )
 
     def _check(self, now: float) -> None:
         if now - self._started < self.patience:

@@ -55,6 +55,11 @@ class Record:
         return self._rows.iteration > last
 
     @property
+    def columns(self) -> Sequence[str]:
+        """The columns that rows have had so far."""
+        return self._files.columns
+
+    @property
     def iterations(self) -> int:
         """How many rows there are."""
         return self._rows.iteration

@@ -10,7 +10,7 @@ import secrets
 import statistics
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from rlsif.training.stopping import WINDOW
 
 PARAMS, PROGRESS, RESULT, SUMMARY = "params.json", "progress.csv", "result.json", "summary.json"
 LOG, CHECKPOINTS = "train.log", "checkpoints"
+# How the columns begin that a user's own numbers have.
+CUSTOM = "custom/"
 
 
 def new_folder(results: Path, algo: str, env: EnvRef) -> Path:
@@ -74,7 +76,18 @@ class Row:
             "num_healthy_workers": iteration["num_healthy_workers"],
             **_evaluation(iteration.get("evaluation")),
             **iteration["statistics"],
+            **{f"{CUSTOM}{name}": value for name, value in own_numbers(iteration.get("metrics", [])).items()},
         }
+
+
+def own_numbers(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """A user's own numbers of the episodes of an iteration: mean, min and max of each that has a value."""
+    given: dict[str, list[float]] = {}
+    for name, value in ((name, value) for each in episodes for name, value in each.items()):
+        given.setdefault(name, []).append(value)
+    ends = {f"{name}_{end.__name__}": end(values) for name, values in given.items() for end in (min, max)}
+    # A name of the user's own wins over one that is made here.
+    return {**ends, **{name: sum(values) / len(values) for name, values in given.items()}}
 
 
 def _evaluation(ended: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -99,7 +112,7 @@ class RunFiles:
     def __init__(self, folder: Path, resumed_at: int = 0) -> None:
         """Open the files of a folder; rows after the iteration that a run resumes at are taken out."""
         self.folder = folder
-        self._columns: list[str] = []
+        self.columns: list[str] = []
         self._unwritten: list[dict[str, Any]] = []
         self._table_is_behind = False
         if resumed_at:
@@ -109,13 +122,13 @@ class RunFiles:
     def _take_back(self, iteration: int) -> None:
         rows = [row for row in read_rows(self.folder) if row["training_iteration"] <= iteration]
         # A row may lack columns that others have: APPO has none of its learner before the first update.
-        self._columns = list(dict.fromkeys(name for row in rows for name in row))
+        self.columns = list(dict.fromkeys(name for row in rows for name in row))
         replace(self.folder / RESULT, "".join(json.dumps(row) + "\n" for row in rows))
         self._rewrite_table(rows)
 
     def _rewrite_table(self, rows: list[dict[str, Any]]) -> None:
-        header = {name: name for name in self._columns}
-        replace(self.folder / PROGRESS, _csv_lines(self._columns, [header, *rows]))
+        header = {name: name for name in self.columns}
+        replace(self.folder / PROGRESS, _csv_lines(self.columns, [header, *rows]))
 
     def write_params(self, params: Mapping[str, Any]) -> None:
         """Write params.json."""
@@ -127,15 +140,15 @@ class RunFiles:
         self._events.add(row)
         append(self.folder / RESULT, "".join(json.dumps(r) + "\n" for r in self._unwritten).encode())
         rows, self._unwritten = self._unwritten, []
-        new = [name for r in rows for name in r if name not in self._columns]
+        new = [name for r in rows for name in r if name not in self.columns]
         # A column that comes up later belongs in the header; a table that missed a row is written anew, too.
         if new or self._table_is_behind:
-            self._columns += dict.fromkeys(new)
+            self.columns += dict.fromkeys(new)
             self._table_is_behind = True
             self._rewrite_table(read_rows(self.folder))
         else:
             self._table_is_behind = True
-            append(self.folder / PROGRESS, _csv_lines(self._columns, rows).encode())
+            append(self.folder / PROGRESS, _csv_lines(self.columns, rows).encode())
         self._table_is_behind = False
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:

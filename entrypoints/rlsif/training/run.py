@@ -16,9 +16,10 @@ from rlsif.cluster.heartbeat import INTERVAL
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
-from rlsif.errors import REQUEUE, InputError, RlsifError
+from rlsif.errors import REQUEUE, InputError, RlsifError, near
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results, saved
+from rlsif.training.callbacks import CallbackFailed, Callbacks
 from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
 from rlsif.training.finite import check_finite
@@ -26,7 +27,7 @@ from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
-from rlsif.training.progress import Watch
+from rlsif.training.progress import KeepsEnding, Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.run_lock import held
 
@@ -55,7 +56,7 @@ def train(
     try:
         with held(folder), noise_into(folder / results.LOG) as terminal:
             _check_still_last(plan, folder)
-            return Run(plan, options, folder, display_for(terminal), job, began).execute()
+            return Run(plan, options, folder, display_for(terminal, options.show), job, began).execute()
     except InputError:
         if plan.folder is None:
             _remove_unless_trained(folder)
@@ -106,6 +107,7 @@ class Run:
         keep, log_to, spaces = options.keep_checkpoints, options.log_to, plan.env.described
         self._record = Record(folder, plan.spec, resources, plan.progress, keep, log_to, spaces)
         self._record.last_checkpoint = plan.checkpoint
+        self._callbacks = Callbacks(options.callbacks, folder, self._record.iterations, self._record.env_steps)
 
     def execute(self) -> int:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
@@ -117,11 +119,16 @@ class Run:
         except InputError:
             raise
         except RlsifError as problem:
-            self._write_end(f"failed: {str(problem).splitlines()[0]}", FAILED)
+            reason = f"failed: {str(problem).splitlines()[0]}"
+            if not isinstance(problem, CallbackFailed):
+                with contextlib.suppress(CallbackFailed):
+                    self._callbacks.train_end(reason)
+            self._write_end(reason, FAILED)
             raise
         finally:
             self._display.close()
         self._write_end(end.reason, end.state)
+        self._tell_of_absent_columns()
         self._display.note(self._last_line(end.reason))
         return end.code
 
@@ -132,6 +139,12 @@ class Run:
         except OSError as problem:
             self._display.note(f"warning: {results.SUMMARY} is not written: {problem.strerror}")
 
+    def _tell_of_absent_columns(self) -> None:
+        """Say which columns were to be shown and never came up."""
+        for name in self._options.show:
+            if self._record.columns and name not in self._record.columns:
+                self._display.note(f"warning: --show {name}: there is no such column{near(name, self._record.columns)}")
+
     def _begin(self, algorithm: Host, signals: Signals) -> End | None:
         """Build the algorithm, and load a checkpoint; give the end of a run that was interrupted meanwhile."""
         plan = self._plan
@@ -139,6 +152,8 @@ class Run:
         settings = algorithm.build(plan.spec, plan.layout, plan.env, lambda: self._while_building(algorithm, signals))
         if settings is None:
             return _interrupted(signals, " before the first iteration")
+        for told in algorithm.notes():
+            self._display.note(told)
         # Of DQN and SAC an iteration has many batches.
         least = settings.get("min_sample_timesteps_per_iteration") or 0
         self._watch.wanted = max(int(settings["train_batch_size"]), int(least))
@@ -153,6 +168,7 @@ class Run:
         if self._job:
             # From now on a job that Slurm restarts resumes this run.
             replace_file(self._job.run, str(self._record.folder))
+        self._callbacks.train_start()
         return None
 
     def _trained(self, algorithm: Host, signals: Signals) -> End:
@@ -161,8 +177,10 @@ class Run:
         Not where an env runner stands still: the learner waits for it, and answers no other call.
         """
         try:
-            return self._loop(algorithm, signals)
-        except RunFailed:
+            end = self._loop(algorithm, signals)
+            self._callbacks.train_end(end.reason)
+            return end
+        except (RunFailed, KeepsEnding):
             with contextlib.suppress(RlsifError, OSError):
                 if self._record.has_unsaved_iterations:
                     self._record.checkpoint(algorithm.save_last)
@@ -189,9 +207,11 @@ class Run:
                     continue
                 return _interrupted(signals, "; no env runner was alive")
             empty_since = None
+            self._watch.sampled()
             check_finite(iteration["statistics"])
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
+            self._callbacks.iteration(row, iteration)
             end = self._end(row, signals)
             if end or evaluate or row["training_iteration"] % self._options.checkpoint_every == 0:
                 self._checkpoint(algorithm)
@@ -247,6 +267,8 @@ class Run:
         reached = self._plan.stop.reached(row)
         if reached:
             return End(reached, FINISHED, 0)
+        if self._callbacks.run.ends_for is not None:
+            return End(self._callbacks.run.ends_for, FINISHED, 0)
         if signals.caught:
             return _interrupted(signals)
         if self._job and self._job.stop_is_asked_for:
@@ -283,6 +305,8 @@ class Run:
             self._record.checkpoint(algorithm.save)
         except CheckpointError as problem:
             self._display.note(f"warning: {problem}; the last good one is {self._record.last_checkpoint or 'none'}")
+        else:
+            self._callbacks.checkpoint(self._record.last_checkpoint)
 
     def _last_line(self, reason: str) -> str:
         progress = self._record.progress

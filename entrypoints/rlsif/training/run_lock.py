@@ -68,7 +68,7 @@ def _take(path: Path, mine: Owner) -> None:
     try:
         partial.write_text(json.dumps(asdict(mine)))
     except OSError as problem:
-        raise InputError(f"run {path.parent} cannot be written: {problem.strerror}") from problem
+        raise InputError(f"{path.parent} cannot be written: {problem.strerror}") from problem
     try:
         # A second time where the one before is dead.
         for _ in range(2):
@@ -82,11 +82,11 @@ def _take(path: Path, mine: Owner) -> None:
                     return
                 if owner and _is_alive(path, owner, mine):
                     raise InputError(
-                        f"run {path.parent} is in use by process {owner.pid} on {owner.host}"
+                        f"{path.parent} is in use by process {owner.pid} on {owner.host}"
                         f"{f' (job {owner.job})' if owner.job else ''}; wait for its end, or end it first"
                     ) from None
                 _take_away(path, owner)
-        raise InputError(f"run {path.parent} was taken by another process this moment; see {path}")
+        raise InputError(f"{path.parent} was taken by another process this moment; see {path}")
     finally:
         partial.unlink()
 

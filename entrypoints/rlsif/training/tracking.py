@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,7 +81,12 @@ def _mlflow(settings: dict[str, Any], env: str, folder: Path) -> Service:
     mlflow = setup_mlflow(
         settings, experiment_name=env, run_name=folder.name, create_experiment_if_not_exists=True, rank_zero_only=False
     )
-    return Service(lambda row, step: mlflow.log_metrics(dict(row), step=step), mlflow.end_run)
+
+    def log(row: Mapping[str, float], step: int) -> None:
+        # It refuses other characters, which a user's own numbers may have.
+        mlflow.log_metrics({re.sub(r"[^\w.:/ -]", "_", name): value for name, value in row.items()}, step=step)
+
+    return Service(log, mlflow.end_run)
 
 
 SERVICES: dict[str, Callable[[dict[str, Any], str, Path], Service]] = {"wandb": _wandb, "mlflow": _mlflow}

@@ -1,0 +1,307 @@
+"""What a user may type that cannot be right, and the sentence that says so.
+
+A line that begins at the margin is typed in a folder that has FILES and runs, as the test makes them; the line below is what the
+command says after `error: `. Three dots are what a machine or a folder decides. A test types them all, and the page of
+faults lists them.
+"""
+
+# ruff: noqa: E501
+
+import re
+
+ENVS = """
+import gymnasium
+from gymnasium.spaces import Box, Discrete, Text
+
+
+class Base(gymnasium.Env):
+    observation_space, action_space, max_episode_steps = Box(-1, 1, (2,)), Discrete(2), 20
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 1.0, False, False, {}
+
+
+class Broken(Base):
+    def __init__(self):
+        raise RuntimeError("the licence server is away")
+
+
+class NoSpaces(gymnasium.Env):
+    def reset(self, *, seed=None, options=None):
+        return 0, {}
+
+
+class NoEnv:
+    pass
+
+
+class OldReset(Base):
+    def reset(self):
+        return self.observation_space.sample()
+
+
+class Speaks(Base):
+    action_space = Text(5)
+
+
+class Reads(Base):
+    observation_space = Text(5)
+
+
+class Blind(Base):
+    observation_space = Box(-1, 1, (0,))
+
+
+class Huge(Base):
+    observation_space = Discrete(200_000)
+
+
+class Twice(Base):
+    pass
+
+
+gymnasium.register("Twice-v0", Twice)
+gymnasium.register("Twice-v1", Twice)
+"""
+FILES = {
+    "envs.py": ENVS.encode(),
+    "syntax.py": b"class Env(:",
+    "bad.yaml": b"lr: 1\n  gamma: [1\n",
+    "list.yaml": b"[1, 2]",
+    "bytes.yaml": b"\xff\xfe\x00",
+}
+
+TYPED = r"""
+train
+    no environment is given; say one as in `train --env CartPole-v1`
+train --env Cartpole-v1
+    environment 'Cartpole-v1' is not known to Gymnasium; did you mean CartPole-v1 or ...?
+train --env none.py:Env
+    environment '...none.py:Env': there is no file ...none.py; an image sees bound folders alone
+train --env nomodule:Env
+    environment 'nomodule:Env': module 'nomodule' cannot be imported: No module named 'nomodule'
+train --env syntax.py:Env
+    environment '...syntax.py:Env': ...syntax.py cannot be imported: SyntaxError: invalid syntax (syntax.py, line 1)
+train --env envs.py:Envs
+    environment '...envs.py:Envs': ...envs.py has no class Envs, and registers no such id; it has Base, Broken, ...
+train --env envs.py:NoEnv
+    environment '...envs.py:NoEnv': NoEnv in ...envs.py is not a class derived from gymnasium.Env
+train --env envs.py:NoSpaces
+    environment '...envs.py:NoSpaces' has no observation_space; set it in __init__, as gymnasium.spaces has them
+train --env envs.py:Broken
+    environment '...envs.py:Broken' cannot be made: RuntimeError: the licence server is away (...envs.py, line 19)
+train --env envs.py:Twice
+    environment '...envs.py:Twice': the class is registered as Twice-v0 and Twice-v1, which may differ in their arguments; name one, as ...envs.py:Twice-v0
+train --env envs.py:OldReset
+    environment '...envs.py:OldReset': its reset takes no seed; Gymnasium's is reset(self, *, seed=None, options=None)
+train --env envs.py:Speaks
+    no algorithm here can train in envs.py:Speaks: its actions are Text; Discrete, MultiDiscrete, MultiBinary, Box, and Tuple or Dict of them work
+train --env envs.py:Reads
+    no algorithm here can train in envs.py:Reads: its observations are Text, which has no fixed shape
+train --env envs.py:Blind
+    no algorithm here can train in envs.py:Blind: its observations are Box[0] of float32, with nothing in them
+train --env envs.py:Huge
+    no algorithm here can train in envs.py:Huge: its observations are Discrete(200000), a one-hot vector of 200,000; 20,000 is the most: give them as a Box of numbers
+train --env CartPole-v1 --env-config gravity
+    --env-config 'gravity' has no value; write it as --env-config gravity=9.8
+train --env CartPole-v1 --env-config gravitation=9.8
+    environment 'CartPole-v1' cannot be made with {'gravitation': 9.8}: CartPoleEnv.__init__() got an unexpected keyword argument 'gravitation'
+train --env CartPole-v1 --env-config id=007
+    --env-config id is an argument of gymnasium.make and not of the environment
+train --env CartPole-v1 --env-config 'gravity=[1'
+    --env-config 'gravity=[1' has a value that is neither a number, a word nor a list
+train --env CartPole-v1 --algo PPPO
+    algorithm 'PPPO' is not one of PPO, ...; did you mean PPO or APPO?
+train --env Pendulum-v1 --algo DQN
+    DQN cannot act in Pendulum-v1: its actions are Box, not Discrete; use --algo PPO or ...
+train --env CartPole-v1 --framework torch
+    --framework is 'torch'; it must be tf (graph, faster) or tf2 (eager)
+train --env CartPole-v1 --framework tf2 --algo IMPALA
+    IMPALA does not work with --framework tf2 (with tf2, RLlib's learner waits indefinitely); use --framework tf
+train --env CartPole-v1 --set lr
+    --set 'lr' has no value; write it as --set lr=0.0003
+train --env CartPole-v1 --set lr=1e-3 gamma=0.9
+    'gamma=0.9' has no option before it: each KEY=VALUE needs its own --set or --env-config; see `train --help`
+train --env CartPole-v1 --env-config gravity=9 masscart=2 length=1
+    'masscart=2 length=1' has no option before it: each KEY=VALUE needs its own --set or --env-config; see `train --help`
+train --env CartPole-v1 --set lrr=1
+    PPO has no hyperparameter 'lrr'; did you mean lr?
+train --env CartPole-v1 --set lr=abc
+    PPO's 'lr' is 'abc'; it must be like its default, 5e-05
+train --env CartPole-v1 --set lr=-0.001
+    PPO's 'lr' is -0.001; it must be at least 0
+train --env CartPole-v1 --set gamma=2
+    PPO's 'gamma' is 2; it must be from 0 to 1
+train --env CartPole-v1 --set gamma=true
+    PPO's 'gamma' is True; it must be like its default, 0.99
+train --env CartPole-v1 --set num_epochs=0
+    PPO's 'num_epochs' is 0; it must be at least 1
+train --env CartPole-v1 --set model=3
+    PPO's 'model' is 3; it is a group of settings: write model.KEY=VALUE
+train --env CartPole-v1 --set model.fcnet_hidden=[8]
+    PPO has no hyperparameter 'model.fcnet_hidden'; did you mean fcnet_hiddens or post_fcnet_hiddens?
+train --env CartPole-v1 --set model.fcnet_activation=tanhh
+    PPO's 'model.fcnet_activation' is 'tanhh'; it must be one of linear, tanh, relu, ...
+train --env CartPole-v1 --set num_env_runners=3
+    'num_env_runners' is set by --num-env-runners, not as a hyperparameter
+train --env CartPole-v1 --set evaluation_interval=1
+    'evaluation_interval' has no effect here: use --evaluate-every, which also decides which checkpoint is best
+train --env CartPole-v1 --set restart_failed_sub_environments=true
+    'restart_failed_sub_environments' has no effect here: RLlib's sampler alone would honour it; catch the error in the environment
+train --env CartPole-v1 --set sample_timeout_s=5
+    'sample_timeout_s' has no effect here: a batch waits for every env runner that makes progress
+train --env CartPole-v1 --config none.yaml
+    --config none.yaml cannot be read: No such file or directory
+train --env CartPole-v1 --config bad.yaml
+    --config bad.yaml is not valid YAML at line 2, column 8: mapping values are not allowed here
+train --env CartPole-v1 --config list.yaml
+    --config list.yaml has list at its top; it must be keys and values, as in `lr: 0.0003`
+train --env CartPole-v1 --config bytes.yaml
+    --config bytes.yaml is not a YAML text: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte
+train --env CartPole-v1 --seed -1
+    --seed is -1; it must be at least 0
+train --env CartPole-v1 --num-cpus 9999
+    --num-cpus is 9999, but this process may use ...; see `taskset -p $$` or the job's limits
+train --env CartPole-v1 --num-gpus 99
+    --num-gpus is 99, but there are ... here; for an NVIDIA GPU run with `apptainer exec --nv rl-gpu.sif`
+train --env CartPole-v1 --num-env-runners 9999
+    9999 env runners and a learner need 10000 CPUs, and this run has ...; use --num-env-runners ... or fewer
+train --env CartPole-v1 --num-envs-per-env-runner 0
+    --num-envs-per-env-runner is 0; it must be at least 1
+train --env CartPole-v1 --local-mode --num-cpus 2
+    --local-mode runs everything in one process; leave out --num-env-runners and --num-cpus
+train --env CartPole-v1 --stop-iters -1
+    --stop-iters is -1; it must be greater than 0
+train --env CartPole-v1 --stop-iters x
+    Invalid value for '--stop-iters': Input should be a valid integer, unable to parse string as an integer; see `train --help`
+train --env CartPole-v1 --stop-iter 1
+    No such option: --stop-iter (Possible options: --stop-iters, --stop-time, --stop-timesteps); see `train --help`
+train --env CartPole-v1 --stop-reward nan
+    --stop-reward is nan; it must be a number
+train --env CartPole-v1 --checkpoint-every 0
+    --checkpoint-every is 0; it must be at least 1
+train --env CartPole-v1 --log-to wandbb
+    --log-to is 'wandbb'; it must be wandb or mlflow; did you mean wandb?
+train --env CartPole-v1 --results-dir envs.py
+    --results-dir envs.py cannot be written: Not a directory; give another
+train --resume none
+    --resume ...none is neither a run's folder nor a checkpoint; runs lie under ~/ray_results/<env>/ unless --results-dir said otherwise
+train --resume run --env Acrobot-v1
+    --env is Acrobot-v1, but ...checkpoint_000002 is of CartPole-v1; leave --env out to resume that run
+train --resume run --algo DQN
+    --algo is DQN, but ...checkpoint_000002 is of PPO; leave --algo out to resume that run
+train --resume run --seed 9
+    --seed is 9, but ...checkpoint_000002 is of 1; leave --seed out to resume that run
+train --resume run --env-config gravity=1
+    --env-config is {'gravity': 1}, but ...checkpoint_000002 is of {}; leave --env-config out to resume that run
+train --resume run --set model.fcnet_hiddens=[9]
+    model is ...[9]..., but ...checkpoint_000002 has the weights of ...; another network is a new run
+train --resume run --stop-iters 1
+    the run is already at its end: 1 iterations; give a later one, as in --stop-timesteps 2000000
+train --resume damaged
+    checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
+evaluate
+    Missing argument 'RUN|CHECKPOINT'; see `evaluate --help`
+evaluate none
+    RUN ...none is neither a run's folder nor a checkpoint; runs lie under ~/ray_results/<env>/ unless --results-dir said otherwise
+evaluate run --episodes 0
+    --episodes is 0; it must be at least 1
+evaluate run --best --last
+    --best, --last and --checkpoint each name a checkpoint; give one of them
+evaluate run --checkpoint 9
+    ...run has no checkpoint of iteration 9; it has those of 2
+evaluate run --video a.avi
+    --video is 'a.avi'; its name must end with .mp4 or .gif
+evaluate run --video none/a.mp4
+    --video none/a.mp4 cannot be written: there is no folder ...none
+evaluate run --env none.py:CartPole-v1
+    environment '...none.py:CartPole-v1': there is no file ...none.py; an image sees bound folders alone
+evaluate damaged
+    checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
+sweep --env CartPole-v1
+    nothing is searched; give --grid lr=1e-3,3e-4, or --sample 'gamma=uniform(0.9,0.999)', or both
+sweep --env CartPole-v1 --grid lr
+    --grid 'lr' has no values; write it as --grid lr=1e-3,3e-4
+sweep --env CartPole-v1 --grid lrx=1,2
+    PPO has no hyperparameter 'lrx'; did you mean lr?
+sweep --env CartPole-v1 --sample 'gamma=uniform(0,2)'
+    PPO's 'gamma' is 2; it must be from 0 to 1
+sweep --env CartPole-v1 --sample 'lr=unifrm(1,2)'
+    --sample 'lr=unifrm(1,2)': there is no distribution 'unifrm'; did you mean uniform or loguniform?
+sweep --env CartPole-v1 --sample 'lr=uniform(2,1)'
+    --sample 'lr=uniform(2,1)': uniform needs a lower and a higher number, as in gamma=uniform(0.9,0.999)
+sweep --env CartPole-v1 --sample 'lr=loguniform(0,1)'
+    --sample 'lr=loguniform(0,1)': loguniform has no values at or below 0
+sweep --env CartPole-v1 --sample 'lr=choice()'
+    --sample 'lr=choice()': choice needs values, as in lr=choice(1,2)
+sweep --env CartPole-v1 --grid lr=1 --sample 'lr=uniform(1,2)'
+    'lr' is searched twice; give it to --grid or to --sample once
+sweep --env CartPole-v1 --grid lr=1 --scheduler asha
+    --scheduler asha compares trials of one length; give that of the longest, as --stop-timesteps 200000
+sweep --env CartPole-v1 --grid lr=1 --scheduler best
+    --scheduler is 'best'; it must be asha (ends bad trials early) or pbt (the worse take over from the better)
+sweep --env CartPole-v1 --grid lr=1 --scheduler pbt --stop-iters 9
+    --scheduler pbt needs a population; give --num-samples 4 or more
+sweep --env CartPole-v1 --grid lr=1 --cpus-per-trial 999
+    --cpus-per-trial is 999, but there are ...; a trial must fit
+sweep --env CartPole-v1 --grid lr=1 --gpus-per-trial 99
+    --gpus-per-trial is 99, but there are ...; a trial must fit
+sweep --resume run
+    --resume ...run is not the folder of a sweep; they lie under ~/ray_results/<env>/
+check none.py:Env
+    environment '...none.py:Env': there is no file ...none.py; an image sees bound folders alone
+check envs.py:Broken
+    environment '...envs.py:Broken' cannot be made: RuntimeError: the licence server is away (...envs.py, line 19)
+rollout-demo --env Cartpole-v1
+    environment 'Cartpole-v1' is not known to Gymnasium; did you mean CartPole-v1 or ...?
+rollout-demo --steps 0
+    --steps is 0; it must be at least 1
+runs none
+    there is no results folder ...none; `train` makes one, or give the --results-dir it had
+compare none
+    run ...none is not there; `runs` lists those of ~/ray_results, `runs FOLDER` those of another
+compare run --column kl
+    run ...run has no values of 'kl'...
+compare young
+    no episode has ended in run ...young yet, so that it has no mean return; --column names another column of progress.csv
+compare run --out none/a.png
+    --out ...none/a.png cannot be written: No such file or directory
+report bad.yaml
+    run ...bad.yaml is not a run's folder; `runs` lists those of ~/ray_results, `runs FOLDER` those of another
+report run --out none/a.html
+    --out ...none/a.html cannot be written: No such file or directory
+packages add
+    no package is named; name some, or a file of them by -r
+packages add -r none.txt
+    none.txt is not there; an image sees home, the working folder, /tmp and what --bind names
+packages remove
+    No such command 'remove'; see `packages --help`
+check-gpu --num-gpus 0
+    Invalid value for '--num-gpus': Input should be greater than or equal to 1; see `check-gpu --help`
+"""
+
+
+def bad_inputs():
+    """Every command line with the sentence that is said."""
+    lines = TYPED.strip("\n").splitlines()
+    return dict(zip(lines[::2], [line.strip() for line in lines[1::2]], strict=True))
+
+
+def is_said(sentence, error):
+    """Whether a command's standard error is this one sentence."""
+    parts = [re.escape(part) for part in f"error: {sentence}\n".split("...")]
+    return re.fullmatch("[^\n]*".join(parts), error) is not None
+
+
+def row(typed, sentence):
+    """The line that the page of faults has for it."""
+    return f"| `{_cell(typed)}` | {_cell(sentence)} |"
+
+
+def _cell(text):
+    # Of what Markdown would take for a tag or for emphasis.
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("__", "\\_\\_")
