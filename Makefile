@@ -48,6 +48,10 @@ bench: image-cpu dev  ## measure image, start-up and training beside others; wri
 bench-cluster: image-cpu dev  ## measure how long a cluster takes to come up, on a Slurm made for it; needs root
 	@$(DEV) -m bench.cluster
 
+.PHONY: bench-node-death
+bench-node-death: image-cpu dev  ## measure what the death of a rollout node costs a run, on a Slurm made for it; needs root
+	@$(DEV) -m bench.node_death
+
 .PHONY: docs
 docs: dev  ## write docs/reference.md from the commands
 	@$(DEV) -m rlsif.commands.reference

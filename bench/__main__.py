@@ -19,7 +19,6 @@ from pathlib import Path
 from bench.report import LONGEST_TRAINING_S, write
 from rlsif.images.apptainer import build_options, find
 from rlsif.images.build import build_record
-from rlsif.images.sif import Images
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent
@@ -137,7 +136,6 @@ def measure() -> dict[str, object]:
     if found is None or not IMAGE.exists():
         raise SystemExit("error: rl.sif or Apptainer is missing; run `make image-cpu` first")
     apptainer = found.program
-    Images(apptainer)
     record: dict[str, object] = {
         "date": f"{datetime.now():%Y-%m-%d}",
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "apptainer": found.version},
@@ -146,7 +144,7 @@ def measure() -> dict[str, object]:
     folder = Path(tempfile.mkdtemp(prefix="rlsif-bench-"))
     try:
         sandbox = folder / "sandbox"
-        seconds([apptainer, "build", "--sandbox", *build_options(), sandbox, IMAGE])
+        seconds([apptainer, "build", "--sandbox", *build_options(found.runtime), sandbox, IMAGE])
         record["start_up"] = start_up(apptainer, sandbox)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -86,19 +88,26 @@ def measure(cluster: Cluster) -> dict[str, dict[str, dict[str, list[float]]]]:
     return figures
 
 
-def main() -> None:
-    """Boot the cluster, measure, record."""
+@contextlib.contextmanager
+def booted(cpu_nodes: int) -> Iterator[Cluster]:
+    """A cluster that is up, and gone afterwards. Raises SystemExit where that cannot be."""
     found = find()
     if os.geteuid() != 0 or found is None or not (ROOT / "rl.sif").exists():
         raise SystemExit("error: this needs root, for the nodes of a cluster, and what `make image-cpu` makes")
     with tempfile.TemporaryDirectory(prefix="rlsif-bench-") as folder:
         Path(folder).chmod(0o755)
-        cluster = Cluster(Path(folder), ROOT, found.program, cpu_nodes=max(ROLLOUT_NODES))
+        cluster = Cluster(Path(folder), ROOT, found.program, cpu_nodes=cpu_nodes)
         try:
             cluster.boot()
-            figures = measure(cluster)
+            yield cluster
         finally:
             cluster.shut_down()
+
+
+def main() -> None:
+    """Boot the cluster, measure, record."""
+    with booted(max(ROLLOUT_NODES)) as cluster:
+        figures = measure(cluster)
     record = {"date": f"{datetime.now():%Y-%m-%d}", "machine": {"cpus": os.cpu_count()}, "bring_up": figures}
     write(record, "cluster")
 

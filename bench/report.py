@@ -29,12 +29,9 @@ def write(record: Mapping[str, Any], kind: str) -> None:
 
 def write_page() -> None:
     """Write README.md, and print it."""
-    machine, cluster = (sorted(RESULTS.glob(f"{kind}-*.json")) for kind in ("machine", "cluster"))
-    text = "".join(
-        table(json.loads(records[-1].read_text()))
-        for records, table in ((machine, table_of_machine), (cluster, table_of_cluster))
-        if records
-    )
+    tables = {"machine": table_of_machine, "cluster": table_of_cluster, "node-death": table_of_node_death}
+    records = {kind: sorted(RESULTS.glob(f"{kind}-*.json")) for kind in tables}
+    text = "".join(table(json.loads(records[kind][-1].read_text())) for kind, table in tables.items() if records[kind])
     (HERE / "README.md").write_text(text)
     print(text)
 
@@ -145,6 +142,27 @@ def table_of_cluster(record: Mapping[str, Any]) -> str:
         cells = [spread(figures[way][phase]) for way in ways for phase in ("joined", "first_iteration")]
         first = [figures[way]["first_iteration"] for way in ways]
         lines.append(f"| {nodes} | {' | '.join(cells)} | {ratio(first[1], first[0])} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of_node_death(record: Mapping[str, Any]) -> str:
+    """What the death of a node costs, as Markdown."""
+    whens = list(next(iter(record["node_death"].values())))
+    lines = [
+        "",
+        "## Death of a rollout node",
+        "",
+        f"Measured on {record['date']} by `make bench-node-death`: PPO on CartPole-v1 with",
+        "default settings, env-steps/s in the 20 s before a rollout node is powered off, in the next 20 s, and in",
+        "the 20 s after those.",
+        f"All nodes share the {record['machine']['cpus']} cores of one machine; those left get more of them.",
+        f"The machine's load was {record['machine']['load_before']:.1f} before the cluster was booted.",
+        "",
+        f"| job | {' | '.join(whens)} |",
+        "|---" * (len(whens) + 1) + "|",
+    ]
+    for job, figures in record["node_death"].items():
+        lines.append(f"| {job} | {' | '.join(spread(figures[when], '') for when in whens)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -127,11 +127,14 @@ job::prepare() {
     chmod 700 "$RL_JOB"
     rm -f "${of_a_start[@]}" "$RL_OVER"*
     # Slurm may use a number again, once it has forgotten the job that had it.
-    ((RL_RESTART_COUNT)) || rm -rf "${of_the_job[@]}" "$RL_LOGS".*
+    ((RL_RESTART_COUNT)) || rm -rf "${of_the_job[@]}" "$stop_file" "$RL_LOGS".*
+    # Its user may have stopped it while it ended, or was on its way here.
+    [[ ! -s $stop_file ]] || job::stopped
+    rm -f "$stop_file"
     ((RL_RESTART_COUNT == 0)) || job::facts | job::image begin --folder "$RL_JOB" || exit 1
     [[ ! -d $RL_LOGS ]] || mv "$RL_LOGS" "$RL_LOGS.$((RL_RESTART_COUNT - 1))"
     mkdir "$RL_LOGS"
-    printf '%s\n' "${images[0]}" >"$image_file"
+    printf '%s\n' "${images[0]}" >"$image_file" || job::say "warning: $image_file cannot be written, so that no nodes can be lent to the job"
     job::export
     job::say "job $SLURM_JOB_ID, logs and rendezvous in $RL_JOB"
     trap job::warned USR1
@@ -226,13 +229,16 @@ job::wait() {
     done
     unset "job_steps[head]"
     job::end
-    if ((status == REQUEUE)) && [[ -s $stop_file ]]; then
-        job::say "job $SLURM_JOB_ID was stopped; its run can be resumed by --resume"
-        exit 0
-    fi
     ((status != REQUEUE)) || job::requeue "the run was interrupted with a checkpoint"
     ((status == 0)) || echo "job $SLURM_JOB_ID failed with exit code $status; logs are in $RL_LOGS" >&2 || true
     exit "$status"
+}
+
+# The run was stopped for good; whoever starts this job once more does not want to hear it again.
+job::stopped() {
+    job::say "job $SLURM_JOB_ID was stopped; its run can be resumed by --resume"
+    rm -f "$stop_file" || true
+    exit 0
 }
 
 # Learn when Slurm ends the job, which it may have changed since the start, and by when it must be requeued.
@@ -259,12 +265,13 @@ job::wait_until() {
 # Have Slurm start the job again, where the run resumes from its last checkpoint; or say why not.
 job::requeue() {
     local -r why=$1
+    [[ ! -s $stop_file ]] || job::stopped
     # Slurm ends this script and all steps once it has taken the job back.
     trap '' TERM
     answer=
     job::ask "$SECONDS_TO_END" job::show "$SLURM_JOB_ID" || true
     # Where not even the image answers, a requeue is better than none.
-    local may=1 message="$why: job $SLURM_JOB_ID is requeued" said
+    local may=1 message="$why: job $SLURM_JOB_ID is requeued" by_hand="look for its run" said
     if said=$(job::facts | job::image requeue --folder "$RL_JOB" --why "$why"); then
         eval "$said"
     fi
@@ -275,11 +282,13 @@ job::requeue() {
     local job=$SLURM_JOB_ID
     # The number of an array's first task stands for all of them.
     [[ -z ${SLURM_ARRAY_JOB_ID:-} ]] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+    # It may have been stopped in the meantime. From here on the next start looks for that.
+    [[ ! -s $stop_file ]] || job::stopped
     if job::ask "$SECONDS_WITHOUT_CONTROLLER" scontrol requeue "$job"; then
         job::say "$message"
         exit 0
     fi
-    echo "error: $why, but Slurm does not requeue job $job: $answer" >&2 || true
+    echo "error: $why, but Slurm does not requeue job $job: ${answer##*error: }; $by_hand" >&2 || true
     exit 1
 }
 

@@ -12,7 +12,7 @@
 set -euo pipefail
 RL_STARTED=$(date +%s.%N)
 # Slurm runs a copy of this script, and tells where the original is.
-RL_ROOT=$(scontrol show job "$SLURM_JOB_ID")
+until RL_ROOT=$(scontrol show job "$SLURM_JOB_ID") || ((SECONDS > 120)); do sleep 1; done
 RL_ROOT=${RL_ROOT#*Command=} RL_ROOT=${RL_ROOT%%/slurm/multinode.sh*}
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"

@@ -15,8 +15,48 @@ mkdir -p "${log%/*}"
 # Slurm ends every process of the step; this one and Apptainer wait for what is inside. Ray ends the role's process at
 # once when its own are killed, so that its folder is removed here. While the job forms, the head looks for the file.
 temporary=
-trap 'rm -rf ${temporary:+"$temporary"}; : >"${log%.log}.ended" || true' EXIT
+role::ended() {
+    rm -rf ${temporary:+"$temporary"}
+    : >"${log%.log}.ended" || true
+}
+trap role::ended EXIT
 trap '' TERM
+
+# Slurm notices the death of a node when the node has not answered for some minutes.
+readonly SECONDS_TO_NOTICE=1800 SECONDS_BETWEEN_QUESTIONS=15
+
+# role::abandoned: where the node of the batch script has failed, this one has the job requeued; else nobody would.
+role::abandoned() {
+    local said answer lost='' may=0 message='' output=''
+    said=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) || return 0
+    answer=$({
+        printf '%s\n\n== environment\n' "$said"
+        env
+    } | apptainer --silent exec "${binds[@]}" "$image" rl abandoned --folder "$RL_JOB") || return 0
+    eval "$answer"
+    [[ -n $lost ]] || return 0
+    if ((may)) && scontrol requeue "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"; then
+        trap '' TERM
+        echo "$message" | tee -a "$output"
+    elif ((may == 0)); then
+        echo "error: $message" | tee -a "$output"
+        scancel "$SLURM_JOB_ID"
+    fi
+}
+
+# role::wait_for_the_job: the role has failed. As a rule its job is over, or about to be.
+role::wait_for_the_job() {
+    local -r give_up=$((SECONDS + SECONDS_TO_NOTICE))
+    local ask=$((SECONDS + SECONDS_BETWEEN_QUESTIONS))
+    trap 'exit 143' TERM
+    until [[ -e $RL_OVER ]] || ((SECONDS > give_up)); do
+        sleep 1
+        if ((SECONDS > ask)); then
+            role::abandoned
+            ask=$((SECONDS + SECONDS_BETWEEN_QUESTIONS))
+        fi
+    done
+}
 
 cpus=$SLURM_CPUS_ON_NODE
 memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * cpus))}
@@ -50,4 +90,11 @@ if [[ $role == head ]]; then
     "${run[@]}" 2>&1 | { tee -a "$log" || cat >/dev/null; } || status=${PIPESTATUS[0]}
     exit "$status"
 fi
-"${run[@]}"
+status=0
+"${run[@]}" || status=$?
+# By a signal where Slurm ends it.
+if ((status && status < 128)) && [[ -z $RL_LENT_BY ]]; then
+    role::ended
+    role::wait_for_the_job
+fi
+exit "$status"

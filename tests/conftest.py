@@ -128,16 +128,18 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Spread tests that wait between those that compute; begin early with what takes long."""
+    """Spread tests that wait between those that compute; begin early with what takes long.
+
+    Also among those that begin early: workers that all form a cluster at once keep each other from it.
+    """
     if not hasattr(config, "workerinput"):
         return
-    folders = {}
+    groups = {}
     for item in items:
         early = shares(file_of(item.nodeid)) or bool(item.get_closest_marker("long"))
-        folders.setdefault((item.path.parent.name, early), []).append(item)
+        groups.setdefault((item.path.parent.name, early), []).append(item)
     place = {}
-    for (folder, early), alike in folders.items():
+    for (folder, early), alike in groups.items():
         for number, item in enumerate(alike):
-            # Those of the cluster first, for they take longest.
-            place[item] = LAST.get(folder, 1) - 2 if early else LAST.get(folder, 1) * (number + 1) / len(alike)
+            place[item] = LAST.get(folder, 1) * (number + 1) / len(alike) - 2 * early
     items.sort(key=place.get)

@@ -5,11 +5,10 @@ made here from the package in /build/packages, or from Debian's source of CPytho
 """
 
 import asyncio
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import conda_channels
 import rattler
 import yaml
 from rattler.index import index_fs
@@ -55,12 +54,10 @@ def main() -> None:
     channel = (BUILD / "channel").read_text().strip()
     if channel == "local":
         channel = local_channel()
-    for line in asyncio.run(install(channel, environment["dependencies"])):
+    for line in conda_channels.run(install(channel, environment["dependencies"]), [channel]):
         print("conda:", line)
 
 
 if __name__ == "__main__":
     main()
-    # py-rattler's threads now and then crash an interpreter that is shutting down.
-    sys.stdout.flush()
-    os._exit(0)
+    conda_channels.end(0)

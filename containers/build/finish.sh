@@ -12,5 +12,5 @@ debian::install "${packages[@]}"
 debian::clean
 # Here, not in the build stage: copying gives files new times.
 /opt/rl/bin/python /build/containers/build/bundle.py "$seal"
-/opt/rl/bin/python /build/containers/build/labels.py /build/labels.given >>"$APPTAINER_LABELS"
+/opt/rl/bin/python /build/containers/build/labels.py /build/labels.given >>"${APPTAINER_LABELS:-$SINGULARITY_LABELS}"
 rm -rf /build

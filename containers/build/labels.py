@@ -28,7 +28,17 @@ def debian() -> str:
     """The release of Debian, and a digest of its packages, which no lock holds: `12.12 96 packages 0123456789ab`."""
     listing = subprocess.run(["dpkg-query", "--show"], check=True, capture_output=True, text=True).stdout
     release = Path("/etc/debian_version").read_text().strip()
-    return f"{release} {len(listing.splitlines())} packages {hashlib.sha256(listing.encode()).hexdigest()[:12]}"
+    return f"{release} {_counted(listing.splitlines())}"
+
+
+def conda() -> str:
+    """A digest of what came from the conda channel, which no lock holds: `1 packages 0123456789ab`."""
+    return _counted(sorted(path.stem for path in Path(sys.prefix, "conda-meta").glob("*.json")))
+
+
+def _counted(lines: list[str]) -> str:
+    digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:12]
+    return f"{len(lines)} packages {digest}"
 
 
 if __name__ == "__main__":
@@ -36,4 +46,5 @@ if __name__ == "__main__":
     for name, version in versions().items():
         print(f"rlsif.version.{name} {version}")
     print(f"rlsif.debian {debian()}")
+    print(f"rlsif.conda {conda()}")
     print(f"rlsif.pins {Path(sys.prefix, 'pins/digest').read_text().strip()}")

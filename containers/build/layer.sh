@@ -37,5 +37,5 @@ layer::conda
 layer::python
 /opt/rl/bin/python /build/containers/build/layer.py
 [[ -s /build/environment ]] && cp /build/environment /.singularity.d/env/91-rlsif-layer.sh
-/opt/rl/bin/python /build/containers/build/labels.py /build/labels.given >>"$APPTAINER_LABELS"
+/opt/rl/bin/python /build/containers/build/labels.py /build/labels.given >>"${APPTAINER_LABELS:-$SINGULARITY_LABELS}"
 rm -rf /build

@@ -4,11 +4,10 @@ Runs in the image's Python, with py-rattler on its path. What the prefix has fro
 has from PyPI must not come from conda, too.
 """
 
-import asyncio
-import os
 import sys
 from pathlib import Path
 
+import conda_channels
 import rattler
 import yaml
 from pins import normalise
@@ -51,7 +50,6 @@ async def install(channels: list[str], specs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(install(*asked(ENVIRONMENT)))
-    # py-rattler's threads now and then crash an interpreter that is shutting down.
-    sys.stdout.flush()
-    os._exit(0)
+    channels, packages = asked(ENVIRONMENT)
+    conda_channels.run(install(channels, packages), channels)
+    conda_channels.end(0)

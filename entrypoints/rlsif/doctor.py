@@ -5,11 +5,9 @@ Runs outside the image, on a login node or a laptop, with nothing but Python's s
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import platform
-import re
 import resource
 import shutil
 import subprocess
@@ -19,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlsif import packages
+from rlsif.images import namespaces
+from rlsif.images.runtime import told_by
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
-OLDEST_APPTAINER = (1, 1)
 # What Ray asks for: open files of a process, and shared memory in bytes.
 OPEN_FILES, SHARED_MEMORY = 4096, 1024**3
 # A build needs so many bytes in the cache and in the temporary folder; a run hardly any.
@@ -56,18 +55,17 @@ def _python(_: Path) -> Iterator[Finding]:
 
 
 def _apptainer(checkout: Path) -> Iterator[Finding]:
-    program = shutil.which("apptainer") or shutil.which("singularity")
+    program = _program()
     if program is None:
         yield Finding(
             WRONG, "Apptainer is not on the PATH.", "module load apptainer; on Debian, Rocky and Alma: make image-cpu"
         )
         return
-    said = _run(program, "version") or ""
-    version = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
-    if version < OLDEST_APPTAINER:
-        yield Finding(WRONG, f"Apptainer {said} at {program} is too old; 1.1 is needed.", "module load apptainer")
+    runtime = told_by(_run(program, "--version") or "")
+    if runtime.problem:
+        yield Finding(WRONG, f"{runtime.problem}; this one is at {program}.", "module load apptainer")
         return
-    yield Finding(OK, f"Apptainer {said} at {program}.")
+    yield Finding(OK, f"{runtime.name} {runtime.said} at {program}.")
     image = checkout / "rl.sif"
     if not image.is_file():
         return
@@ -99,11 +97,12 @@ def _namespaces(_: Path) -> Iterator[Finding]:
         return
     if not shutil.which("unshare"):
         yield Finding(WARNING, "whether users may make user namespaces cannot be tried: unshare is missing.")
-    elif _run("unshare", "--user", "true") is None:
+    elif not namespaces.are_allowed():
         yield Finding(
             WARNING,
-            "users may not make user namespaces, which Apptainer needs where it is not installed setuid.",
-            "sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 (an administrator)",
+            "users may not make user namespaces, which Apptainer needs where it is not installed setuid, and by which "
+            "images are built without subordinate ids.",
+            "sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1 (an administrator)",
         )
     else:
         yield Finding(OK, "users may make user namespaces.")
@@ -124,23 +123,25 @@ def _fuse(_: Path) -> Iterator[Finding]:
 def _subordinate_ids(_: Path) -> Iterator[Finding]:
     if os.geteuid() == 0:
         return
-    user = getpass.getuser()
-    lacking = [file for file in ("/etc/subuid", "/etc/subgid") if not _names(Path(file), user)]
+    user = namespaces.user()
+    fix = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user} (an administrator)"
+    lacking = namespaces.lacking_for_many_ids()
+    program = _program()
     if not lacking:
         yield Finding(OK, f"{user} has subordinate ids, for building images.")
+    elif program and not told_by(_run(program, "--version") or "").builds_with_one_id:
+        yield Finding(WARNING, f"{user} has {lacking}; SingularityCE builds images only with them.", fix)
+    elif not namespaces.are_allowed():
+        yield Finding(WARNING, f"{user} has {lacking}, and no user namespaces to build images without.", fix)
+    elif shutil.which("fakeroot"):
+        yield Finding(OK, f"{user} has no subordinate ids; images are built in a root-mapped namespace, by fakeroot.")
     else:
-        yield Finding(
-            WARNING, f"{user} has no line in {' and '.join(lacking)}; images are better built where there is one.",
-            f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user} (an administrator)",
-        )  # fmt: skip
+        text = f"{user} has no subordinate ids; images are built in a root-mapped namespace. Without the command "
+        yield Finding(OK, f"{text}fakeroot some Debian packages cannot be added by APT=.")
 
 
-def _names(file: Path, user: str) -> bool:
-    try:
-        lines = file.read_text().splitlines()
-    except OSError:
-        return False
-    return any(line.split(":")[0] in (user, str(os.getuid())) for line in lines)
+def _program() -> str | None:
+    return shutil.which("apptainer") or shutil.which("singularity")
 
 
 def _shared_memory(_: Path) -> Iterator[Finding]:
@@ -192,7 +193,7 @@ def _space(checkout: Path) -> Iterator[Finding]:
 def _images(checkout: Path) -> Iterator[Finding]:
     from rlsif.images.build import BELOW_LABEL, INPUTS_LABEL, Request
 
-    program = shutil.which("apptainer") or shutil.which("singularity")
+    program = _program()
     for variant, target in (("cpu", "rl.sif"), ("gpu", "rl-gpu.sif")):
         image = checkout / target
         if not image.is_file():
@@ -221,7 +222,7 @@ def _images(checkout: Path) -> Iterator[Finding]:
 
 
 def _packages(checkout: Path) -> Iterator[Finding]:
-    program = shutil.which("apptainer") or shutil.which("singularity")
+    program = _program()
     root = Path(os.environ.get(packages.VARIABLE) or packages.FOLDER)
     image = checkout / "rl.sif"
     if not (root.is_dir() and program and image.is_file()):

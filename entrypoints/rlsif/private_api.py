@@ -18,10 +18,16 @@ from rlsif.errors import RlsifError
 MADE_FOR = "2.60"
 # RLlib leaves TensorFlow out where this is set, to anything, when it is imported.
 NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
-# Of the raylet's arguments, the one that says how it starts the node's agent.
-AGENT = "--dashboard_agent_command="
+# Of the raylet's arguments, those that say how it starts the two agents of its node.
+AGENT, RUNTIME_ENV_AGENT = "--dashboard_agent_command=", "--runtime_env_agent_command="
+# In the place of an agent that has nothing to do; the raylet wants one to live as long as itself.
+NO_AGENT = "setpriv --pdeathsig KILL sleep infinity"
 # In the state of a policy, what its optimizer has.
 OPTIMIZER_VARIABLES = "_optimizer_variables"
+
+
+class StartFailed(RlsifError):
+    """Ray's processes did not come up on this node. Exit code 1."""
 
 
 def check_version() -> None:
@@ -39,12 +45,25 @@ def check_version() -> None:
 
 
 def start_node(parameters: Mapping[str, Any], *, head: bool) -> Any:
-    """Start the processes of a node, which end with this one; `parameters` are those of RayParams."""
+    """Start the processes of a node, which end with this one; `parameters` are those of RayParams.
+
+    Raises StartFailed, with nothing left of the node, where Ray takes too long or its processes end.
+    """
+    import ray._private.services
     from ray._private.node import Node
     from ray._private.parameter import RayParams
 
     check_version()
-    return Node(RayParams(**parameters), head=head, shutdown_at_exit=True, spawn_reaper=True)
+    # For a message alone, Ray would ask hosts on the internet for it, and say that none answers.
+    ray._private.services.get_node_ip_address = lambda *_: parameters["node_ip_address"]
+    node = Node.__new__(Node)
+    try:
+        node.__init__(RayParams(**parameters), head=head, shutdown_at_exit=True, spawn_reaper=True)
+    except Exception as problem:
+        with contextlib.suppress(Exception):
+            end_node(node)
+        raise StartFailed(f"Ray did not come up on this node: {' '.join(str(problem).split())}") from problem
+    return node
 
 
 def dead_processes(node: Any) -> list[str]:
@@ -58,13 +77,12 @@ def end_node(node: Any) -> None:
 
 
 def leave_out(*, dashboard: bool) -> None:
-    """Keep Ray from starting autoscaler and metrics, and the dashboard unless it is wanted, in nodes of this process.
+    """Keep Ray from starting autoscaler and metrics, and what the dashboard wants unless it is wanted, in this process.
 
     Each is a Python process that takes a second of a core, and metrics listen on ports that no token guards;
     `include_dashboard=False` starts a dashboard process all the same.
     """
     import ray._private.services
-    import ray._private.utils
     from ray._private.node import Node
 
     def nothing(*_: object, **__: object) -> None:
@@ -72,20 +90,47 @@ def leave_out(*, dashboard: bool) -> None:
 
     Node.start_monitor = nothing
     start = ray._private.services.start_ray_process
-    if hasattr(start, "quiet"):
-        return
+    if hasattr(start, "theirs"):
+        start = start.theirs
+    prepare = _without_metrics if dashboard else _without_agents
 
-    def start_without_metrics(command: list[str], *arguments: Any, **named: Any) -> Any:
-        """Give the node's agent an option that Ray has for it, and does not pass on."""
-        quiet = [f"{word} --disable-metrics-collection" if word.startswith(AGENT) else word for word in command]
-        return start(quiet, *arguments, **named)
+    def start_less(command: list[str], *arguments: Any, **named: Any) -> Any:
+        return start(prepare(command), *arguments, **named)
 
-    start_without_metrics.quiet = True  # type: ignore[attr-defined]
-    ray._private.services.start_ray_process = start_without_metrics
+    start_less.theirs = start  # type: ignore[attr-defined]
+    ray._private.services.start_ray_process = start_less
     if not dashboard:
         Node.start_api_server = nothing
-        # The agent of each node then is the small one, without a web server.
-        ray._private.utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
+
+
+def _without_metrics(command: list[str]) -> list[str]:
+    """The command of a process; a node's agent gets an option that Ray has for it, and does not pass on."""
+    return [f"{word} --disable-metrics-collection" if word.startswith(AGENT) else word for word in command]
+
+
+def _without_agents(command: list[str]) -> list[str]:
+    """The command of a process; a raylet gets no agents, and finds the ports that it would wait for.
+
+    Agents are there for the dashboard and for runtime environments, which no run has. The raylet gives them 15 s to
+    come up, and ends itself where a busy machine or a slow disk takes longer to import Ray.
+    """
+    from ray._raylet import (
+        DASHBOARD_AGENT_LISTEN_PORT_NAME,
+        METRICS_AGENT_PORT_NAME,
+        METRICS_EXPORT_PORT_NAME,
+        RUNTIME_ENV_AGENT_PORT_NAME,
+        persist_port,
+    )
+
+    given = dict(word[2:].split("=", 1) for word in command if word.startswith("--") and "=" in word)
+    if not any(word.startswith(AGENT) for word in command):
+        return command
+    # Ray's own word for an agent without a port; for the other one, a port at which nobody listens.
+    ports = dict.fromkeys((METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME, DASHBOARD_AGENT_LISTEN_PORT_NAME), -1)
+    for name, port in {**ports, RUNTIME_ENV_AGENT_PORT_NAME: 1}.items():
+        persist_port(given["session_dir"], given["node_id"], name, port)
+    agents = (AGENT, RUNTIME_ENV_AGENT)
+    return [next((agent + NO_AGENT for agent in agents if word.startswith(agent)), word) for word in command]
 
 
 def session_logs() -> str:
@@ -93,6 +138,15 @@ def session_logs() -> str:
     import ray
 
     return str(ray._private.worker.global_worker.node.get_logs_dir_path())
+
+
+def was_restarted() -> bool:
+    """Whether Ray has started the actor in this process again; its public property prints a warning of itself."""
+    import ray
+    from ray._private.state import actors
+
+    actor = ray.get_runtime_context().get_actor_id()
+    return bool(actor and (actors(actor_id=actor) or {}).get("NumRestarts"))
 
 
 def keep_loopback() -> None:
@@ -303,8 +357,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "gcs_address",
     ),
     "ray._private.parameter:RayParams": ("__init__",),
-    "ray._private.services": ("start_ray_process", "resolve_ip_for_localhost"),
-    "ray._private.utils": ("get_dashboard_dependency_error",),
+    "ray._private.services": ("start_ray_process", "resolve_ip_for_localhost", "get_node_ip_address"),
+    "ray._private.state": ("actors",),
+    "ray._raylet": (
+        "persist_port", "METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME", "DASHBOARD_AGENT_LISTEN_PORT_NAME",
+        "RUNTIME_ENV_AGENT_PORT_NAME",
+    ),
     "ray._private.worker": ("global_worker",),
     "ray.job_config:JobConfig": ("_serialize",),
     "ray.experimental.internal_kv": (

@@ -86,6 +86,18 @@ def env_arguments(settings: Iterable[str]) -> dict[str, Any]:
     return from_settings(settings, "--env-config", "gravity=9.8")
 
 
+def wrapper_arguments(wrappers: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
+    """The name and the arguments of each wrapper, from what `--wrap` was given as NAME:k=v,k=v. Raises InputError."""
+    return [_wrapper(text) for text in wrappers]
+
+
+def _wrapper(text: str) -> tuple[str, dict[str, Any]]:
+    name, given = re.fullmatch(r"(.*?)(?::(\w+=.*))?", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    # At a comma in front of the next name; others are in lists.
+    settings = re.split(r",(?=\w+=)", given) if given else []
+    return name, from_settings(settings, f"--wrap {name}", "scale=2")
+
+
 def _value(option: str, setting: str, text: str) -> Any:
     try:
         return read(text)

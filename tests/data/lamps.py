@@ -48,3 +48,21 @@ class Lamps(gymnasium.Env):
         if self.told == "beside":
             return {**told, "size": np.array([0.5], np.float32), "lit": self.lit.copy()}, {}
         return {**told, self.told: lit}, {}
+
+
+class Telling(gymnasium.Wrapper):
+    """A wrapper that adds the mask to the info of an environment that does not tell it."""
+
+    def reset(self, **kwargs):
+        observation, _ = self.env.reset(**kwargs)
+        return observation, {"action_mask": self.unwrapped.lit.copy()}
+
+    def step(self, action):
+        *step, _ = self.env.step(action)
+        return *step, {"action_mask": self.unwrapped.lit.copy()}
+
+
+def told_by_a_wrapper():
+    lamps = Lamps("info")
+    lamps.wrong, lamps.steps = "missing", 31
+    return Telling(lamps)

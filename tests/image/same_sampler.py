@@ -98,8 +98,11 @@ def ppo(env_id):
     sampler = sampling.sampler
     sampler.set_weights(policy.get_weights())
     batch = sampler.sample()
-    logp = policy.compute_log_likelihoods(actions=batch["actions"], obs_batch=batch["obs"], actions_normalized=True)
-    note("log-probabilities", (batch["action_logp"], logp))
+    if env_id == "Both-v0":
+        note("log-probabilities of mixed actions", (batch["action_logp"], _log_probabilities(policy, batch)))
+    else:
+        logp = policy.compute_log_likelihoods(actions=batch["actions"], obs_batch=batch["obs"], actions_normalized=True)
+        note("log-probabilities", (batch["action_logp"], logp))
     rows, start, lengths = sampler._rows, 0, []
     for number in range(4):
         for part in trajectories(rows, number):
@@ -128,6 +131,15 @@ def ppo(env_id):
     note("episodes", (mine, sorted((n, round(r, 3)) for n, r in lengths)))
     found[f"{env_id} truncated"] = int((rows["truncateds"] & rows["valid"]).sum())
     found[f"{env_id} terminated"] = int((rows["terminateds"] & rows["valid"]).sum())
+
+
+def _log_probabilities(policy, batch):
+    """By RLlib's distribution from the same inputs; deviations are so small here that those of two networks differ."""
+    import tensorflow as tf
+
+    with policy.get_session().graph.as_default():
+        distribution = policy.dist_class(tf.constant(batch["action_dist_inputs"]), policy.model)
+        return policy.get_session().run(distribution.logp(tf.constant(batch["actions"])))
 
 
 def _after(rows, sampler, last, number, ended, following):
@@ -228,7 +240,7 @@ EPOCHS, MINIBATCH, RATE = 3, 80, 3e-3
 
 def update():
     settings = {"train_batch_size": 256, "grad_clip": 0.5, "entropy_coeff": 0.01, "lr": RATE}
-    for env_id in ("CartPole-v1", "Pendulum-v1"):
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Both-v0"):
         (mine, config, _), (theirs, _, _) = (policy_of("PPO", env_id, **settings) for _ in range(2))
         sampler = Sampling(config, 0).sampler
         sampler.set_weights(mine.get_weights())
@@ -285,7 +297,19 @@ def own_class():
             self._at += self.np_random.normal(scale=0.17, size=4).astype(np.float32) + 0.02 * action
             return self._at.copy(), float(self._at[0]), bool(abs(self._at[0]) > 1.5), False, {}
 
+    class Both(Walk):
+        action_space = gymnasium.spaces.Dict(
+            a=gymnasium.spaces.Discrete(3, start=1),
+            b=gymnasium.spaces.Box(-1, 2, (2,)),
+            c=gymnasium.spaces.MultiBinary(2),
+        )
+
+        def step(self, action):
+            assert self.action_space.contains(action)
+            return super().step(action["a"] + action["b"].sum())
+
     gymnasium.register("Walk-v0", Walk)
+    gymnasium.register("Both-v0", Both)
 
 
 def masked_class():
@@ -317,7 +341,7 @@ if __name__ == "__main__":
     own_class()
     watch_final_observations()
     forward_passes()
-    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0"):
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0", "Both-v0"):
         ppo(env_id)
     vtrace()
     n_steps()

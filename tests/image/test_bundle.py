@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlsif.images.apptainer import build_options
+from rlsif.images.apptainer import build_options, find
 
 SITE = "/opt/rl/lib/python3.11/site-packages"
 NEW = "MARK = 'the new one'\n"
@@ -18,7 +18,7 @@ IS_USED = "import typing_extensions as m; print(type(m.__loader__).__name__)"
 @pytest.fixture(scope="module")
 def sandbox(apptainer, rl_sif, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sandbox") / "rl"
-    command = [apptainer, "build", *build_options(), "--sandbox", folder, rl_sif]
+    command = [apptainer, "build", *build_options(find().runtime), "--sandbox", folder, rl_sif]
     subprocess.run(command, capture_output=True, check=True)
     return folder
 

@@ -26,6 +26,11 @@ def test_labels_carry_versions_lock_digest_and_commit(images, rl_sif):
     assert labels["rlsif.version.tensorflow"].startswith("2.21.")
     assert labels["rlsif.version.python"].startswith("3.11.")
     assert re.fullmatch("[0-9a-f]{64}", labels["rlsif.lock"])
+    # What no lock holds is told by its digest.
+    assert re.fullmatch(r"12\.\d+ \d+ packages [0-9a-f]{12}", labels["rlsif.debian"])
+    assert re.fullmatch(r"\d+ packages [0-9a-f]{12}", labels["rlsif.conda"])
+    base = r"base (docker://\S+@sha256:[0-9a-f]{64}|from the machine's Debian mirror); conda packages from "
+    assert re.match(base, labels["rlsif.sources"])
     assert re.fullmatch("[0-9a-f]{40}(-dirty)?|unknown", labels["rlsif.commit"])
 
 
@@ -160,8 +165,10 @@ def test_the_hosts_python_does_not_leak_in(container):
 
 def test_it_has_one_tensorflow_and_legacy_keras(container):
     done = container(
-        "sh", "-c", "echo $TF_USE_LEGACY_KERAS; cd /opt/rl/lib/python3.11/site-packages; ls -d tensorflow*.dist-info;"
-        " find / -xdev -name 'libtensorflow_cc.so*'; grep -c . tensorflow-2*.dist-info/RECORD"
+        "sh",
+        "-c",
+        "echo $TF_USE_LEGACY_KERAS; cd /opt/rl/lib/python3.11/site-packages; ls -d tensorflow*.dist-info;"
+        " find / -xdev -name 'libtensorflow_cc.so*'; grep -c . tensorflow-2*.dist-info/RECORD",
     )
     assert done.stdout.startswith("1\n")
     assert re.search(r"tensorflow_cpu-2\.21\S+dist-info", done.stdout)
@@ -199,7 +206,7 @@ def test_a_build_that_fails_keeps_the_old_image(images, tmp_path):
     from rlsif.images.apptainer import build_options
 
     with pytest.raises(ImageError, match="building rl.sif failed"):
-        images.build(broken, old, build_options())
+        images.build(broken, old, build_options(images.runtime))
     assert old.read_text() == "the old image"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.def", "rl.log", "rl.sif"]
 

@@ -9,6 +9,23 @@ import pytest
 OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
 
 
+# How many observations a checkpoint's filter has seen.
+SEEN = """
+import pickle, sys
+import ray.rllib
+from rlsif.learning.old_names import know_old_names
+know_old_names()
+filters = pickle.load(open(sys.argv[1] + "/algorithm_state.pkl", "rb"))["worker"]["filters"]
+print(*(each.running_stats.num_pushes for each in filters.values() if hasattr(each, "running_stats")))
+"""
+
+
+def seen(shell, checkpoint):
+    done = shell("python", "-c", SEEN, checkpoint)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[-1])
+
+
 @pytest.mark.fault("a run of an earlier version is evaluated and resumed", promise="both work")
 @pytest.mark.parametrize("kind", ["dense", "recurrent"])
 def test_a_run_of_version_0_1_is_evaluated_and_resumed(shell, kind):
@@ -24,3 +41,7 @@ def test_a_run_of_version_0_1_is_evaluated_and_resumed(shell, kind):
     updates = [row["info/learner/default_policy/num_grad_updates_lifetime"] for row in rows]
     assert updates[0] < updates[1] < updates[2]
     assert ("sampled by RLlib" in done.stdout) == (kind == "recurrent")
+    if kind == "recurrent":
+        before, after = (seen(shell, run / f"checkpoints/checkpoint_00000{number}") for number in (2, 3))
+        steps = [row["num_env_steps_sampled_lifetime"] for row in rows]
+        assert after - before >= steps[2] - steps[1] > 0, "RLlib's sampler learns its filter on"

@@ -25,7 +25,8 @@ def found(apptainer, rl_sif):
 @pytest.mark.parametrize(
     "what",
     [
-        "logits and values", "q-values", "log-probabilities", "advantages", "value targets", "episodes", "rows left",
+        "logits and values", "q-values", "log-probabilities", "log-probabilities of mixed actions", "advantages",
+        "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
         "n-step truncateds", "epsilon", "filter", "merged filter", "one seed", "masked logits and values",
         "masked q-values", "masked targets",

@@ -320,3 +320,32 @@ def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
     finally:
         process.kill()
         subprocess.run(["umount", "--lazy", results], check=True)
+
+
+# The threads that TensorFlow has in a learner's process for its operations, after an update.
+THREADS = """
+import sys
+from collections import Counter
+from pathlib import Path
+from rlsif.learning.rllib import import_rllib
+import_rllib()
+import ray
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+from rlsif.envs.find import find
+from rlsif.envs.reference import EnvRef
+from rlsif.learning.learner import Learner
+from rlsif.learning.spec import Layout, RunSpec
+small = {"train_batch_size": 200, "minibatch_size": 100, "num_epochs": 1}
+spec, learner = RunSpec("PPO", "tf", EnvRef("CartPole-v1"), hyperparameters=small), Learner()
+learner.build(spec, Layout(0, 1, 0.0, int(sys.argv[1]), local_mode=True), find(spec.env))
+learner.step()
+names = Counter((thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir())
+print("threads", names["tf_Compute"])
+"""
+
+
+def test_the_learner_has_as_many_threads_as_it_is_told(shell):
+    # Neither RLlib's number, nor that of the cores.
+    threads = len(os.sched_getaffinity(0)) + 3
+    done = shell("python", "-c", THREADS, threads)
+    assert f"threads {threads}\n" in done.stdout, done.stderr

@@ -7,7 +7,6 @@ Several clusters can be up on a machine: a bridge joins the nodes of one alone, 
 and what the machine sees of one is named after the process that booted it.
 """
 
-import contextlib
 import os
 import re
 import subprocess
@@ -33,6 +32,20 @@ MEMORY = 60000
 # Where users see the checkout; with a space, as folders may have.
 CHECKOUT = "/opt/a checkout"
 
+# An environment that every user has: one that waits leaves the machine's cores to those that have work for them.
+WAITING = """
+import time
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Waiting(CartPoleEnv):
+    max_episode_steps = 500
+
+    def step(self, action):
+        time.sleep(0.002)
+        return super().step(action)
+"""
+
 SLURM_CONF = """
 ClusterName=test
 SlurmctldHost=CONTROLLER
@@ -54,7 +67,7 @@ SlurmdLogFile=/var/log/slurmd.log
 SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 ReturnToService=2
-SlurmdTimeout=15
+SlurmdTimeout=300
 KillWait=30
 MpiDefault=none
 JobRequeue=1
@@ -124,15 +137,6 @@ fi
 # As process 1, collect what others leave; the daemon would not.
 wait $!
 """.replace("CONTROLLER", CONTROLLER)
-
-
-# Of every session, too: the kernel shares cores between sessions first.
-LOWER_PRIORITY = """
-renice -n 10 -u "$@"
-for process in $(ps -o pid= -u "$(echo "$*" | tr ' ' ,)"); do
-    echo 10 >/proc/$process/autogroup
-done
-"""
 
 
 class Node:
@@ -212,11 +216,6 @@ class Node:
         )
         return [line for line in said.stdout.splitlines() if line.split()[0] in USERS]
 
-    def lower_priority(self):
-        """Have users' processes leave the machine's cores to those that others wait for."""
-        with contextlib.suppress(OSError, IndexError):
-            subprocess.run([*self.enter(), "sh", "-c", LOWER_PRIORITY, "sh", *USERS], check=False, capture_output=True)
-
     def log(self):
         """The ends of its logs."""
         return (self._folder / "init.log").read_text()[-2000:]
@@ -240,6 +239,7 @@ class Cluster:
             (home / name).mkdir(parents=True)
             os.chown(home / name, uid, uid)
             (home / name).chmod(0o700)
+            (home / name / "waiting.py").write_text(WAITING)
         self.key = os.urandom(128)
         # Those that tests have submitted, oldest first.
         self.jobs = []
@@ -282,6 +282,12 @@ class Cluster:
             node.boot()
         self.wait_until(lambda: self.idle() == set(self.names), 60, "all nodes are idle")
 
+    def boot_again(self):
+        """Boot the nodes that are switched off."""
+        for node in self.nodes.values():
+            if not node.is_on:
+                node.boot()
+
     @property
     def is_up(self):
         """Whether commands can be typed."""
@@ -318,6 +324,18 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds * self.patience} s: {what}\n{self.state()}")
             time.sleep(POLL)
+
+    def miss(self, name):
+        """Have Slurm take a node for down at once, as it does once it has waited for the node long enough.
+
+        How long that is is the site's choice. A busy machine must not decide it: a node that is thought down, and is
+        not, has Slurm kill what runs there.
+        """
+        self("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=it does not answer")
+
+    def look_again(self):
+        """Have Slurm plan the jobs that wait. It does so after a change, and on a cluster of one user none may come."""
+        self("scontrol", "update", f"NodeName={self.names[-1]}", "Comment=looked", check=False)
 
     def state(self):
         """What one looks at when something is wrong."""

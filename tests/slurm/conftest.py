@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cluster import CHECKOUT, POLL, Cluster
+from cluster import CHECKOUT, POLL, USERS, Cluster
+from tests.jobs import PATIENCE
 
 from rlsif.images.apptainer import find
 
@@ -19,11 +20,14 @@ ROOT = Path(__file__).parents[2]
 # Small steps, so that an iteration takes a fraction of a second.
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=2")
 FOLDERS = itertools.count()
-# Other clusters are up beside this one, and images are tested: every deadline is so many times as far.
-PATIENCE = 4
 # Ports of slurmctld, slurmd and sshd.
 OF_THE_SITE = {"6817", "6818", "22"}
 TRAIN = ("--env", "CartPole-v1", "--num-gpus", "0", *SMALL)
+# No speed of training may decide a test: a run that is to be there for a while has no end of its own.
+ENDLESS = ("--stop-iters", str(10**9))
+# One that takes few of the machine's cores; and such a run without an end.
+WAITS = ("--env", "../waiting.py:Waiting", *TRAIN[2:])
+STAYS = (*WAITS, *ENDLESS)
 
 
 @pytest.fixture(scope="session")
@@ -105,16 +109,18 @@ class Job:
         while not condition():
             now = time.monotonic()
             # Slurm is asked less often, for that takes longer than most conditions.
-            over = now > asked + 2 and self.state in ("FAILED", "CANCELLED", "COMPLETED")
-            asked = now if now > asked + 2 else asked
+            over = False
+            if now > asked + 2:
+                asked, state = now, self.state
+                over = state in ("FAILED", "CANCELLED", "COMPLETED")
+                if state == "PENDING":
+                    self.cluster.look_again()
             assert condition() or not (over or now > deadline), f"not within {seconds} s: {what}; it is {self.state}"
             time.sleep(POLL)
 
     def trains(self):
-        """Wait until it does; from now on it only has to be there."""
+        """Wait until it does."""
         self.until(lambda: self.iterations() > 3, 90, "it trains")
-        for node in {log.parent.name for log in self.files.glob("logs/*/*.log")}:
-            self.cluster.nodes[node].lower_priority()
 
     def wait(self, *states, seconds=120):
         """Wait until the job is in one of these states."""
@@ -170,8 +176,12 @@ def submitting(slurm):
     finally:
         for job in submit.jobs:
             slurm("scancel", "--full", job.id, check=False)
+        slurm.boot_again()
         slurm.wait_until(lambda: slurm.idle() >= set(slurm.names), 90, "all nodes are idle again")
         left = leftovers(slurm)
+        if left:
+            # It is this test's failure, and not also that of those that follow.
+            remove_leftovers(slurm)
         assert left == [], left
 
 
@@ -210,6 +220,12 @@ def leftovers(slurm):
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.5)
+
+
+def remove_leftovers(slurm):
+    """Take away what jobs have left on the nodes."""
+    for name in slurm.names:
+        slurm("sh", "-c", f"pkill -KILL -u {','.join(USERS)}; rm -rf /tmp/* /dev/shm/*", node=name, check=False)
 
 
 HETJOB = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=2", ":", "--cpus-per-task=1", "--gres=none")

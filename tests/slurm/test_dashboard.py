@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from cluster import CHECKOUT, CONTROLLER
-from conftest import HETJOB, TRAIN
+from conftest import HETJOB, STAYS
 from ports import answers
 
 
@@ -29,7 +29,7 @@ def curl(slurm, path, token=None):
 
 
 def test_the_dashboard_opens_by_the_line_that_is_printed_and_asks_for_the_token(submit, slurm, logs_in):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB, RL_DASHBOARD="1")
+    job = submit("hetjob", *STAYS, sbatch=HETJOB, RL_DASHBOARD="1")
     job.trains()
     [line] = re.findall(
         r"^dashboard: (ssh -N -L 8265:127\.0\.0\.1:\d+ -J alice@ctl alice@\w+)$", job.output, flags=re.M

@@ -6,11 +6,20 @@ import subprocess
 
 import pytest
 from cluster import CHECKOUT, FAST_NETWORK
-from conftest import HETJOB, TRAIN, leftovers
+from conftest import HETJOB, STAYS, TRAIN, leftovers
 
 # The learner's group as the script has it, with a GPU.
 WITH_GPU = (*HETJOB[:-1], "--gres=gpu:1")
 
+
+# All that a healthy job says, line by line.
+OURS = (
+    r"job \d+, logs and rendezvous in /.*",
+    r"\+\d+\.\ds .*",
+    r"PPO \(tf\) on CartPole-v1",
+    r"(resources: |stops at |run folder: |iter +\d+ |done: mean return ).*",
+)
+OF_A_MEMBER = (r"(rollout|learner) \w+ joined \S+ from [\d.]+", "the job is over")
 
 # Groups of different sizes, also in memory, which Slurm holds them to.
 UNEQUAL = ("--cpus-per-task=1", "--mem-per-cpu=8G", ":", "--nodes=2", "--cpus-per-task=2", "--mem-per-cpu=1G")
@@ -32,19 +41,15 @@ def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, s
     roles = sorted(p.stem for p in job.files.glob("logs/*/*.log"))
     assert roles == ["head", "learner", "rollout", "rollout"]
     assert json.loads((job.files / "cluster.json").read_text())["state"] == "ended"
+    foreign = [line for line in job.output.splitlines() if not any(re.fullmatch(ours, line) for ours in OURS)]
+    logs = [*job.files.glob("logs/*/rollout.log"), *job.files.glob("logs/*/learner.log")]
+    said = [line for log in logs for line in log.read_text().splitlines()]
+    foreign += [line for line in said if not any(re.fullmatch(ours, line) for ours in OF_A_MEMBER)]
+    assert foreign == []
+    assert "RayDeprecationWarning" not in (job.run / "train.log").read_text()
 
 
-def test_env_runners_sit_on_rollout_nodes_and_the_learner_on_its_own(submit, slurm):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "1000", sbatch=WITH_GPU)
-    job.trains()
-    where = {}
-    for log in job.files.glob("logs/*/*.log"):
-        processes = " ".join(slurm.nodes[log.parent.name].processes())
-        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|Learner)", processes))
-    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"Learner"}}
-    assert job.nodes("learner") == ["gpu1"]
-
-
+@pytest.mark.fault("TensorFlow does not see the GPU of the learner's node", promise="the job ends at once and says why")
 def test_a_learner_whose_gpu_tensorflow_does_not_see_ends_the_job_at_once_and_says_why(submit):
     without_option = [word for word in TRAIN if word not in ("--num-gpus", "0")]
     job = submit("hetjob", *without_option, sbatch=WITH_GPU)
@@ -59,6 +64,10 @@ def test_a_learner_whose_gpu_tensorflow_does_not_see_ends_the_job_at_once_and_sa
     assert "failed with exit code 1; logs are in" in job.output.splitlines()[-1]
 
 
+@pytest.mark.fault(
+    "a site has a long TMPDIR, a preloaded library, few open files, and steps without an environment",
+    promise="a job trains all the same",
+)
 def test_what_a_site_brings_along_does_no_harm(submit, slurm):
     """A long TMPDIR, a preloaded library, few open files, another network, steps that are passed no environment."""
     long = "/tmp/" + "of-a-site-with-long-names-" * 3
@@ -80,14 +89,36 @@ def test_what_a_site_brings_along_does_no_harm(submit, slurm):
 PART_OF_A_NODE = ("--nodes=1", "--cpus-per-task=2")
 
 
-@pytest.mark.parametrize(
-    "script, sbatch, runners",
-    [("multinode", ("--nodes=2", "--cpus-per-task=2"), 3), ("multinode", PART_OF_A_NODE, 1), ("node", (), 7)],
-)
-def test_cpu_jobs_use_every_core(submit, script, sbatch, runners):
-    job = submit(script, *TRAIN, "--stop-iters", "2", sbatch=sbatch)
+def test_a_job_of_a_whole_node_uses_every_core(submit):
+    job = submit("node", *TRAIN, "--stop-iters", "2")
     job.completes()
-    assert job.summary["resources"]["num_env_runners"] == runners
+    assert job.summary["resources"]["num_env_runners"] == 7
+
+
+@pytest.mark.fault(
+    "Slurm runs a job again whose run is finished", promise="nothing is trained again, and the job says so"
+)
+@pytest.mark.fault("Slurm has forgotten a job", promise="`slurm/rl status` and `logs` tell of it from its folder")
+def test_a_job_of_a_part_of_a_node_is_not_run_again_and_rl_tells_of_it_when_slurm_has_forgotten_it(submit, slurm):
+    job = submit("multinode", *TRAIN, "--stop-iters", "2", sbatch=PART_OF_A_NODE)
+    job.completes()
+    assert job.summary["resources"]["num_env_runners"] == 1
+    slurm("scontrol", "requeue", job.id)
+    job.until(lambda: "the run of this job is finished" in job.output, 60, "it says so")
+    job.wait("COMPLETED")
+    assert len(job.rows) == 2
+    inside = "/home/" + str(job.files.parent.relative_to(slurm.folder / "home"))
+    slurm("cp", "-a", f"{inside}/{job.id}", f"{inside}/99999")
+    rl = f"{CHECKOUT}/slurm/rl"
+    said = slurm(rl, "status", "99999", user="alice", RL_RUNS=inside).stdout
+    assert re.search(r"^job 99999: over$", said, flags=re.M) and "iteration 2, " in said
+    assert ", finished: 2 iterations" in said
+    assert "joined" not in said
+    logs = slurm("sh", "-c", f"cd '{job.folder.name}' && '{rl}' logs 99999", user="alice").stdout
+    assert "the run of this job is finished" in logs
+    unknown = slurm(rl, "logs", "99998", user="alice", check=False)
+    assert unknown.returncode == 2
+    assert "error: Slurm does not know job 99998, and there is no /home/alice/runs/99998" in unknown.stderr
 
 
 @pytest.mark.parametrize("script, sbatch", [("node", ()), ("multinode", PART_OF_A_NODE)])
@@ -100,6 +131,7 @@ def test_a_node_with_a_gpu_takes_the_image_for_it_and_says_what_is_wrong(submit,
     assert re.search(r"^error: TensorFlow [\d.]+ sees no GPU: this image has the CPU build", job.output, flags=re.M)
 
 
+@pytest.mark.fault("an image of a job is missing", promise="that is told before anything starts")
 def test_a_missing_image_is_told_before_anything_starts(submit):
     job = submit("hetjob", *TRAIN, sbatch=WITH_GPU, RL_IMAGE_GPU="/nothing.sif")
     job.wait("FAILED")
@@ -107,6 +139,7 @@ def test_a_missing_image_is_told_before_anything_starts(submit):
     assert not job.files.exists()
 
 
+@pytest.mark.fault("two images of a job have different versions", promise="that is told before anything starts")
 def test_images_that_disagree_are_told_before_anything_starts(submit, slurm, apptainer, rl_sif):
     other = slurm.folder / "home/other.sif"
     recipe = slurm.folder / "other.def"
@@ -117,6 +150,7 @@ def test_images_that_disagree_are_told_before_anything_starts(submit, slurm, app
     assert re.search(r"error: .*rl\.sif has version\.python 3\.11\.\d+ and /home/other\.sif has 3\.9\.9", job.output)
 
 
+@pytest.mark.fault("a node of a job cannot start the image", promise="the job ends at once and names the node")
 def test_a_node_that_cannot_start_ends_the_job_at_once_and_is_named(submit, slurm):
     slurm("chmod", "600", "/dev/fuse", node="gpu1")
     try:
@@ -128,6 +162,7 @@ def test_a_node_that_cannot_start_ends_the_job_at_once_and_is_named(submit, slur
         slurm("chmod", "666", "/dev/fuse", node="gpu1")
 
 
+@pytest.mark.fault("a node of a job never joins", promise="the job ends after `RL_WAIT` seconds and names the node")
 def test_a_node_that_never_joins_is_named(submit, slurm):
     job = submit("multinode", *TRAIN, sbatch=("--nodelist=cpu1,gpu1", "--cpus-per-task=2"), RL_WAIT="15")
     starting = ("pkill", "-STOP", "-f", "bin/rl rollout")
@@ -141,9 +176,10 @@ def test_a_node_that_never_joins_is_named(submit, slurm):
     assert said in job.output
 
 
+@pytest.mark.fault("a job is cancelled, however far it is", promise="no process, file or port of it is left")
 @pytest.mark.parametrize("said", ["logs and rendezvous in", " is up at ", "the first iteration is done"])
 def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+    job = submit("hetjob", *STAYS, sbatch=HETJOB)
     job.until(lambda: said in job.output, 90, said)
     slurm("scancel", job.id, user="alice")
     job.wait("CANCELLED")
@@ -151,9 +187,8 @@ def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
 
 
 def test_two_users_share_nodes_without_noticing(submit):
-    endless = (*TRAIN, "--stop-iters", "100000")
     where = ("--nodelist=cpu1", *PART_OF_A_NODE)
-    both = [submit("multinode", *endless, sbatch=where, user=user) for user in ("alice", "bob")]
+    both = [submit("multinode", *STAYS, sbatch=where, user=user) for user in ("alice", "bob")]
     for job in both:
         job.trains()
     at = [job.iterations() for job in both]
@@ -161,9 +196,10 @@ def test_two_users_share_nodes_without_noticing(submit):
         job.until(lambda job=job, before=before: job.iterations() > before + 10, 60, "it goes on beside the other")
 
 
+@pytest.mark.fault("two jobs of a user share a node, and one ends", promise="the other continues")
 def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, slurm):
     where = ("--nodelist=cpu1", *PART_OF_A_NODE)
-    stays, goes = (submit("multinode", *TRAIN, "--stop-iters", "100000", sbatch=where) for _ in range(2))
+    stays, goes = (submit("multinode", *STAYS, sbatch=where) for _ in range(2))
     for job in (stays, goes):
         job.trains()
     slurm("scancel", goes.id, user="alice")
@@ -173,16 +209,21 @@ def test_the_end_of_a_job_does_not_touch_another_one_of_the_same_user(submit, sl
     assert {row["num_healthy_workers"] for row in stays.rows} == {1}
 
 
-def test_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
-    job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+def test_roles_sit_on_their_nodes_and_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
+    job = submit("hetjob", *STAYS, sbatch=WITH_GPU)
     job.trains()
+    where = {}
+    for log in job.files.glob("logs/*/*.log"):
+        processes = " ".join(slurm.nodes[log.parent.name].processes())
+        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|Learner)", processes))
+    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"Learner"}}
+    assert job.nodes("learner") == ["gpu1"]
     said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
     assert re.search(rf"^job {job.id}: RUNNING, training, 23:5\d:\d\d left$", said, flags=re.M), said
     assert re.search(r"^  rollout  \S+  2 CPUs, 0 GPUs$", said, flags=re.M), said
     assert re.search(r"^  iteration \d+, [\d,]+ env steps, return .* 2 env runners alive$", said, flags=re.M), said
-    [learner] = job.nodes("learner")
-    logs = slurm(f"{CHECKOUT}/slurm/rl", "logs", job.id, "--node", learner, user="alice").stdout
-    assert f"learner {learner} joined" in logs
+    logs = slurm(f"{CHECKOUT}/slurm/rl", "logs", job.id, "--node", "gpu1", user="alice").stdout
+    assert "learner gpu1 joined" in logs
     assert "with a checkpoint" in slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout
     job.completes()
     assert job.summary["state"] == "interrupted" and job.summary["iterations"] == len(job.rows)
@@ -193,23 +234,6 @@ def test_rl_stops_a_job_that_waits_and_knows_one_that_is_over(submit, slurm):
     job = submit("node", *TRAIN, sbatch=("--begin=now+1hour",))
     told = [slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout for _ in range(2)]
     assert told == [f"job {job.id} had not begun to train and is cancelled\n", f"job {job.id} is over: CANCELLED\n"]
-
-
-def test_rl_tells_of_a_job_that_slurm_has_forgotten(submit, slurm):
-    job = submit("multinode", *TRAIN, "--stop-iters", "2", sbatch=PART_OF_A_NODE)
-    job.completes()
-    inside = "/home/" + str(job.files.parent.relative_to(slurm.folder / "home"))
-    slurm("cp", "-a", f"{inside}/{job.id}", f"{inside}/99999")
-    rl = f"{CHECKOUT}/slurm/rl"
-    said = slurm(rl, "status", "99999", user="alice", RL_RUNS=inside).stdout
-    assert re.search(r"^job 99999: over$", said, flags=re.M) and "iteration 2, " in said
-    assert ", finished: 2 iterations" in said
-    assert "joined" not in said
-    logs = slurm("sh", "-c", f"cd '{job.folder.name}' && '{rl}' logs 99999", user="alice").stdout
-    assert "done: mean return" in logs
-    unknown = slurm(rl, "logs", "99998", user="alice", check=False)
-    assert unknown.returncode == 2
-    assert "error: Slurm does not know job 99998, and there is no /home/alice/runs/99998" in unknown.stderr
 
 
 def test_rl_submits_by_the_line_that_it_prints(slurm):
@@ -248,7 +272,7 @@ class Mine(gymnasium.Env):
 """
 
 
-def test_an_environment_of_ones_own_is_found_on_every_node(submit, slurm):
+def test_cpu_jobs_use_every_core_and_an_environment_of_ones_own_is_found_on_every_node(submit, slurm):
     (slurm.folder / "home/alice/mine.py").write_text(OWN)
     own = ("--env", "../mine.py:Mine", *TRAIN[2:], "--stop-iters", "2")
     job = submit("multinode", *own, sbatch=("--nodes=2", "--cpus-per-task=2"))

@@ -1,117 +1,44 @@
 """Jobs without Slurm: `slurm/rl submit --local` runs the same scripts and roles as processes of this machine."""
 
+import contextlib
 import json
 import os
 import re
-import signal
-import subprocess
-import time
-from pathlib import Path
 
 import pytest
-from conftest import ROOT, TRAIN
+from cluster import WAITING
+from conftest import ENDLESS, ROOT, TRAIN
+from tests.jobs import PATIENCE, LocalJob
 
 INSIDE = "/opt/rl/lib/python3.11/site-packages/rlsif"
 
 
-class Local:
-    """A job that runs here, in a folder of its own; `roles` are the names of its nodes by role."""
+@contextlib.contextmanager
+def starting(apptainer, folder):
+    """Start jobs in a folder, one after the other; they are cancelled in the end."""
+    environment = {**os.environ, "PATH": f"{apptainer.parent}:{os.environ['PATH']}", "RL_WAIT": str(60 * PATIENCE)}
+    environment["RL_IMAGE_GPU"] = str(ROOT / "rl.sif")
+    # Lets one test code that is not in the image yet, as for jobs on a cluster.
+    if os.environ.get("RL_BIND"):
+        environment["RL_BIND"] = f"{ROOT}/entrypoints/rlsif:{INSIDE}"
+    jobs = []
 
-    def __init__(self, folder, apptainer, arguments):
-        """Start it. RL_BIND lets one test code that is not in the image yet, as for jobs on a cluster."""
-        self.folder, self.files = folder, folder / "runs/local-1"
-        self._output = folder / "output"
-        path = f"{apptainer.parent}:{os.environ['PATH']}"
-        self.environment = environment = {**os.environ, "PATH": path, "RL_WAIT": "60"}
-        if os.environ.get("RL_BIND"):
-            environment["RL_BIND"] = f"{ROOT}/entrypoints/rlsif:{INSIDE}"
-        environment["RL_IMAGE_GPU"] = str(ROOT / "rl.sif")
-        command = [ROOT / "slurm/rl", "submit", "--local", *arguments, "--results-dir", folder / "results"]
-        with self._output.open("w") as output:
-            self.process = subprocess.Popen(
-                list(map(str, command)),
-                cwd=folder,
-                env=environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                # Tests that run in the background are deaf to Ctrl-C.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
+    def start(*arguments, **variables):
+        given = (*arguments, "--results-dir", folder / "results")
+        jobs.append(LocalJob(folder, given, environment | variables, number=len(jobs) + 1))
+        return jobs[-1]
 
-    @property
-    def output(self):
-        return self._output.read_text()
-
-    @property
-    def run(self):
-        return Path((self.files / "run").read_text())
-
-    @property
-    def rows(self):
-        lines = (self.run / "result.json").read_text().splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]
-
-    @property
-    def summary(self):
-        return json.loads((self.run / "summary.json").read_text())
-
-    def until(self, condition, seconds, what):
-        """Poll until a condition holds while the job runs."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            over = self.process.poll() is not None or time.monotonic() > deadline
-            assert condition() or not over, f"not within {seconds} s: {what}\n{self.output}"
-            time.sleep(0.2)
-
-    def trains(self):
-        """Wait until it does."""
-        there = lambda: (self.files / "run").is_file() and (self.run / "result.json").is_file()  # noqa: E731
-        self.until(lambda: there() and len(self.rows) > 3, 120, "it trains")
-
-    def ends(self, code=0, seconds=120):
-        """Wait for its end; it must leave nothing."""
-        assert self.process.wait(timeout=seconds) == code, self.output
-        assert self.processes() == [], self.processes()
-
-    def listens_at(self):
-        """The addresses at which the job's processes listen."""
-        mine = {f"pid={number}," for number, _ in self.found()}
-        lines = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
-        at = [line.split()[3].rpartition(":")[0] for line in lines if any(number in line for number in mine)]
-        # As a socket of IPv6 has it.
-        return {address.strip("[]").removeprefix("::ffff:") for address in at}
-
-    def processes(self):
-        """The processes of the job that are there, as their command lines."""
-        return [command for _, command in self.found()]
-
-    def found(self):
-        """The processes that know of the job's folder, as its roles and their Ray do."""
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-            except OSError:
-                continue
-            if str(self.files).encode() in told:
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found.append((process.name, command[:200]))
-        return found
+    try:
+        yield start
+    finally:
+        for job in jobs:
+            job.cleaned()
 
 
 @pytest.fixture
 def local(apptainer, rl_sif, tmp_path):
-    jobs = []
-
-    def start(*arguments):
-        jobs.append(Local(tmp_path, apptainer, arguments))
-        return jobs[-1]
-
-    yield start
-    for job in jobs:
-        job.process.send_signal(signal.SIGTERM)
-        job.process.wait(timeout=60)
+    with starting(apptainer, tmp_path) as start:
+        yield start
 
 
 def test_a_hetjob_trains_with_the_roles_of_one_of_slurms(local):
@@ -141,21 +68,21 @@ def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(local):
     assert len(list(job.run.glob("PPO_*/summary.json"))) == 3
 
 
-def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local):
-    job = local("multinode", "--", *TRAIN, "--stop-iters", "100000")
+def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local, tmp_path):
+    """Two starts of a job."""
+    (tmp_path / "waiting.py").write_text(WAITING)
+    job = local("multinode", "--", "--env", "waiting.py:Waiting", *TRAIN[2:], *ENDLESS)
     job.trains()
     listening = job.listens_at()
-    job.process.send_signal(signal.SIGUSR1)
+    job.warn()
     said = "the run was interrupted with a checkpoint: job local-1 is requeued (requeue 1) and resumes from"
-    job.until(lambda: said in job.output, 60, "it is requeued")
-    job.until(lambda: "resumed from" in job.output, 120, "it resumes")
+    job.says(said)
+    job.says("resumed from", seconds=120)
     iterations = [row["training_iteration"] for row in job.rows]
     assert iterations == list(range(1, len(iterations) + 1))
     assert (job.files / "logs.0").is_dir()
-    status = [ROOT / "slurm/rl", "status", "local-1"]
-    told = subprocess.run(status, cwd=job.folder, env=job.environment, capture_output=True, text=True, check=True)
-    assert re.search(r"^job local-1: training$", told.stdout, flags=re.M) and " env runners alive" in told.stdout
-    # As a terminal does it, to all in the foreground.
-    os.killpg(job.process.pid, signal.SIGINT)
+    status = job.told("status")
+    assert re.search(r"^job local-1: training$", status, flags=re.M) and " env runners alive" in status
+    job.interrupt()
     job.ends(code=130)
     assert listening == {"127.0.0.1"}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from cluster import CHECKOUT
-from conftest import HETJOB, TRAIN, submitting
+from conftest import HETJOB, STAYS, submitting
 from ports import answers
 
 CONNECT = """
@@ -21,7 +21,7 @@ else:
 @pytest.fixture(scope="module")
 def job(slurm):
     with submitting(slurm) as submit:
-        job = submit("hetjob", *TRAIN, "--stop-iters", "100000", sbatch=HETJOB)
+        job = submit("hetjob", *STAYS, sbatch=HETJOB)
         job.trains()
         yield job
 

@@ -7,9 +7,10 @@ import pytest
 
 from rlsif.cluster import address
 from rlsif.cluster.job import ENDED, FORMING, JobFolder, Rendezvous
-from rlsif.cluster.ray_node import NodeShare, write_token
+from rlsif.cluster.ray_node import NodeShare, started_again, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import InputError, RlsifError
+from rlsif.private_api import StartFailed
 from rlsif.roles import work
 from rlsif.roles.head import Head, about_dashboard
 from rlsif.roles.member import check_gpus
@@ -155,3 +156,30 @@ def test_the_scripts_ask_slurm_for_what_a_job_needs(script, groups):
     for option in ("--requeue", "--signal=B:USR1@120", "--open-mode=append", "--output=rl-%j.out"):
         assert option in first
     assert " ".join(lines).count("--ntasks-per-node=1") == groups
+
+
+@pytest.mark.fault(
+    "Ray does not come up, for the node is busy or reads a slow disk", promise="it is started again, three times in all"
+)
+@pytest.mark.parametrize("failures", [0, 2, 3])
+def test_ray_is_started_again(failures, capsys):
+    left = iter([StartFailed("Ray did not come up on this node: it timed out")] * failures)
+
+    def start():
+        for problem in left:
+            raise problem
+        return "up"
+
+    if failures == 3:
+        with pytest.raises(StartFailed, match="Ray did not come up on this node"):
+            started_again(start)
+    else:
+        assert started_again(start) == "up"
+    assert capsys.readouterr().out.count("it timed out; it is started again\n") == min(failures, 2)
+
+
+def test_a_head_that_is_gone_does_not_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        assert address.answers(place, 5)
+    assert not address.answers(place, 0.2)

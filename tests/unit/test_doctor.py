@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rlsif import doctor as examining
+
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -47,7 +49,26 @@ def test_a_machine_without_apptainer(doctor):
 
 def test_an_old_apptainer(doctor):
     done = doctor(apptainer="echo apptainer version 1.0.3")
-    assert done.returncode == 1 and "is too old; 1.1 is needed" in done.stdout
+    assert done.returncode == 1 and "wrong    Apptainer 1.0.3 will not do; Apptainer 1.1 or later, or" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("lacking", "allowed", "said", "level", "told"),
+    [
+        ("", True, "apptainer version 1.4.5", "ok", "has subordinate ids, for building images"),
+        ("no line in /etc/subuid", True, "apptainer version 1.1.9", "ok", "are built in a root-mapped namespace"),
+        ("no line in /etc/subuid", False, "apptainer version 1.1.9", "warning", "and no user namespaces to build"),
+        ("no newuidmap on PATH", True, "singularity-ce version 4.1.5", "warning", "SingularityCE builds images only"),
+    ],
+)
+def test_who_can_build_images(monkeypatch, lacking, allowed, said, level, told):
+    monkeypatch.setattr(examining.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(examining, "_program", lambda: "/bin/apptainer")
+    monkeypatch.setattr(examining, "_run", lambda *_: said)
+    monkeypatch.setattr(examining.namespaces, "lacking_for_many_ids", lambda: lacking)
+    monkeypatch.setattr(examining.namespaces, "are_allowed", lambda: allowed)
+    [finding] = examining._subordinate_ids(CHECKOUT)
+    assert finding.level == level and told in finding.text and bool(finding.fix) == (level == "warning")
 
 
 def test_slurm_with_its_partitions_and_gpus(doctor):
@@ -85,7 +106,7 @@ def test_packages_beside_the_code(doctor, tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path / "code")
     labels = '{{"data": {{"attributes": {{"labels": {{"rlsif.pins": "{}"}}}}}}}}'
-    said = f"[[ $1 == inspect ]] && echo '{labels}' || echo 1.4.5"
+    said = f"[[ $1 == inspect ]] && echo '{labels}' || echo apptainer version 1.4.5"
     found = "packages beside the code, in .rlsif/0123456789ab"
     assert f"ok       {found}: highway-env 1.12.1.\n" in doctor(copy, apptainer=said.format("0123456789ab")).stdout
     told = doctor(copy, apptainer=said.format("ba9876543210")).stdout

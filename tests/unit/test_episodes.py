@@ -25,8 +25,8 @@ class Counts(gymnasium.Env):
 
 
 class Still:
-    def act(self, observations, environments, deterministic):
-        return [0] * len(observations)
+    def act(self, seen, environments, deterministic):
+        return [0] * len(seen)
 
     def forget(self, environment):
         pass

@@ -1,7 +1,6 @@
 """The host side of building images."""
 
 import hashlib
-import os
 import re
 import sys
 from pathlib import Path
@@ -147,6 +146,8 @@ def test_a_site_reaches_the_container_as_shell(tmp_path):
     assert """export https_proxy='http://u:p'"'"'w@proxy'""" in environment
     assert (tmp_path / "site/sources.list").read_text().startswith("deb http://m.example/debian bookworm main")
     assert (tmp_path / "site/ca.pem").read_text() == "certificates"
+    assert "export APT_CONFIG=/build/site/apt.conf" in environment
+    assert (tmp_path / "site/apt.conf").read_text() == 'Acquire::https::CAInfo "/build/site/ca.pem";\n'
 
 
 @pytest.mark.fault("a Debian package differs from the signed list", promise="it is refused")
@@ -161,7 +162,7 @@ def test_a_debian_package_that_is_not_of_the_signed_list_is_refused(tmp_path, mo
         return ""
 
     monkeypatch.setattr(debian.PrivateApt, "_run", run)
-    apt = debian.PrivateApt(tmp_path, "http://m.example/debian", "unstable")
+    apt = debian.PrivateApt(tmp_path, site.Site("http://m.example/debian", None), "unstable")
     apt.served = b"the real one"
     apt.unpack(["a"], tmp_path / "root")
     apt.served = b"another"
@@ -176,14 +177,5 @@ def test_a_debian_package_that_is_not_of_the_signed_list_is_refused(tmp_path, mo
 def test_only_unstable_may_be_past_its_date(tmp_path, monkeypatch):
     monkeypatch.setattr(debian.PrivateApt, "_run", lambda *_: "")
     for suite, expected in (("bookworm", False), ("unstable", True)):
-        debian.PrivateApt(tmp_path / suite, "http://m.example/debian", suite)
+        debian.PrivateApt(tmp_path / suite, site.Site("http://m.example/debian", None), suite)
         assert ("Check-Valid-Until" in (tmp_path / suite / "apt.conf").read_text()) == expected
-
-
-@pytest.mark.fault("a user without subordinate ids builds an image", promise="the sentence names the ways out")
-def test_a_user_without_subordinate_ids_is_told_the_ways_out(tmp_path):
-    (tmp_path / "subuid").write_text("somebody:100000:65536\n")
-    with pytest.raises(RlsifError, match=r"subuid has no line for \S+, .*usermod --add-subuids .* copy rl\.sif here"):
-        debian._check_subordinate_ids(tmp_path / "subuid")
-    (tmp_path / "subuid").write_text(f"{os.getuid()}:100000:65536\n")
-    debian._check_subordinate_ids(tmp_path / "subuid")

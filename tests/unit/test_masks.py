@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.spaces import Discrete, MultiDiscrete
 
+from rlsif.commands.rollout_demo import rollout_demo
 from rlsif.envs.adapted import Adapted
 from rlsif.envs.checker import ERROR
 from rlsif.envs.checker import check as check_env
@@ -16,6 +17,7 @@ from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
 from rlsif.envs.spaces import plain
 from rlsif.envs.vector import OneByOne, Step, WrongValue
+from rlsif.errors import RlsifError
 from rlsif.learning import catalogue
 from rlsif.learning.judgement import judgement
 from rlsif.policies import masks
@@ -48,7 +50,8 @@ class Forbidding:
 
     def step(self, chosen):
         starts = np.append(0, np.cumsum(self._counts)[:-1])
-        allowed = self._masks[np.arange(self._number)[:, None], starts + chosen.reshape(self._number, -1)] != 0
+        choices = chosen.reshape(self._number, -1)[:, : len(starts)].astype(int)
+        allowed = self._masks[np.arange(self._number)[:, None], starts + choices] != 0
         self.legal += int(allowed[self.active].all(axis=1).sum())
         self.illegal += int((~allowed[self.active].all(axis=1)).sum())
         terminated = self._random.random(self._number) < 0.05
@@ -71,20 +74,26 @@ class Forbidding:
         pass
 
 
+MIXED = spaces.Tuple([Discrete(4), spaces.Box(-1, 1, (2,)), spaces.MultiBinary(2)])
+
+
 def test_no_illegal_action_is_sent_in_two_million_steps():
     legal = 0
-    for sampler, actions in product([PPOSampler, VTraceSampler, DQNSampler], [Discrete(7), MultiDiscrete([4, 2, 3])]):
-        if sampler is DQNSampler and isinstance(actions, MultiDiscrete):
+    for sampler, actions in product(
+        [PPOSampler, VTraceSampler, DQNSampler], [Discrete(7), MultiDiscrete([4, 2, 3]), MIXED]
+    ):
+        if sampler is DQNSampler and not isinstance(actions, Discrete):
             continue
-        counts = [7] if isinstance(actions, Discrete) else [4, 2, 3]
-        environments = Forbidding(2_000, counts)
+        counts = {Discrete: [7], MultiDiscrete: [4, 2, 3], spaces.Tuple: [4, 2, 2]}[type(actions)]
+        environments, random = Forbidding(2_000, counts), np.random.default_rng(0)
         mine = sampler(
-            environments, lambda seen: seen, CONFIG, plain(actions), 20, np.random.default_rng(0), mask=sum(counts)
+            environments, lambda seen: seen, CONFIG, policy_space(plain(actions)), 20, random, mask=sum(counts)
         )
-        for seed in range(12):
-            mine.set_weights(weights(3, sum(counts), seed))
+        outputs = sum(counts) + 4 * (actions is MIXED)
+        for seed in range(8):
+            mine.set_weights(weights(3, outputs, seed))
             mine.sample()
-        mine.set_weights({name: value * np.nan for name, value in weights(3, sum(counts), 0).items()})
+        mine.set_weights({name: value * np.nan for name, value in weights(3, outputs, 0).items()})
         mine.sample()
         assert environments.illegal == 0
         legal += environments.legal
@@ -96,6 +105,7 @@ def test_a_mask_is_found_wherever_environments_have_it():
         found = find(parse(LAMPS, {"told": told}))
         assert found.mask == ActionMask(8 if told == "several" else 5, told == "info")
         assert "with a mask of" in found.described
+    assert find(parse(LAMPS.replace("Lamps", "told_by_a_wrapper"))).mask == ActionMask(5, in_info=True)
     assert find(parse("Taxi-v3")).mask == ActionMask(6, in_info=True)
     assert find(parse("CartPole-v1")).mask is None
 
@@ -179,6 +189,14 @@ def test_check_acts_legally_and_tells_of_masks():
         found = check_env(parse(LAMPS, {"told": told}), judgement)
         assert [f for f in found if f.level == ERROR] == []
         assert any("says which actions are legal; PPO, APPO" in f.text for f in found)
+
+
+@pytest.mark.parametrize("told", ["info", "several"])
+def test_the_demo_acts_legally(told, capsys):
+    rollout_demo(LAMPS, [f"told={told}"], steps=30, seed=1)
+    assert capsys.readouterr().out.count("episode ended") == 6
+    with pytest.raises(RlsifError, match="environment Lamps: 'action_mask' has no legal action"):
+        rollout_demo(LAMPS, ["wrong=none"], steps=60, seed=1)
 
 
 def test_an_algorithm_without_masks_is_refused():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlsif.envs.find import find, make
+from rlsif.envs.find import find, locate, make
 from rlsif.envs.reference import parse
 from rlsif.errors import InputError
 
@@ -112,3 +112,13 @@ def test_what_is_wrong_is_told_in_a_sentence(file, before, after, said):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="there is no file .*/none.py; an image sees bound folders alone"):
         find(parse(f"{tmp_path}/none.py:Mine"))
+
+
+def test_a_class_keeps_its_way_to_many_copies_at_once(file):
+    import gymnasium
+
+    many = "    vector_entry_point = staticmethod(lambda **_: None)\n    action_space"
+    vectors = ENV.replace("    action_space", many)
+    path = file(vectors.replace("Mine", "Many"), "many.py")
+    found = locate(parse(f"{path}:Many"))
+    assert gymnasium.registry[found].vector_entry_point is not None

@@ -1,15 +1,15 @@
 """What the scripts of slurm/ do around the roles, without Slurm and without an image: the roles are a few lines."""
 
-import os
 import re
 import shlex
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.jobs import LocalJob
 
 ROOT = Path(__file__).parents[2]
 # `rl` is this checkout's for what the scripts ask; the roles are `role`, which the test writes.
@@ -17,6 +17,7 @@ PYTHON, PACKAGE = (shlex.quote(str(path)) for path in (sys.executable, ROOT / "e
 APPTAINER = f"""
 [[ $1 != inspect ]] || exit 0
 while [[ $1 != rl ]]; do shift; done
+[[ ! -x $FAKES/before-$2 ]] || "$FAKES/before-$2" </dev/null
 case $2 in
     head | rollout | learner) exec "$FAKES/role" "${{@:2}}" ;;
     *) PYTHONPATH={PACKAGE} exec {PYTHON} -c 'from rlsif.commands.rl import main; main()' "${{@:2}}" ;;
@@ -45,65 +46,22 @@ exit 75
 """
 
 
-class Job:
-    """A job of `slurm/rl submit --local`."""
-
-    def __init__(self, folder, arguments, variables):
-        """Start it."""
-        self.folder, self._output = folder, folder / "output"
-        environment = {"PATH": f"{folder}:/usr/bin:/bin", "FAKES": str(folder), "RL_IMAGE": __file__, **variables}
-        environment |= {"RL_IMAGE_GPU": __file__, "HOME": str(folder)}
-        with self._output.open("w") as output:
-            self.process = subprocess.Popen(
-                [ROOT / "slurm/rl", "submit", "--local", *arguments],
-                cwd=folder,
-                env=environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-
-    @property
-    def output(self):
-        return self._output.read_text()
-
-    def says(self, text, seconds=60):
-        deadline = time.monotonic() + seconds
-        while text not in self.output:
-            assert self.process.poll() is None and time.monotonic() < deadline, f"not {text!r}:\n{self.output}"
-            time.sleep(0.05)
-
-    def warn(self):
-        self.process.send_signal(signal.SIGUSR1)
-
-    def ends(self, code):
-        assert self.process.wait(timeout=60) == code, self.output
-        assert not [p for p in Path("/proc").glob("[0-9]*/environ") if str(self.folder) in _read(p)]
-
-
-def _read(path):
-    try:
-        return path.read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
-
-
 @pytest.fixture
 def start(tmp_path):
     for name, text in {"apptainer": APPTAINER, "role": ROLE}.items():
-        (tmp_path / name).write_text(f"#!/bin/bash\n{text}")
-        (tmp_path / name).chmod(0o755)
+        program(tmp_path / name, text)
     jobs = []
 
-    def start(*arguments, **variables):
-        jobs.append(Job(tmp_path, arguments, variables))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FAKES": str(tmp_path), "HOME": str(tmp_path)}
+    environment |= {"RL_IMAGE": __file__, "RL_IMAGE_GPU": __file__}
+
+    def start(*arguments, checkout=ROOT, **variables):
+        jobs.append(LocalJob(tmp_path, arguments, environment | variables, checkout=checkout))
         return jobs[-1]
 
     yield start
     for job in jobs:
-        job.process.send_signal(signal.SIGTERM)
-        job.process.wait(timeout=60)
+        job.cleaned()
 
 
 @pytest.mark.fault("a job meets its time limit", promise="it is requeued, and resumes its run")
@@ -165,5 +123,123 @@ def test_a_job_that_is_stopped_for_good_is_not_requeued(start, tmp_path):
 def test_ctrl_c_cancels_a_job(start):
     job = start("hetjob", "--", "--env", "x")
     job.says("start 0")
-    os.killpg(job.process.pid, signal.SIGINT)
+    job.interrupt()
     job.ends(code=130)
+
+
+def program(path, text):
+    """Write a script that can be run."""
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.fault(
+    "a job is stopped while it is on its way to its next start",
+    promise="it does not start again; its run can be resumed",
+)
+@pytest.mark.parametrize("step, starts", [("requeue", 1), ("allocation", 1), ("begin", 2)])
+def test_a_job_that_is_stopped_between_two_starts_is_stopped(start, tmp_path, step, starts):
+    (tmp_path / "trains").touch()
+    job = start("node", "--", "--env", "x")
+    job.says("start 0")
+    # On the way from its end to the next start.
+    program(tmp_path / f"before-{step}", f'rm "$0"; "{ROOT}/slurm/rl" stop local-1 >&2')
+    job.warn()
+    job.ends(code=0)
+    assert "job local-1 ends after the iteration in progress, with a checkpoint\n" in job.output
+    assert job.output.splitlines()[-1] == "job local-1 was stopped; its run can be resumed by --resume"
+    assert job.output.count("\nstart ") == starts
+    # Whoever starts it once more wants it to run.
+    assert not (job.files / "stop").exists()
+    assert job.told("stop") == "job local-1 is over\n"
+
+
+@pytest.mark.fault("a job is stopped while it starts", promise="it is cancelled, and says so")
+def test_a_job_that_is_stopped_before_it_has_begun_is_cancelled(start, tmp_path):
+    program(tmp_path / "before-allocation", 'touch "$FAKES/begins"; until [[ -e $FAKES/go ]]; do sleep 0.05; done')
+    job = start("hetjob", "--", "--env", "x")
+    job.until((tmp_path / "begins").exists, 60, "it begins")
+    assert job.told("status").splitlines()[0] == "job local-1: forming"
+    assert job.told("stop") == "job local-1 had not begun to train and is cancelled\n"
+    job.ends(code=130)
+    assert job.told("status").splitlines()[0] == "job local-1: over"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of slurm/ in which a test can replace what stands in for Slurm."""
+    shutil.copytree(ROOT / "slurm", tmp_path / "a checkout/slurm")
+    return tmp_path / "a checkout"
+
+
+def instead_of_scontrol(checkout, text):
+    """Have a script come before the stand-in for scontrol."""
+    real = checkout / "slurm/local/scontrol"
+    real.rename(real.with_suffix(".real"))
+    program(real, f'{text}\nexec "$0.real" "$@"')
+
+
+AWAY = """
+[[ ! -e $FAKES/away ]] || {
+    echo . >>"$FAKES/asked"
+    echo "slurm_load_jobs error: Unable to contact slurm controller (connect failure)" >&2
+    exit 1
+}
+"""
+
+
+@pytest.mark.fault(
+    "slurmctld is away when a job starts, is warned and asks to be requeued", promise="the job asks until it answers"
+)
+def test_a_controller_that_is_away_at_every_step_of_a_job_does_no_harm(start, tmp_path, checkout):
+    instead_of_scontrol(checkout, AWAY)
+    away, asked = tmp_path / "away", tmp_path / "asked"
+    away.touch()
+    (tmp_path / "trains").touch()
+    job = start("node", "--", "--env", "x", checkout=checkout)
+    for number in range(2):
+        job.until(lambda: asked.exists() and len(asked.read_text().split()) > 1, 60, "it asks twice")
+        away.unlink()
+        asked.unlink()
+        job.says(f"start {number}")
+        away.touch()
+        job.warn()
+    away.unlink()
+    job.says("is requeued (requeue 2) and resumes from its last checkpoint")
+    job.says("start 2")
+    (tmp_path / "done").touch()
+    job.ends(code=3)
+
+
+@pytest.mark.fault(
+    "Slurm refuses to requeue a job", promise="it fails with Slurm's words, and says how to resume its run"
+)
+def test_a_job_that_slurm_does_not_requeue_says_how_to_resume(start, tmp_path, checkout):
+    refuses = "slurm_requeue error: Requested operation is presently disabled"
+    instead_of_scontrol(checkout, f'[[ $1 != requeue ]] || {{ echo "{refuses}" >&2; exit 1; }}')
+    common = checkout / "slurm/common.sh"
+    common.write_text(common.read_text().replace("SECONDS_WITHOUT_CONTROLLER=120", "SECONDS_WITHOUT_CONTROLLER=1"))
+    (tmp_path / "trains").touch()
+    job = start("node", "--", "--env", "x", checkout=checkout)
+    job.says("start 0")
+    job.warn()
+    job.ends(code=1)
+    why = "the run was interrupted with a checkpoint, but Slurm does not requeue job local-1"
+    how = f"resume by `--resume {tmp_path}/run` in a new one"
+    assert job.output.splitlines()[-1] == f"error: {why}: Requested operation is presently disabled; {how}"
+
+
+@pytest.mark.fault(
+    "slurmctld is away when a user asks for a job", promise="`slurm/rl` says so, and not that the job is over"
+)
+@pytest.mark.parametrize("command", ["status", "stop", "logs"])
+def test_rl_does_not_take_a_job_for_over_where_slurm_does_not_answer(tmp_path, command):
+    program(tmp_path / "apptainer", APPTAINER)
+    program(tmp_path / "scontrol", AWAY)
+    (tmp_path / "away").touch()
+    (tmp_path / "runs/7").mkdir(parents=True)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FAKES": str(tmp_path), "RL_IMAGE": __file__}
+    line = [ROOT / "slurm/rl", command, "7"]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    said = "error: Slurm does not tell of job 7: Unable to contact slurm controller (connect failure)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)

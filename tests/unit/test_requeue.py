@@ -168,6 +168,7 @@ def common(tmp_path, command, **texts):
     return subprocess.run(["bash", "-c", script], env=known, cwd=tmp_path, capture_output=True, text=True, check=False)
 
 
+REQUEUE = 'RL_JOB=/f stop_file=/f/stop; job::requeue "it was late"'
 # Refuses twice, and then answers.
 AWAY = 'echo . >>calls; (($(wc -l <calls) > 2)) || { echo "Unable to contact slurm controller" >&2; exit 1; }; echo 123'
 
@@ -180,16 +181,14 @@ def test_slurm_is_asked_until_it_answers(tmp_path):
 
 @pytest.mark.fault("the image cannot be started at the end of a job", promise="the job is requeued all the same")
 def test_a_job_is_requeued_also_where_the_image_does_not_answer(tmp_path):
-    done = common(
-        tmp_path, 'RL_JOB=/f; job::requeue "it was late"', scontrol=AWAY, apptainer="cat >/dev/null; exit 255"
-    )
+    done = common(tmp_path, REQUEUE, scontrol=AWAY, apptainer="cat >/dev/null; exit 255")
     assert (done.returncode, done.stdout) == (0, "it was late: job 7 is requeued\n"), done.stderr
 
 
 @pytest.mark.fault("a job may not be requeued any more", promise="it fails and says why")
 def test_a_job_that_rl_refuses_to_requeue_fails_and_says_why(tmp_path):
     answers = "cat >/dev/null; echo may=0; echo \"message='three starts'\""
-    done = common(tmp_path, 'RL_JOB=/f; job::requeue "it was late"', scontrol="echo JobId=7", apptainer=answers)
+    done = common(tmp_path, REQUEUE, scontrol="echo JobId=7", apptainer=answers)
     assert (done.returncode, done.stderr) == (1, "error: three starts\n")
 
 
@@ -203,3 +202,49 @@ def test_the_warning_of_the_end_outlives_a_controller_that_is_away(tmp_path):
     done = common(tmp_path, f"{head}; {begin}", scontrol=AWAY, apptainer="cat >/dev/null; echo job_end=0 requeue_at=0")
     assert done.returncode == 3 and "Slurm warns of the end of the job; the run is interrupted after" in done.stdout
     assert (tmp_path / "stop").exists() and (tmp_path / "over").exists()
+
+
+@pytest.mark.parametrize(
+    "state, host, nodes, lost",
+    [
+        ("RUNNING", "n1", "n[1-3]", ""),
+        ("RUNNING", "n1", "n[2-3]", "n1"),
+        ("RUNNING", "n1", "n[10-13]", "n1"),
+        ("COMPLETING", "n1", "n[2-3]", ""),
+        ("RUNNING", "", "", ""),
+    ],
+)
+def test_a_running_job_without_the_node_of_its_batch_script_is_known(state, host, nodes, lost):
+    known = {"JobState": state, **({"BatchHost": host, "NodeList": nodes} if nodes else {})}
+    assert requeue.lost_with_its_batch_script(known) == lost
+
+
+# A role that fails where Slurm has taken the node of the batch script out of the job.
+ABANDONED = """case "$*" in
+    *" abandoned "*) cat >facts; echo "lost=n1 output=$PWD/out"; echo "may=$MAY message='n1 has failed'" ;;
+    *) exit 1 ;;
+esac"""
+
+
+@pytest.mark.parametrize("may, calls, said", [(1, "requeue 7", "n1 has failed"), (0, "7", "error: n1 has failed")])
+def test_a_node_whose_batch_script_is_lost_has_the_job_requeued_or_ends_it(tmp_path, may, calls, said):
+    path = programs(
+        tmp_path,
+        apptainer=ABANDONED,
+        scontrol='[[ $1 != requeue ]] && echo JobId=7 || { echo "$*" >calls; touch over; }',
+        scancel='echo "$*" >calls; touch over',
+    )
+    (tmp_path / "role.sh").write_text(
+        (SLURM / "role.sh").read_text().replace("SECONDS_BETWEEN_QUESTIONS=15", "SECONDS_BETWEEN_QUESTIONS=0")
+    )
+    variables = ("RL_RUNS", "RL_BIND", "RL_INTERFACE", "RL_DASHBOARD", "RL_LENT_BY")
+    environment = {name: "" for name in variables} | {"PATH": path, "SLURMD_NODENAME": "n2", "SLURM_CPUS_ON_NODE": "1"}
+    environment |= {"RL_LOGS": f"{tmp_path}/logs", "RL_JOB": str(tmp_path), "RL_OVER": f"{tmp_path}/over"}
+    environment |= {"RL_RESTART_COUNT": "0", "RL_WAIT": "1", "SLURM_JOB_ID": "7", "MAY": str(may)}
+    role = ["bash", tmp_path / "role.sh", "rollout", "rl.sif"]
+    done = subprocess.run(role, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 1
+    assert (tmp_path / "calls").read_text() == f"{calls}\n"
+    assert (tmp_path / "out").read_text() == f"{said}\n"
+    assert (tmp_path / "logs/n2/rollout.ended").exists()
+    assert "JobId=7\n\n== environment\n" in (tmp_path / "facts").read_text()

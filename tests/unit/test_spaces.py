@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rlsif.envs.adapted import Adapted
 from rlsif.envs.spaces import of_gymnasium, plain
 from rlsif.policies import actions, encoder
-from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
 
 SHAPES = st.lists(st.integers(1, 3), max_size=2).map(tuple)
@@ -49,7 +49,7 @@ def nested(leaves):
     )
 
 
-ACTIONS = st.one_of(nested(CHOICES), nested(FLOAT_BOXES))
+ACTIONS = st.one_of(nested(CHOICES), nested(FLOAT_BOXES), nested(st.one_of(CHOICES, FLOAT_BOXES)))
 OBSERVATIONS = nested(st.one_of(CHOICES, FLOAT_BOXES))
 
 
@@ -65,7 +65,7 @@ def test_every_action_that_reaches_the_environment_is_in_its_space(space, seed, 
         chosen = random.normal(scale=50, size=(4, *chosen_from.shape)).astype(np.float32)
     else:
         chosen_from.seed(seed)
-        chosen = np.array([chosen_from.sample() for _ in range(4)])
+        chosen = np.array([joined(chosen_from.sample()) for _ in range(4)])
     for action in adapter.each(chosen):
         assert space.contains(action), (space, action)
     together = adapter.batch(chosen)
@@ -128,7 +128,6 @@ def test_an_observation_that_cannot_be_encoded_is_told(space, said):
     ("space", "said"),
     [
         (spaces.Text(4), "actions are Text; Discrete"),
-        (spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 1, (1,))]), "mixes choices and numbers"),
         (spaces.Box(-(2**62), 2**62, (1,), np.int64), "whole numbers need bounds, and 20,000 choices at most"),
         (spaces.Dict({}), "nothing to choose"),
     ],

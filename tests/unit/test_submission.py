@@ -237,12 +237,12 @@ def test_a_job_is_stopped_where_it_trains_and_cancelled_where_it_waits(tmp_path)
     folder = tmp_path / "7"
     assert of_job("7", known, "", Path("/")) == tmp_path / "runs/7"
     folder.mkdir()
-    assert stop(folder, known) == ("job 7 had not begun to train and is cancelled", True)
+    assert stop(folder, known) == ("job 7 had not begun to train and is cancelled", ["scancel", "7"])
     JobFolder(folder).publish(Rendezvous(0, TRAINING, "10.0.0.1:1", 0.0))
-    assert stop(folder, known) == ("job 7 ends after the iteration in progress, with a checkpoint", False)
+    assert stop(folder, known) == ("job 7 ends after the iteration in progress, with a checkpoint", [])
     assert (folder / "stop").read_text()
-    assert stop(folder, {"JobState": "FAILED"}) == ("job 7 is over: FAILED", False)
-    assert stop(folder, None) == ("job 7 is over", False)
+    assert stop(folder, {"JobState": "FAILED"}) == ("job 7 is over: FAILED", [])
+    assert stop(folder, None) == ("job 7 is over", [])
     assert of_job("7", None, str(tmp_path), Path("/")) == folder
     with pytest.raises(InputError, match="Slurm does not know job 8, and there is no /runs/8"):
         of_job("8", None, "", Path("/"))

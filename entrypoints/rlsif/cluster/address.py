@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
+import time
 
+from rlsif.cluster.job import POLL
 from rlsif.errors import InputError
 
 SIOCGIFADDR = 0x8915
@@ -29,6 +31,19 @@ def towards(host: str) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, 9))
         return str(probe.getsockname()[0])
+
+
+def answers(place: str, seconds: float) -> bool:
+    """Whether something listens at address:port of another node, which is asked for so long."""
+    host, _, port = place.rpartition(":")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), timeout=max(0.1, deadline - time.monotonic())).close()
+            return True
+        except OSError:
+            time.sleep(POLL)
+    return False
 
 
 def own(interface: str, peers: list[str]) -> str:

@@ -17,7 +17,7 @@ from rlsif.files import replace
 POLL = 0.1
 SELDOM = 1.0
 # The files by which the batch script, in bash, and the roles, in Python, talk; bash has them from here.
-CLUSTER, TOKEN, STOP, OVER, RUN, IMAGE, LOGS, STARTS = (
+CLUSTER, TOKEN, STOP, OVER, RUN, IMAGE, LOGS, STARTS, LOCAL_PID = (
     "cluster.json",
     "token",
     "stop",
@@ -26,6 +26,7 @@ CLUSTER, TOKEN, STOP, OVER, RUN, IMAGE, LOGS, STARTS = (
     "image",
     "logs",
     "starts.json",
+    "local.pid",
 )
 FORMING, STARTING, TRAINING, ENDED = "forming", "starting", "training", "ended"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from rlsif import private_api
 from rlsif.cluster.ray_node import (
@@ -12,9 +13,11 @@ from rlsif.cluster.ray_node import (
     leave_tensorflow_to_those_who_want_it,
     object_store,
     private_folder,
+    started_again,
     write_token,
 )
 from rlsif.cluster.resources import Resources
+from rlsif.private_api import StartFailed
 
 
 @contextlib.contextmanager
@@ -22,26 +25,37 @@ def started(resources: Resources) -> Iterator[None]:
     """Start a Ray with these resources, connect to it, and leave nothing of it behind.
 
     Other users of the machine reach neither its files nor its ports: the folder is 0700,
-    and every connection needs the token in it.
+    and every connection needs the token in it. Raises StartFailed.
     """
     with private_folder() as folder:
         write_token(folder / "token")
         leave_out_what_a_run_does_not_need()
         leave_tensorflow_to_those_who_want_it()
-        import ray
+        started_again(lambda: _init(resources, folder / RAYS_OWN))
+        try:
+            yield
+        finally:
+            import ray
 
+            ray.shutdown()
+
+
+def _init(resources: Resources, folder: Path) -> None:
+    """Start Ray in a folder. Raises StartFailed."""
+    import ray
+
+    try:
         ray.init(
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             object_store_memory=object_store(resources.memory),
             include_dashboard=False,
             _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder / RAYS_OWN),
+            _temp_dir=str(folder),
             job_config=private_api.job_config(),
             log_to_driver=True,
             configure_logging=False,
         )
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    except Exception as problem:
+        ray.shutdown()
+        raise StartFailed(f"Ray did not start on this machine: {' '.join(str(problem).split())}") from problem

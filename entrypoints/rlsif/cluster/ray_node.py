@@ -13,17 +13,22 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from rlsif import private_api
-from rlsif.private_api import NO_TENSORFLOW
+from rlsif.private_api import NO_TENSORFLOW, StartFailed
+
+T = TypeVar("T")
 
 # Ray puts Unix sockets some 60 characters below its folder; their paths end at 107.
 LONGEST_FOLDER = 43
 # Ray opens the folder that it is given to everybody, so it gets one inside a closed one.
 RAYS_OWN = "r"
+# Ray gives its processes half a minute to come up, which is not enough on a node that is busy, or reads a slow disk.
+TIMES_TO_START = 3
 OBJECT_STORE_BYTES = 512 * 1024**2
 # In the image's prefix: what Ray imports for its dashboard alone.
 DASHBOARD_PACKAGES = "dashboard"
@@ -107,13 +112,23 @@ def leave_out_what_a_run_does_not_need(*, dashboard: bool = False) -> None:
         os.environ["DASHBOARD_METRIC_PORT"] = "-1"
 
 
+def started_again(start: Callable[[], T]) -> T:
+    """What `start` gives; where Ray does not come up, it is tried again. Raises StartFailed."""
+    for _ in range(TIMES_TO_START - 1):
+        try:
+            return start()
+        except StartFailed as problem:
+            print(f"{problem}; it is started again", flush=True)
+    return start()
+
+
 class RayNode:
     """Ray's processes on this node, as a head or as one of its nodes."""
 
     def __init__(
         self, folder: Path, share: NodeShare, own_address: str, head: str | None = None, *, dashboard: bool = False
     ) -> None:
-        """Start them and wait until the node is registered; `head` is None for the head itself.
+        """Start them and wait until the node is registered; `head` is None for the head itself. Raises StartFailed.
 
         With a dashboard, the head has it on the loopback interface, and every node tells it of itself.
         """
@@ -141,7 +156,7 @@ class RayNode:
             dashboard_host="127.0.0.1",
             include_dashboard=dashboard,
         )
-        self._node = private_api.start_node(parameters, head=head is None)
+        self._node = started_again(lambda: private_api.start_node(parameters, head=head is None))
         # Node's own handlers end the process; a role says goodbye first.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.address = str(self._node.gcs_address)

@@ -12,6 +12,7 @@ from rlsif.commands import cli, options
 def check(
     env: Annotated[str, typer.Argument(help=options.ENV_HELP)],
     env_config: options.ENV_CONFIG = None,
+    wrap: options.WRAP = None,
 ) -> int:
     """Check an environment before training, with Gymnasium's checker and our own. Print each finding in one sentence.
 
@@ -20,13 +21,18 @@ def check(
     from pathlib import Path
 
     from rlsif import packages
+    from rlsif.cluster.ray_node import leave_tensorflow_to_those_who_want_it
     from rlsif.envs.checker import ERROR
     from rlsif.envs.checker import check as check_env
     from rlsif.envs.reference import parse
     from rlsif.learning.judgement import judgement
-    from rlsif.values import env_arguments
+    from rlsif.values import env_arguments, wrapper_arguments
 
-    findings = check_env(parse(env, env_arguments(env_config or []), Path.cwd()), judgement)
+    # An environment's file may import RLlib, which takes four times as long with TensorFlow.
+    leave_tensorflow_to_those_who_want_it()
+    findings = check_env(
+        parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or [])), judgement
+    )
     for finding in findings:
         print(f"{finding.level:<8} {finding.text}")
     for right, text, fix in packages.told(Path(packages.FOLDER), packages.image_digest()):

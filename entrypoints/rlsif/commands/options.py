@@ -19,6 +19,15 @@ ENV_CONFIG = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+WRAP = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        metavar="NAME[:k=v,k=v]",
+        help="Wrap the environment: one of gymnasium.wrappers, module:Wrapper or path/to/file.py:Wrapper."
+        " Repeatable; the first is the innermost.",
+        rich_help_panel=TRAINING,
+    ),
+]
 ALGO = Annotated[
     Optional[str],
     typer.Option(

@@ -54,16 +54,40 @@ def warning() -> int:
 
 def requeue(folder: FOLDER, why: Annotated[str, typer.Option(help="What happened.")]) -> int:
     """Tell whether a job may be requeued, and what to say of it. The standard input: as for allocation."""
-    from rlsif.errors import RlsifError
     from rlsif.slurm import shell
+    from rlsif.slurm.requeue import resume
+
+    print(shell.assignments({**_decided(_job(folder), why), "by_hand": resume(folder)}))
+    return 0
+
+
+def abandoned(folder: FOLDER) -> int:
+    """Tell a node whether its job has lost the node of the batch script, and whether it may be requeued then.
+
+    The standard input: as for allocation.
+    """
+    from rlsif.slurm import requeue, scontrol, shell
+    from rlsif.slurm.describe import job_of
+
+    parts = shell.sections(sys.stdin.read())
+    variables = shell.variables(parts["environment"])
+    first = next(iter(scontrol.groups(parts[""], variables["SLURM_JOB_ID"])), {})
+    node = requeue.lost_with_its_batch_script(first)
+    answer: dict[str, shell.Value] = {"lost": node, "output": first.get("StdOut", "")}
+    if node:
+        answer.update(_decided(job_of(parts[""], variables, folder), f"node {node}, the first one, has failed"))
+    print(shell.assignments(answer))
+    return 0
+
+
+def _decided(job: Job, why: str) -> dict[str, Any]:
+    from rlsif.errors import RlsifError
     from rlsif.slurm.requeue import decide
 
     try:
-        answer: dict[str, shell.Value] = {"may": 1, "message": decide(_job(folder), why)}
+        return {"may": 1, "message": decide(job, why)}
     except RlsifError as refused:
-        answer = {"may": 0, "message": str(refused)}
-    print(shell.assignments(answer))
-    return 0
+        return {"may": 0, "message": str(refused)}
 
 
 def _job(folder: Path) -> Job:
@@ -139,13 +163,13 @@ def status(folder: FOLDER) -> int:
 
 
 def stop(folder: FOLDER) -> int:
-    """Have a run end after its iteration; tell whether to cancel its job instead. The input: as for status."""
+    """Have a run end after its iteration; tell how to cancel its job instead. The input: as for status."""
     from rlsif.slurm import shell
     from rlsif.slurm.folder import stop as stop_job
     from rlsif.slurm.scontrol import groups
 
     message, cancel = stop_job(folder, next(iter(groups(sys.stdin.read(), folder.name)), None))
-    print(shell.assignments({"message": message, "cancel": int(cancel)}))
+    print(shell.assignments({"message": message, "cancel": cancel}))
     return 0
 
 
@@ -154,6 +178,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "begin": begin,
     "warning": warning,
     "requeue": requeue,
+    "abandoned": abandoned,
     "submit": submit,
     "find": find,
     "status": status,

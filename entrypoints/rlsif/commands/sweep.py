@@ -19,6 +19,7 @@ SEARCH = "What to try"
 def sweep(
     env: options.ENV = None,
     env_config: options.ENV_CONFIG = None,
+    wrap: options.WRAP = None,
     algo: options.ALGO = None,
     config: options.CONFIG = None,
     set_: options.SET = None,
@@ -82,6 +83,7 @@ def sweep(
     base = TrainOptions(
         env=env,
         env_settings=tuple(env_config or ()),
+        wrap=tuple(wrap or ()),
         algo=algo,
         seed=seed,
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time),

@@ -16,7 +16,7 @@ from rlsif.envs.spaces import of_gymnasium, plain
 from rlsif.envs.vector import WrongValue
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
-from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import unsupported
 from rlsif.policies.spaces import ActionMask, Space
 
@@ -47,9 +47,10 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act by what a policy chose. Raises WrongValue for a mask that is wrong, and what it forbids."""
+        action = joined(action)
         if self._mask:
-            self._check_legal(np.asarray(action))
-        [chosen] = self._adapter.each(np.asarray(action)[None])
+            self._check_legal(action)
+        [chosen] = self._adapter.each(action[None])
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         PROGRESS.steps += 1
         try:
@@ -67,18 +68,21 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         try:
             self._encoded = self._encoder.one(observation, info)
         except masks.MaskError as problem:
-            raise WrongValue(f"environment {self.env}: {problem}") from None
+            raise self._wrong(problem) from None
         return self._encoded
 
     def _check_legal(self, chosen: NDArray[Any]) -> None:
         wrong = masks.wrong(self._encoded[None], self._chosen_from, self._mask)
         if wrong:
-            raise WrongValue(f"environment {self.env}: {wrong[1]}")
+            raise self._wrong(wrong[1])
         if not masks.allows(self._encoded, chosen, self._chosen_from, self._mask):
-            raise WrongValue(
-                f"environment {self.env}: action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does"
-                " not honour action masks with these settings"
+            raise self._wrong(
+                f"action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does not honour action masks"
+                " with these settings"
             )
+
+    def _wrong(self, what: object) -> WrongValue:
+        return WrongValue(f"environment {type(self.env.unwrapped).__name__}: {what}")
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:

@@ -8,7 +8,6 @@ import importlib.util
 import inspect
 import io
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, cast
 
-from rlsif.envs.legal import legal_action
+from rlsif.envs.code import add_code_folder, module_at
+from rlsif.envs.legal import random_action
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
+from rlsif.envs.wrappers import check_reset, wrapped
 from rlsif.errors import InputError, near
 from rlsif.packages import EXTRA_OF
 from rlsif.policies import masks
@@ -90,8 +91,10 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
     with _inside(ref.code_folder):
         located = locate(ref)
         if isinstance(located, str):
-            return gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
-        return _constructed(ref, located, worker_index, how)
+            env = gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
+        else:
+            env = _constructed(ref, located, worker_index, how)
+        return wrapped(env, ref.wrappers)
 
 
 @contextlib.contextmanager
@@ -156,6 +159,8 @@ def find(ref: EnvRef) -> FoundEnv:
         except (Exception, SystemExit) as problem:
             raise InputError(_not_made(ref, problem)) from problem
         info = _first_info(env, _check_interface(ref.name, env))
+        if ref.wrappers:
+            check_reset(env, ref.wrappers)
     env.close()
     spec = env.spec
     return FoundEnv(
@@ -189,7 +194,7 @@ def _first_info(env: Any, inner: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _limit(env: Any) -> int | None:
-    limit = getattr(env, "_max_episode_steps", None)
+    limit = env.get_wrapper_attr("_max_episode_steps") if env.has_wrapper_attr("_max_episode_steps") else None
     return int(limit) if limit else None
 
 
@@ -204,12 +209,6 @@ def _not_made(ref: EnvRef, problem: BaseException) -> str:
     return f"environment {ref.name!r} cannot be made: {said} ({frame.filename}, line {frame.lineno})"
 
 
-def add_code_folder(folder: str) -> None:
-    """Let modules be imported from a folder. It comes last, so that none hides a library's."""
-    if folder not in sys.path:
-        sys.path.append(folder)
-
-
 def locate(ref: EnvRef) -> Located:
     """The id that Gymnasium has for the environment, or what makes it. A class of the user's own is registered."""
     import gymnasium
@@ -218,7 +217,7 @@ def locate(ref: EnvRef) -> Located:
     if not place:
         _let_register(env_id)
         return env_id
-    module = _module_of_file(env_id, Path(place)) if ref.of_file else _module(env_id, place)
+    module = module_at(place, f"environment {env_id!r}")
     found = getattr(module, name, None)
     if found is None:
         if name in gymnasium.registry:
@@ -278,40 +277,6 @@ def _registered(found: Any) -> str:
     return own
 
 
-def _module(env_id: str, name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except Exception as problem:
-        raise InputError(f"environment {env_id!r}: module {name!r} cannot be imported: {_said(problem)}") from problem
-
-
-def _module_of_file(env_id: str, path: Path) -> ModuleType:
-    path = path.expanduser().absolute()
-    # A prefix, so that a file env.py hides no module of that name.
-    name = f"own_{path.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(path):
-        return loaded
-    if not path.is_file():
-        raise InputError(f"environment {env_id!r}: there is no file {path}; an image sees bound folders alone")
-    add_code_folder(str(path.parent))
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as problem:
-        del sys.modules[name]
-        raise InputError(f"environment {env_id!r}: {path} cannot be imported: {_said(problem)}") from problem
-    return module
-
-
-def _said(problem: Exception) -> str:
-    """What an exception says, with its kind where that tells more."""
-    return str(problem) if isinstance(problem, ImportError) else f"{type(problem).__name__}: {problem}"
-
-
 def _not_in(env_id: str, module: ModuleType, name: str) -> str:
     import gymnasium
 
@@ -338,7 +303,7 @@ def _check_interface(env_id: str, env: Any) -> Mapping[str, Any]:
     begun = stepped = None
     with contextlib.suppress(Exception, SystemExit):
         begun = env.unwrapped.reset(seed=0)
-        stepped = env.unwrapped.step(_first_action(env, begun))
+        stepped = env.unwrapped.step(_first_action(env.unwrapped, begun))
     if begun is not None and not (isinstance(begun, tuple) and len(begun) == 2 and isinstance(begun[1], dict)):
         raise InputError(f"environment {env_id!r}: its reset returned {_kind(begun)}; {RESET}")
     if stepped is not None and not (isinstance(stepped, tuple) and len(stepped) == 5):
@@ -350,7 +315,7 @@ def _first_action(env: Any, begun: Any) -> Any:
     """Any action that is legal after a reset."""
     observation, info = begun
     mask = masks.find(plain(env.observation_space), plain(env.action_space), info)
-    return legal_action(env, mask, observation, info) if mask else env.action_space.sample()
+    return random_action(env, mask, observation, info)
 
 
 def _lacking(problem: Exception) -> str:

@@ -11,13 +11,14 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from rlsif.envs.spaces import plain
+from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.policies.spaces import ActionMask
 
 
 def legal_action(
-    env: gymnasium.Env[Any, Any], mask: ActionMask, observation: Any, info: Mapping[str, Any], seed: int = 0
+    env: gymnasium.Env[Any, Any], mask: ActionMask, observation: Any, info: Mapping[str, Any], seed: int
 ) -> Any:
     """An action that the mask in this observation or info allows. Raises MaskError where it is not there, or wrong."""
     allowed, actions = masks.of_one(observation, info, mask), plain(env.action_space)
@@ -27,6 +28,18 @@ def legal_action(
     chosen = masks.draw(allowed, policy_space(actions), np.random.default_rng(seed))
     [action] = ActionAdapter(actions).each(chosen[None])
     return action
+
+
+def random_action(
+    env: gymnasium.Env[Any, Any], mask: ActionMask | None, observation: Any, info: Mapping[str, Any]
+) -> Any:
+    """Any action, or a legal one where there is a mask; by the seed of the action space. Raises RlsifError."""
+    if mask is None:
+        return env.action_space.sample()
+    try:
+        return legal_action(env, mask, observation, info, int(env.action_space.np_random.integers(2**31)))
+    except masks.MaskError as problem:
+        raise RlsifError(f"environment {type(env.unwrapped).__name__}: {problem}") from problem
 
 
 class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):

@@ -1,12 +1,36 @@
-"""The environment of a run: what `--env` and `--env-config` name, taken apart once and handed to every process."""
+"""The environment of a run: what `--env`, `--env-config` and `--wrap` name, parsed once for every process."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class WrapperRef:
+    """A wrapper by its name, Gymnasium's or module:Name or file.py:Name, and its arguments."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """The module or file that it is from; empty for one of Gymnasium's."""
+        return self.name.rpartition(":")[0]
+
+    @property
+    def short(self) -> str:
+        """The name without the module or file that it is from."""
+        return self.name.rpartition(":")[2]
+
+    def __str__(self) -> str:
+        """As `--wrap` takes it."""
+        given = ",".join(f"{name}={_typed(value)}" for name, value in self.arguments.items())
+        return f"{self.name}:{given}" if given else self.name
 
 
 @dataclass(frozen=True)
@@ -21,6 +45,8 @@ class EnvRef:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     # Where every process finds the user's own modules.
     code_folder: str = "."
+    # The first is the innermost.
+    wrappers: tuple[WrapperRef, ...] = ()
 
     @property
     def place(self) -> str:
@@ -31,6 +57,11 @@ class EnvRef:
     def short(self) -> str:
         """The name without the module or file that it is from."""
         return self.name.rpartition(":")[2]
+
+    @property
+    def title(self) -> str:
+        """The name and the wrappers, for messages."""
+        return f"{self.name} in {', '.join(w.short for w in self.wrappers)}" if self.wrappers else self.name
 
     @property
     def file_name(self) -> str:
@@ -48,9 +79,31 @@ class EnvRef:
         return self.place.endswith(".py")
 
 
-def parse(name: str, arguments: Mapping[str, Any] | None = None, code_folder: str | Path = ".") -> EnvRef:
-    """What the name given to `--env` means, seen from the working folder."""
+def parse(
+    name: str,
+    arguments: Mapping[str, Any] | None = None,
+    code_folder: str | Path = ".",
+    wrappers: Iterable[tuple[str, Mapping[str, Any]]] = (),
+) -> EnvRef:
+    """What the names given to `--env` and `--wrap` mean, seen from the working folder."""
+    wraps = tuple(WrapperRef(absolute(wrapper), tuples(given)) for wrapper, given in wrappers)
+    return EnvRef(absolute(name), dict(arguments or {}), str(code_folder), wraps)
+
+
+def absolute(name: str) -> str:
+    """A name with the path of its file made absolute."""
     place, _, short = name.rpartition(":")
-    if place.endswith(".py"):
-        name = f"{Path(place).expanduser().absolute()}:{short}"
-    return EnvRef(name, dict(arguments or {}), str(code_folder))
+    return f"{Path(place).expanduser().absolute()}:{short}" if place.endswith(".py") else name
+
+
+def tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with lists as tuples, which Gymnasium's wrappers want for shapes."""
+    return {name: _tuple(value) for name, value in arguments.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(each) for each in value) if isinstance(value, list) else value
+
+
+def _typed(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -36,5 +36,7 @@ def of_gymnasium(space: Space) -> gymnasium.spaces.Space[Any]:
         return gymnasium.spaces.Box(space.low, space.high, dtype=space.dtype.type)
     if isinstance(space, MultiDiscrete):
         return gymnasium.spaces.MultiDiscrete(space.nvec)
+    if isinstance(space, Composite):
+        return gymnasium.spaces.Tuple([of_gymnasium(part) for part in space.parts])
     assert isinstance(space, Discrete)
     return gymnasium.spaces.Discrete(space.n)

@@ -14,10 +14,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from rlsif.envs.find import add_code_folder, locate
+from rlsif.envs.code import add_code_folder
+from rlsif.envs.find import locate
 from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
+from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
@@ -55,6 +57,9 @@ class Environments(Protocol):
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
 
+    def set_task(self, task: Any) -> None:
+        """Tell every copy its task. Raises RlsifError for an environment that has none."""
+
     def close(self) -> None:
         """Close every copy."""
 
@@ -74,7 +79,8 @@ def make(
     add_code_folder(ref.code_folder)
     located = locate(ref)
     spec = gymnasium.registry.get(located) if isinstance(located, str) else None
-    if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
+    bare = spec is not None and not spec.additional_wrappers and not ref.wrappers
+    if spec is not None and spec.vector_entry_point is not None and bare:
         env = gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **ref.arguments)
         if env.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
             return Vectorised(env, seeds, encoder, adapter)
@@ -121,6 +127,10 @@ class Vectorised:
             return self._encoder.batch(observations, self._number, infos)
         except MaskError as problem:
             raise WrongValue(f"{problem}") from None
+
+    def set_task(self, task: Any) -> None:
+        """Tell all copies at once."""
+        set_task(self._env, task)
 
     def close(self) -> None:
         """Close it."""
@@ -211,6 +221,11 @@ class OneByOne:
     def _wrong(self, i: int, what: str) -> WrongValue:
         where = f"after {self._steps[i]} steps of an episode" if self._steps[i] else "after its reset"
         return WrongValue(f"copy {i} of the environment, {where}: {what}; `check` tells more")
+
+    def set_task(self, task: Any) -> None:
+        """Tell one after the other."""
+        for env in self._envs:
+            set_task(env, task)
 
     def close(self) -> None:
         """Close every copy."""

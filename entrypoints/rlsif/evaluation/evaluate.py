@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs.code import add_code_folder
 from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Episode, most_steps, play
-from rlsif.envs.find import FoundEnv, add_code_folder, find, make
+from rlsif.envs.find import FoundEnv, find, make
 from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import video
+from rlsif.evaluation.drawing import Drawing
 from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
@@ -107,7 +109,7 @@ def _environments(asked: Evaluation, spec: RunSpec) -> Iterator[list[Any]]:
 def _drawing(spec: RunSpec) -> Any:
     """The environment that draws. Raises InputError where it cannot be asked to."""
     try:
-        return make(spec.env, render_mode="rgb_array")
+        return Drawing(spec.env)
     except TypeError as problem:
         raise InputError(
             f"--video: environment {spec.env.name!r} takes no render_mode ({problem}); give it that argument"

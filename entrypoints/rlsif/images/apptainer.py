@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlsif.errors import RlsifError
+from rlsif.images import namespaces
 from rlsif.images.debian import PrivateApt
+from rlsif.images.runtime import WANTED, Runtime, told_by
 from rlsif.images.site import Site
 
-BY_HAND = "install Apptainer 1.1 or later, or load its module, and see docs/images.md"
+BY_HAND = f"install {WANTED}, or load its module, and see docs/images.md"
 # On Debian only the unstable suite has Apptainer, and it wants a newer C library than
 # the stable releases have. The whole set goes into a folder of its own.
 PACKAGES = [
@@ -38,13 +40,22 @@ PROGRAMS = ["bin/apptainer", "bin/mksquashfs", "bin/unsquashfs", "bin/squashfuse
 SUBORDINATE_IDS = 65536
 
 
+NAMESPACES = "sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1"
+SUBORDINATE = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535"
+
+
 @dataclass(frozen=True)
 class Apptainer:
-    """An Apptainer that works here."""
+    """An Apptainer, or a SingularityCE, that works here."""
 
     program: Path
-    version: str
+    runtime: Runtime
     origin: str
+
+    @property
+    def version(self) -> str:
+        """Its version, as it says it."""
+        return self.runtime.said
 
 
 def find_or_install(site: Site, patchelf: str) -> Apptainer:
@@ -52,36 +63,67 @@ def find_or_install(site: Site, patchelf: str) -> Apptainer:
 
     Raises RlsifError, with what to do by hand, where none can be had.
     """
-    found = find()
+    there = _candidates()
+    found = next((a for a in there if a.runtime.problem is None), None)
     if found:
         return found
+    refused = "; ".join(f"{a.runtime.problem}, and it is at {a.program}" for a in there) or "apptainer is not on PATH"
     distribution = _distribution()
     if "debian" in distribution:
         program = _install_from_debian(site, patchelf)
     elif shutil.which("dnf") and os.geteuid() == 0:
         program = _install_with_dnf()
     else:
-        raise RlsifError(f"apptainer is not on PATH and cannot be installed here by this user; {BY_HAND}")
-    return Apptainer(program, _version(program), "installed from the system's packages")
+        raise RlsifError(f"{refused}; no other can be installed here by this user: {BY_HAND}")
+    return Apptainer(program, _runtime(program), "installed from the system's packages")
 
 
 def find() -> Apptainer | None:
-    """The Apptainer on PATH, else the one that this project installed."""
-    on_path = shutil.which("apptainer")
-    for program, origin in ((on_path, "on PATH"), (str(_home() / "bin/apptainer"), "installed by this project")):
-        if program and os.access(program, os.X_OK):
-            return Apptainer(Path(program), _version(Path(program)), origin)
-    return None
+    """The Apptainer on PATH, else the one that this project installed, else a SingularityCE; of those that will do."""
+    return next((a for a in _candidates() if a.runtime.problem is None), None)
 
 
-def build_options() -> list[str]:
-    """What `apptainer build` needs to act as root in the container: nothing, or --fakeroot."""
+def _candidates() -> list[Apptainer]:
+    """Every container program here, the better ones first."""
+    places = [
+        (shutil.which("apptainer"), "on PATH"),
+        (str(_home() / "bin/apptainer"), "installed by this project"),
+        (shutil.which("singularity"), "on PATH"),
+    ]
+    programs = [(Path(p), origin) for p, origin in places if p and os.access(p, os.X_OK)]
+    return [Apptainer(program, _runtime(program), origin) for program, origin in programs]
+
+
+def build_options(runtime: Runtime) -> list[str]:
+    """What `build` needs to act as root in the container: nothing, or --fakeroot.
+
+    Raises RlsifError where this user cannot act as root, with the ways out.
+    """
     if os.geteuid() == 0 and has_sys_resource(Path("/proc/self/status").read_text()):
         return []
     if os.geteuid() == 0:
         _give_root_subordinate_ids()
         _install_uidmap()
+    # With subordinate ids an Apptainer that is installed setuid needs no user namespace of the user's own.
+    elif namespaces.lacking_for_many_ids():
+        _check_one_id(runtime)
     return ["--fakeroot"]
+
+
+def _check_one_id(runtime: Runtime) -> None:
+    """Refuse what would fail in the middle. Raises RlsifError with the ways out."""
+    user = namespaces.user()
+    elsewhere = "or build on another machine and copy rl.sif here"
+    if not runtime.builds_with_one_id:
+        raise RlsifError(
+            f"{runtime.name} {runtime.said} builds only for users with lines in /etc/subuid and /etc/subgid; {user} "
+            f"has none; have an administrator run `{SUBORDINATE} {user}`, load Apptainer 1.1 or later, {elsewhere}"
+        )
+    if not namespaces.are_allowed():
+        raise RlsifError(
+            f"{user} may not make user namespaces here, by which images are built without root; have an administrator "
+            f"run `{NAMESPACES}`, or, where Apptainer is installed setuid, `{SUBORDINATE} {user}`, {elsewhere}"
+        )
 
 
 def has_sys_resource(process_status: str) -> bool:
@@ -98,11 +140,11 @@ def _home() -> Path:
     return Path(data) / "rlsif/apptainer"
 
 
-def _version(program: Path) -> str:
+def _runtime(program: Path) -> Runtime:
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RlsifError(f"{program} does not run: {done.stderr.strip()}; {BY_HAND}")
-    return done.stdout.split()[-1]
+    return told_by(done.stdout)
 
 
 def _distribution() -> set[str]:
@@ -132,7 +174,7 @@ def _install_from_debian(site: Site, patchelf: str) -> Path:
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as work:
         root = Path(work) / "root"
-        PrivateApt(Path(work) / "apt", site.debian_mirror, "unstable").unpack(PACKAGES, root)
+        PrivateApt(Path(work) / "apt", site, "unstable").unpack(PACKAGES, root)
         _arrange(root)
         shutil.rmtree(home, ignore_errors=True)
         (root / "usr").rename(home)

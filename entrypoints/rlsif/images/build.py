@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,8 @@ TARGETS = {"cpu": "rl.sif", "gpu": "rl-gpu.sif"}
 INPUTS_LABEL = "rlsif.inputs"
 # The same of the image below a layer.
 BELOW_LABEL = "rlsif.below"
-# zstd unpacks three times as fast as gzip; above this level it is slow to pack and hardly smaller.
-MKSQUASHFS = f"{sources.ALL_ROOT} -comp zstd -Xcompression-level 9 -b 128K"
-# A layer packs the whole image again, and is to be there in seconds.
-LAYER_MKSQUASHFS = f"{sources.ALL_ROOT} -comp zstd -Xcompression-level 5 -b 128K"
+# Levels of zstd. A layer packs the whole image again, and is to be there in seconds.
+COMPRESSION, LAYER_COMPRESSION = 9, 5
 LAYER_SCRIPTS = "containers/build/layer"
 NOTHING = Additions()
 LAYER = """Bootstrap: localimage
@@ -90,7 +88,10 @@ class Request:
             digest.update(f"{path.relative_to(self.checkout)}\0".encode())
             digest.update(path.read_bytes() + b"\0")
         digest.update(_shared_packages(self.checkout / "containers/requirements").encode())
-        digest.update(repr((self.variant, os.environ.get("CONDA_CHANNEL"))).encode())
+        # Which of the two makes a slim Debian is of no matter; an image of a user's choice is.
+        given = os.environ.get("RL_BASE", "")
+        base = given if given.startswith(sources.SCHEME) else None
+        digest.update(repr((self.variant, os.environ.get("CONDA_CHANNEL"), base)).encode())
         if self.tensorflow:
             digest.update(self.tensorflow.read_bytes())
         return digest.hexdigest()
@@ -187,37 +188,29 @@ def build_record(checkout: Path, variant: str) -> dict[str, Any]:
 
 def _build(request: Request, digest: str, images: Images, site: Site, target: Path) -> str:
     """Build into `target`; tell where the parts came from."""
-    options = build_options()
+    options = build_options(images.runtime)
     with tempfile.TemporaryDirectory(prefix="rlsif-build-", dir=os.environ.get("APPTAINER_TMPDIR")) as temporary:
         work = Path(temporary)
         staging = _stage(request, digest, site, work)
         base = sources.base(images, site, work, options)
         channel = sources.channel(site, staging)
-        print(f"{request.target.name}: {base.told}; {channel.told}", flush=True)
+        print(f"{request.target.name}: {base}; {channel}", flush=True)
         (staging / "channel").write_text(channel.value)
+        told = f"{base.told}; {channel.told}"
         with (staging / "labels.given").open("a") as labels:
-            labels.write(f"rlsif.sources {_without_advice(base.told)}; {_without_advice(channel.told)}\n")
-        # Not given one by one: an argument that the definition does not use is an error.
-        arguments = request.checkout / f"containers/{request.variant}.args"
-        definition = request.checkout / "containers/rl.def"
-        images.build(
-            definition,
-            target,
-            [
-                *options,
-                "--build-arg-file",
-                str(arguments),
-                "--build-arg",
-                f"BASE={base.value}",
-                "--build-arg",
-                f"STAGING={staging}",
-                "--build-arg",
-                f"SEAL={seal(digest)}",
-                "--mksquashfs-args",
-                MKSQUASHFS,
-            ],
-        )
-        return f"{base.told}; {channel.told}"
+            labels.write(f"rlsif.sources {told}\n")
+        values = {"BASE": base.value, "STAGING": str(staging), "SEAL": seal(digest)}
+        definition = work / "rl.def"
+        definition.write_text(rendered(request.checkout / "containers", request.variant, values))
+        images.build(definition, target, options, compression=COMPRESSION)
+        return told
+
+
+def rendered(containers: Path, variant: str, values: Mapping[str, str]) -> str:
+    """The definition of a variant with every `{{ NAME }}` filled in, as Apptainer itself does from 1.2 on."""
+    arguments = re.findall(r"(?m)^(\w+)=(.*)$", (containers / f"{variant}.args").read_text())
+    known = {**dict(arguments), **values}
+    return re.sub(r"\{\{ (\w+) \}\}", lambda found: known[found[1]], (containers / "rl.def").read_text())
 
 
 def _build_layer(request: Request, digest: str, base: Path, images: Images, site: Site, target: Path) -> str:
@@ -232,7 +225,7 @@ def _build_layer(request: Request, digest: str, base: Path, images: Images, site
         (work / "base.sif").symlink_to(base)
         definition = work / "layer.def"
         definition.write_text(LAYER.format(base=work / "base.sif", staging=staging, seal=seal(request.base_digest())))
-        images.build(definition, target, [*build_options(), "--mksquashfs-args", LAYER_MKSQUASHFS])
+        images.build(definition, target, build_options(images.runtime), compression=LAYER_COMPRESSION)
         return told
 
 
@@ -273,10 +266,6 @@ def _labels(request: Request, digest: str) -> str:
         "rlsif.commit": _commit(request.checkout),
     }
     return "".join(f"{name} {value}\n" for name, value in labels.items())
-
-
-def _without_advice(told: str) -> str:
-    return told.partition(" (")[0]
 
 
 def _shared_packages(locks: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import re
@@ -12,23 +11,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlsif.errors import RlsifError
-from rlsif.images.site import Site
+from rlsif.images import namespaces
+from rlsif.images.site import APT_CERTIFICATES, Site
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+DEVICES = "null zero random urandom"
 
 
 class PrivateApt:
     """An apt with its own lists and cache, which needs no root and changes nothing of the system's."""
 
-    def __init__(self, folder: Path, mirror: str, suite: str) -> None:
-        """Fetch the package lists of one suite. Raises RlsifError where apt or the mirror fails."""
+    def __init__(self, folder: Path, site: Site, suite: str) -> None:
+        """Fetch the package lists of one suite. Raises RlsifError where apt or the site's mirror fails."""
         if not shutil.which("apt-get"):
             raise RlsifError("apt-get is not on this machine; only Debian and its kin can fetch Debian packages")
-        self.folder, self.suite = folder, suite
+        self.folder, self.suite, self.ca_bundle = folder, suite, site.ca_bundle
         for part in ("lists/partial", "cache/archives/partial", "state"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "list.sources").write_text(
-            f"Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
+            f"Types: deb\nURIs: {site.debian_mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
         )
         (folder / "apt.conf").write_text(self._configuration())
         self._run(["apt-get", "-q", "update"], folder)
@@ -42,6 +43,8 @@ class PrivateApt:
         }
         lines = [f'{name} "{self.folder / value}";' for name, value in settings.items()]
         lines += ['Dir::Etc::SourceParts "-";', 'Dir::State::Status "/dev/null";', 'APT::Sandbox::User "root";']
+        if self.ca_bundle:
+            lines.append(f'{APT_CERTIFICATES} "{self.ca_bundle}";')
         if self.suite == "unstable":
             # A mirror's copy of it may be past the date it was signed for.
             lines.append('Acquire::Check-Valid-Until "false";')
@@ -79,29 +82,29 @@ def root_file_system(site: Site, release: str, target: Path, work: Path, package
     Raises RlsifError with the last lines of its log.
     """
     assert site.debian_mirror
-    if os.geteuid() != 0:
-        _check_subordinate_ids(Path("/etc/subuid"), Path("/etc/subgid"))
     program = shutil.which("mmdebstrap")
     if program is None:
-        PrivateApt(work / "apt", site.debian_mirror, release).unpack(["mmdebstrap"], work / "mmdebstrap")
+        PrivateApt(work / "apt", site, release).unpack(["mmdebstrap"], work / "mmdebstrap")
         program = str(work / "mmdebstrap/usr/bin/mmdebstrap")
-    mode = "root" if os.geteuid() == 0 else "unshare"
-    command = ["perl", program, "--variant=minbase", f"--mode={mode}", "--skip=output/dev", f"--keyring={KEYRING}"]
+    command = ["perl", program, "--variant=minbase", "--skip=output/dev", f"--keyring={KEYRING}"]
     command += [f"--include={','.join(packages)}"] if packages else []
+    command += [f'--aptopt={APT_CERTIFICATES} "{site.ca_bundle}"'] if site.ca_bundle else []
     command += [release, str(target), *site.apt_sources(release).splitlines()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Perl's messages are read below, and nobody's locale is needed for them.
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(_as_root(command), env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RlsifError("mmdebstrap failed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
 
 
-def _check_subordinate_ids(*files: Path) -> None:
-    """Refuse what would fail in the middle. Raises RlsifError with the ways out."""
-    user = getpass.getuser()
-    for file in files:
-        lines = file.read_text().splitlines() if file.is_file() else []
-        if not any(line.split(":")[0] in (user, str(os.getuid())) for line in lines):
-            raise RlsifError(
-                f"no Docker registry answers, and {file} has no line for {user}, without which no base can be "
-                f"made from packages; have an administrator run `usermod --add-subuids 100000-165535 "
-                f"--add-subgids 100000-165535 {user}`, or build where a registry is reachable and copy rl.sif here"
-            )
+def _as_root(mmdebstrap: list[str]) -> list[str]:
+    """The command line by which this user can run it: as root, with subordinate ids, or with one id."""
+    if os.geteuid() == 0:
+        return [*mmdebstrap, "--mode=root"]
+    if not namespaces.lacking_for_many_ids():
+        return [*mmdebstrap, "--mode=unshare"]
+    # With one id no devices can be made and no terminals mounted; scripts of packages want four devices.
+    bind = f'cd "$1/dev" && for d in {DEVICES}; do touch $d && mount --bind /dev/$d $d || exit 1; done'
+    free = f'cd "$1/dev" && umount {DEVICES} && rm {DEVICES}'
+    hooks = [f"--extract-hook={bind}", f"--customize-hook={free}"]
+    return namespaces.as_root_of_one_id([*mmdebstrap, "--mode=root", "--skip=chroot/mount/dev", *hooks])

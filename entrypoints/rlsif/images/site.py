@@ -13,6 +13,9 @@ from pathlib import Path
 
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+APT_CERTIFICATES = "Acquire::https::CAInfo"
+# Where a build sees what `stage` made.
+INSIDE = Path("/build/site")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
@@ -26,11 +29,13 @@ class Site:
     ca_bundle: Path | None = None
     proxies: dict[str, str] = field(default_factory=dict)
 
-    def shell_environment(self, folder: Path = Path("/build/site")) -> str:
+    def shell_environment(self, folder: Path = INSIDE) -> str:
         """Lines of shell that bring the settings into a container, where `folder` is what `stage` made."""
         variables = dict(self.proxies)
         if self.ca_bundle:
             variables.update({name: f"{folder}/ca.pem" for name in CA_VARIABLES})
+            # apt looks at none of these, and a slim Debian has no certificates of its own.
+            variables["APT_CONFIG"] = f"{folder}/apt.conf"
         if "index-url" in self.pip:
             variables["PIP_INDEX_URL"] = variables["UV_DEFAULT_INDEX"] = self.pip["index-url"]
         if "extra-index-url" in self.pip:
@@ -40,11 +45,12 @@ class Site:
         return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
     def stage(self, folder: Path, release: str) -> None:
-        """Write environment.sh, ca.pem and sources.list into a folder that becomes /build/site."""
+        """Write environment.sh, ca.pem, apt.conf and sources.list into a folder that becomes INSIDE."""
         folder.mkdir(mode=0o700)
         (folder / "environment.sh").write_text(self.shell_environment())
         if self.ca_bundle:
             shutil.copyfile(self.ca_bundle, folder / "ca.pem")
+            (folder / "apt.conf").write_text(f'{APT_CERTIFICATES} "{INSIDE}/ca.pem";\n')
         if self.debian_mirror:
             (folder / "sources.list").write_text(self.apt_sources(release))
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+import gymnasium
+
 from rlsif.envs.adapted import Adapted, policy_spaces
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.reference import EnvRef
@@ -132,6 +134,11 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     """Let RLlib see the environment as its policy does; actions are turned into the environment's by our adapter."""
     normalize, clip = config.normalize_actions, config.clip_actions
     observation_space, action_space = policy_spaces(env, normalize)
+    if config.model["free_log_std"] and isinstance(action_space, gymnasium.spaces.Tuple):
+        raise InputError(
+            f"model.free_log_std is true, and {spec.env.short} mixes choices and numbers in its actions, where RLlib"
+            " would take half of all outputs for deviations; leave it at its default"
+        )
     config.environment(
         spec.env.ascii_name,
         env_config=dict(spec.env.arguments),
@@ -145,10 +152,12 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
         **({"is_atari": False} if spec.env.place else {}),
     )
+    if spec.env.wrappers:
+        # RLlib would wrap an Atari game once more.
+        config.preprocessor_pref = None
     sampler = catalogue()[spec.algo].sampler_class()
-    config.rlsif = SamplingSpec(
-        spec.env, env.observation_space, env.action_space, sampler, normalize, clip, layout.resumed_at, env.mask
-    )
+    spaces = env.observation_space, env.action_space
+    config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks)
     masked_model = catalogue()[spec.algo].masked_model
     if env.mask and masked_model:
         config.model = masks.outer_model(config.model, masked_model, env.mask.size)

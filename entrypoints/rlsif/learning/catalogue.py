@@ -14,11 +14,11 @@ from rlsif.errors import InputError, near
 from rlsif.learning import algorithms
 from rlsif.learning.descriptor import Algorithm
 from rlsif.policies import actions, encoder
-from rlsif.policies.spaces import Box, Discrete, Masked, MultiDiscrete, Space, is_image, kind
+from rlsif.policies.spaces import Box, Composite, Discrete, Masked, MultiDiscrete, Space, is_image, kind
 
 FRAMEWORKS = ("tf", "tf2")
 # What policies choose from, as users read it.
-CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscrete", Box: "Box"}
+CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscrete", Box: "Box", Composite: "mixed"}
 
 
 def catalogue() -> dict[str, Algorithm]:

@@ -70,7 +70,10 @@ class MaskedActorCritic(TFModelV2):  # type: ignore[misc]
         """Logits of observations with their masks."""
         features, legal = _taken_apart(input_dict, self._size)
         logits, state = self.inside.forward(features, state, seq_lens)
-        return tf.where(legal, logits, ILLEGAL_LOGIT * tf.ones_like(logits)), state
+        # Behind those of choices are the means and deviations of numbers.
+        choices, numbers = logits[:, : self._size], logits[:, self._size :]
+        choices = tf.where(legal, choices, ILLEGAL_LOGIT * tf.ones_like(choices))
+        return tf.concat([choices, numbers], axis=1), state
 
     def value_function(self) -> Any:
         """Values of the observations given last."""

@@ -6,6 +6,7 @@ on with nothing sampled. Imported in processes that run RLlib with TensorFlow.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rlsif.learning.rllib import import_rllib
@@ -13,13 +14,16 @@ from rlsif.learning.rllib import import_rllib
 import_rllib()
 
 # ruff: noqa: E402
+from ray.rllib.connectors.util import maybe_get_filters_for_syncing
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, concat_samples
 
 from rlsif.cluster.failures import reporting
+from rlsif.cluster.tasks import Tasks
 from rlsif.envs.metrics import ENDED, HISTORY, NONE, Metrics
 from rlsif.envs.progress import PROGRESS
+from rlsif.envs.task import set_task
 from rlsif.sampling.env_runner import Sampling, beating, doing
 
 
@@ -32,11 +36,14 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         beating(worker_index)
         ENDED.clear()
         super().__init__(worker_index=worker_index, **kwargs)
+        self._tasks = Tasks(self.config.rlsif.tasks)
         PROGRESS.doing = "waiting"
 
     @reporting
     def sample(self, fragments: int = 1, **kwargs: Any) -> Any:
         """A batch of experience, of so many fragments."""
+        for task in self._tasks.new():
+            self.foreach_env(functools.partial(set_task, task=task))
         with doing("stepping its environments"):
             parts = [super(EnvRunner, self).sample(**kwargs) for _ in range(fragments)]
         return parts[0] if fragments == 1 else concat_samples(parts)
@@ -49,11 +56,19 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         ]
 
     def set_state(self, state: Any) -> None:
-        """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint."""
+        """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint.
+
+        RLlib's sampler filters by what its policy got with the state; what is saved and sent must be that.
+        """
         settings = {name: self.policy_map[name].config for name in self.policy_map.keys()}  # noqa: SIM118
         super().set_state(state)
         for name, config in settings.items():
             self.policy_map[name].config = config
+            self._take_filter_of(name)
+        self.sync_filters(state["filters"])
+
+    def _take_filter_of(self, policy: str) -> None:
+        maybe_get_filters_for_syncing(self, policy)
 
 
 def _next_ended() -> Metrics:
@@ -72,6 +87,9 @@ class LearnersEnvRunner(EnvRunner):
         self._sampling = None
         if config.num_env_runners == 0:
             self._sampling = Sampling(self.config, 0, self.filters[DEFAULT_POLICY_ID])
+
+    def _take_filter_of(self, policy: str) -> None:
+        """Keep the filter that the sampler in NumPy has."""
 
     @reporting
     def sample(self, fragments: int = 1, **_: Any) -> MultiAgentBatch:

@@ -26,7 +26,7 @@ from rlsif.errors import RlsifError
 from rlsif.learning.masked_models import register
 from rlsif.learning.old_names import know_old_names
 from rlsif.policies import encoder, masks
-from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.actions import ActionAdapter, joined, policy_space
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
 POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
@@ -90,7 +90,7 @@ class Agent:
         )
         for part, after in zip(self._memory, memory, strict=True):
             part[environments] = after
-        return self._adapter.each(np.asarray(actions))
+        return self._adapter.each(joined(actions))
 
     def _check(self, encoded: NDArray[Any]) -> None:
         wrong = masks.wrong(encoded, self._chosen_from, self._mask)

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rlsif.envs.find import FoundEnv, add_code_folder
+from rlsif.envs.code import add_code_folder
+from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.hyperparameters import check, whole_numbers

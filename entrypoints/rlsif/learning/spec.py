@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlsif.envs.reference import EnvRef
+from rlsif.envs.reference import EnvRef, WrapperRef, tuples
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class RunSpec:
             "framework": self.framework,
             "env": self.env.name,
             "env_config": dict(self.env.arguments),
+            "wrappers": [{"name": w.name, "arguments": dict(w.arguments)} for w in self.env.wrappers],
             "code_folder": self.env.code_folder,
             "seed": self.seed,
             "hyperparameters": dict(self.hyperparameters),
@@ -35,7 +36,8 @@ class RunSpec:
 
 def from_json(saved: Mapping[str, Any]) -> RunSpec:
     """What `as_json` gave. Raises KeyError, TypeError for what is no such thing."""
-    env = EnvRef(saved["env"], saved.get("env_config", {}), saved.get("code_folder", "."))
+    wrappers = tuple(WrapperRef(w["name"], tuples(w["arguments"])) for w in saved.get("wrappers", []))
+    env = EnvRef(saved["env"], saved.get("env_config", {}), saved.get("code_folder", "."), wrappers)
     return RunSpec(saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"])
 
 
@@ -69,3 +71,5 @@ class Layout:
     resumed_at: int = 0
     # None where nothing is evaluated.
     evaluation: Evaluation | None = None
+    # Whether callbacks may set tasks of environments.
+    tasks: bool = False

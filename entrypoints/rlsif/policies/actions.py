@@ -1,8 +1,9 @@
 """From what a policy chooses to what an environment takes.
 
-Every action space comes down to one of three that policies choose from: `Discrete(n)`, `MultiDiscrete` in one
-dimension, or a `Box` of float32 in one dimension. The adapter turns a choice into an action of the environment's own
-space: never outside of it, in its shape and dtype.
+Every action space comes down to one of four that policies choose from: `Discrete(n)`, `MultiDiscrete` in one
+dimension, a `Box` of float32 in one dimension, or a Tuple of the last two, of which an array has the choices before the
+numbers. The adapter turns a choice into an action of the environment's own space: never outside of it, in its shape and
+dtype.
 """
 
 from __future__ import annotations
@@ -44,29 +45,47 @@ def unsupported(space: Space) -> str | None:
                 f"actions are {described(part)} from {part.low.min()} to {part.high.max()};"
                 f" whole numbers need bounds, and {MOST_CHOICES:,} choices at most: use a Box of floats"
             )
-    if len({_is_continuous(part) for part in parts}) > 1:
-        return (
-            f"actions are {described(space)}, which mixes choices and numbers;"
-            " give all as Box, or all as Discrete, MultiDiscrete or MultiBinary"
-        )
     return None
 
 
 def policy_space(space: Space, normalize: bool = True) -> Space:
-    """What the policy chooses from: Discrete, MultiDiscrete in one dimension, or Box of float32 in one dimension.
+    """What the policy chooses from: Discrete, MultiDiscrete or Box of float32 in one dimension, or a Tuple of the last.
 
     With `normalize` the bounds of a Box are -1 and 1. The space is one that `unsupported` has nothing against.
     """
     if isinstance(space, Discrete):
         return Discrete(space.n)
     parts = [part for _, part in leaves(space)]
-    if _is_continuous(parts[0]):
-        low, high = (np.concatenate([_bounds(part)[side] for part in parts]) for side in (0, 1))
-        if normalize:
-            low, high = np.full_like(low, -1), np.ones_like(high)
-        return Box(low.astype(np.float32), high.astype(np.float32), np.dtype(np.float32))
+    numbers = [part for part in parts if _is_continuous(part)]
+    choices = [part for part in parts if not _is_continuous(part)]
+    if not numbers:
+        return _of_choices(choices)
+    if not choices:
+        return _of_numbers(numbers, normalize)
+    return Composite((0, 1), (_of_choices(choices), _of_numbers(numbers, normalize)), is_dict=False)
+
+
+def choices_of(space: Space) -> Discrete | MultiDiscrete | None:
+    """What a policy chooses of its space but for numbers; None where these are all."""
+    first = space.parts[0] if isinstance(space, Composite) else space
+    return first if isinstance(first, (Discrete, MultiDiscrete)) else None
+
+
+def joined(chosen: Any) -> Array:
+    """What RLlib chose from a policy's space as one array, [n, ...] or one; RLlib has an array a part of a Tuple."""
+    return np.concatenate(chosen, axis=-1) if isinstance(chosen, tuple) else np.asarray(chosen)
+
+
+def _of_choices(parts: list[Space]) -> Space:
     counts = np.array([n for part in parts for n, _ in _choices(part)], np.int64)
     return MultiDiscrete(counts, np.zeros_like(counts), np.dtype(np.int64))
+
+
+def _of_numbers(parts: list[Space], normalize: bool) -> Space:
+    low, high = (np.concatenate([_bounds(part)[side] for part in parts]) for side in (0, 1))
+    if normalize:
+        low, high = np.full_like(low, -1), np.ones_like(high)
+    return Box(low.astype(np.float32), high.astype(np.float32), np.dtype(np.float32))
 
 
 class ActionAdapter:
@@ -76,11 +95,13 @@ class ActionAdapter:
         """Take a space that `unsupported` has nothing against, and RLlib's normalize_actions and clip_actions."""
         self._space = space
         self._parts: list[_Part] = []
-        at = 0
-        for _, leaf in leaves(space):
-            size = _size(leaf)
-            self._parts.append(_Part(leaf, slice(at, at + size), normalize, clip))
-            at += size
+        parts = [leaf for _, leaf in leaves(space)]
+        # Where the next choice and the next number are.
+        at = {False: 0, True: sum(_size(leaf) for leaf in parts if not _is_continuous(leaf))}
+        for leaf in parts:
+            begin, end = at[_is_continuous(leaf)], at[_is_continuous(leaf)] + _size(leaf)
+            self._parts.append(_Part(leaf, slice(begin, end), normalize, clip))
+            at[_is_continuous(leaf)] = end
 
     def batch(self, chosen: Array) -> Any:
         """Actions of the space, [n, ...], or nested as the space is with that in each part; `chosen` is [n, ...]."""
@@ -123,6 +144,9 @@ class _Part:
 
     def __call__(self, chosen: Array) -> Array:
         space = self._space
+        if chosen.dtype.kind == "f" and not _is_continuous(space):
+            # Beside numbers.
+            chosen = chosen.astype(np.int64)
         if isinstance(space, Discrete):
             # One of several parts comes as a column.
             return chosen.reshape(len(chosen)) + space.start

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.policies.networks import ILLEGAL_VALUE, Array
-from rlsif.policies.spaces import Box, Discrete, MultiDiscrete, Space
+from rlsif.policies.spaces import Box, Composite, Discrete, MultiDiscrete, Space
 
 # Of float32, lest a total becomes another kind of number.
 ZERO = np.float32(0)
@@ -51,11 +51,26 @@ class DiagonalGaussian:
     def sample(self, inputs: Array, random: np.random.Generator) -> tuple[Array, Array]:
         """Actions [n, dimensions] and their log-probabilities [n]."""
         mean, log_std = np.split(inputs, 2, axis=1)
-        noise = random.standard_normal(mean.shape, dtype=np.float32)
-        log_probabilities = -0.5 * (noise**2).sum(axis=1) - log_std.sum(axis=1)
-        log_probabilities -= np.float32(0.5 * np.log(2 * np.pi) * mean.shape[1])
-        actions: Array = (mean + np.exp(log_std) * noise).astype(np.float32)
-        return actions, log_probabilities.astype(np.float32)
+        deviation = np.exp(log_std)
+        actions = (mean + deviation * random.standard_normal(mean.shape, dtype=np.float32)).astype(np.float32)
+        # Of the action as it was rounded, which is what the learner sees.
+        log_probabilities = -0.5 * (((actions - mean) / deviation) ** 2).sum(axis=1) - log_std.sum(axis=1)
+        constant = np.float32(0.5 * np.log(2 * np.pi) * mean.shape[1])
+        return actions, (log_probabilities - constant).astype(np.float32)
+
+
+class Mixed:
+    """Choices and numbers, each from inputs of their own; after RLlib's MultiActionDistribution."""
+
+    def __init__(self, counts: NDArray[np.int64]) -> None:
+        """Take how many values each choice has, [choices]."""
+        self._cut, self._choices, self._numbers = int(counts.sum()), MultiCategorical(counts), DiagonalGaussian()
+
+    def sample(self, inputs: Array, random: np.random.Generator) -> tuple[Array, Array]:
+        """Actions [n, choices and numbers] and their log-probabilities [n], from inputs in the same order."""
+        choices, of_choices = self._choices.sample(inputs[:, : self._cut], random)
+        numbers, of_numbers = self._numbers.sample(inputs[:, self._cut :], random)
+        return np.concatenate([choices.astype(np.float32), numbers], axis=1), of_choices + of_numbers
 
 
 class SquashedGaussian:
@@ -112,8 +127,12 @@ class EpsilonGreedy:
         return np.where(explores, any_one, best).astype(np.int32)
 
 
-def of_actions(space: Space) -> Categorical | MultiCategorical | DiagonalGaussian:
+def of_actions(space: Space) -> Categorical | MultiCategorical | DiagonalGaussian | Mixed:
     """How RLlib draws the actions of a policy's space."""
+    if isinstance(space, Composite):
+        choices, _ = space.parts
+        assert isinstance(choices, MultiDiscrete)
+        return Mixed(choices.nvec)
     if isinstance(space, Box):
         return DiagonalGaussian()
     if isinstance(space, MultiDiscrete):

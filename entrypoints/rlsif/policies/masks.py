@@ -99,10 +99,10 @@ def _choices(actions: Space) -> int:
     """How many choices a policy has in all; 0 where it chooses numbers."""
     if of_actions.unsupported(actions):
         return 0
-    chosen = of_actions.policy_space(actions)
+    chosen = of_actions.choices_of(of_actions.policy_space(actions))
     if isinstance(chosen, Discrete):
         return chosen.n
-    return int(chosen.nvec.sum()) if isinstance(chosen, MultiDiscrete) else 0
+    return int(chosen.nvec.sum()) if chosen else 0
 
 
 def _check_fits(what: str, given: int | None, size: int, actions: Space) -> None:
@@ -211,7 +211,8 @@ def encoder_of(space: Space) -> ObservationEncoder | MaskedEncoder:
 
 def _starts(actions: Space) -> NDArray[np.int64]:
     """Where the choices of each action begin in a mask."""
-    counts = actions.nvec if isinstance(actions, MultiDiscrete) else np.zeros(1, np.int64)
+    choices = of_actions.choices_of(actions)
+    counts = choices.nvec if isinstance(choices, MultiDiscrete) else np.zeros(1, np.int64)
     return np.append(0, counts.cumsum()[:-1])
 
 
@@ -234,13 +235,16 @@ def wrong(observations: Array, actions: Space, size: int) -> tuple[int, str] | N
 
 def allows(observation: Array, chosen: Array, actions: Space, size: int) -> bool:
     """Whether the mask of one encoded observation has what a policy chose."""
-    return bool((observation[-size:][_starts(actions) + chosen.reshape(-1)] != 0).all())
+    starts = _starts(actions)
+    return bool((observation[-size:][starts + chosen.reshape(-1)[: len(starts)].astype(np.int64)] != 0).all())
 
 
 def draw(mask: Array, actions: Space, random: np.random.Generator) -> Array:
     """Choices from `actions` that a mask allows, each as likely."""
     chosen = [random.choice(np.flatnonzero(part)) for part in np.split(mask, _starts(actions)[1:])]
-    return np.array(chosen) if isinstance(actions, MultiDiscrete) else np.array(chosen[0])
+    if isinstance(actions, Composite):
+        chosen += random.uniform(-1, 1, actions.parts[1].low.size).tolist()  # type: ignore[union-attr]
+    return np.array(chosen[0]) if isinstance(actions, Discrete) else np.array(chosen)
 
 
 def legal(observations: Array, size: int) -> NDArray[np.bool_]:
@@ -281,7 +285,11 @@ class MaskedActorCritic:
     def forward(self, observations: Array) -> tuple[Array, Array]:
         """Logits [n, outputs] and values [n] of observations [n, features and mask]."""
         logits, values = self._network.forward(observations[:, : -self._size])
-        return np.where(legal(observations, self._size), np.nan_to_num(logits), ILLEGAL_LOGIT), values
+        logits = np.nan_to_num(logits)
+        # Behind those of choices are the means and deviations of numbers.
+        choices = logits[:, : self._size]
+        choices[~legal(observations, self._size)] = ILLEGAL_LOGIT
+        return logits, values
 
     def values(self, observations: Array) -> Array:
         """Values [n] of observations [n, features and mask]."""

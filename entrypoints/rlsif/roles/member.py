@@ -21,6 +21,8 @@ from rlsif.errors import RlsifError
 
 # The head ends its nodes by its end; a rendezvous on a network file system may say so some seconds later.
 SECONDS_FOR_THE_NEWS = 10
+# Where the head's node has failed, no Ray can start here.
+SECONDS_FOR_THE_HEAD = 10
 # A node whose Ray dies joins again; one where it always dies gives up.
 TIMES_TO_JOIN = 5
 
@@ -69,6 +71,8 @@ def join(member: Member) -> int:
             keep_logs(ray_node.logs, member.job.logs(member.share.node))
         if ended is not None:
             return ended
+        if not address.answers(meeting.address, SECONDS_FOR_THE_HEAD):
+            raise RlsifError(f"{member.role} {member.share.node}: the head does not answer at {meeting.address}")
     raise RlsifError(f"{member.role} {member.share.node}: Ray has ended {TIMES_TO_JOIN} times on this node")
 
 

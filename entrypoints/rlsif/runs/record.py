@@ -52,9 +52,11 @@ class Run:
         """All that could make this run another than the next, by dotted names; without the seed."""
         spec = self.spec
         given = {"algo": spec.algo, "env": self.env, "framework": spec.framework}
+        wrappers = ", ".join(map(str, spec.env.wrappers))
         return {
             **given,
             **flat(spec.env.arguments, "env_config."),
+            **({"wrap": wrappers} if wrappers else {}),
             **flat(spec.hyperparameters),
             **flat(self.params.get("resources", {})),
         }

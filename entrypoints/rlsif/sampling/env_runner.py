@@ -6,6 +6,7 @@ What RLlib's algorithms ask of a RolloutWorker on its old API stack, and no more
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import secrets
 from collections.abc import Iterator, Mapping
@@ -24,8 +25,10 @@ from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, Sa
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
+from rlsif import private_api
 from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
+from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, vector
 from rlsif.envs.metrics import HISTORY
 from rlsif.envs.progress import PROGRESS
@@ -59,6 +62,8 @@ class SamplingSpec:
     resumed_at: int = 0
     # Of the environment.
     mask: ActionMask | None = None
+    # Whether the run may set tasks.
+    tasks: bool = False
 
 
 class Sampling:
@@ -77,9 +82,11 @@ class Sampling:
         self.filter = rllib_filter or get_filter(config.observation_filter, encoder.shape)
         number = config.num_envs_per_env_runner
         seeds, random = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
-        self._env = spec.env
+        self._env, self._tasks = spec.env, Tasks(spec.tasks)
+        create = functools.partial(find.make, spec.env, worker_index)
+        self._environments = vector.make(spec.env, number, seeds, create, encoder, adapter)
         self.sampler = spec.sampler(
-            vector.make(spec.env, number, seeds, lambda: find.make(spec.env, worker_index), encoder, adapter),
+            self._environments,
             masks.without_filter_on_masks(Filtered(self.filter), mask),
             config.to_dict(),
             policy_space(actions, spec.normalize_actions),
@@ -90,6 +97,8 @@ class Sampling:
 
     def sample(self, fragments: int = 1) -> MultiAgentBatch:
         """A batch of experience, of so many fragments. Raises WrongValue, which names the environment."""
+        for task in self._tasks.new():
+            self._environments.set_task(task)
         try:
             return SampleBatch(self.sampler.sample(fragments)).as_multi_agent()
         except vector.WrongValue as problem:
@@ -156,7 +165,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         self.config, self.worker_index = config, worker_index
         beating(worker_index)
         # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
-        lost_before = ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed
+        lost_before = ray.is_initialized() and private_api.was_restarted()
         self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)
         self._spaces = config.observation_space, config.action_space
         PROGRESS.doing = "waiting"

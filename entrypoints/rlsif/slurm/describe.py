@@ -64,7 +64,7 @@ def _paths(folder: Path, lent_by: str) -> dict[str, Value]:
         "stop_file": str(folder / STOP),
         "image_file": str(folder / IMAGE),
         # What a start of the job leaves, and what belongs to all of them.
-        "of_a_start": [str(folder / name) for name in (CLUSTER, TOKEN, STOP)],
+        "of_a_start": [str(folder / name) for name in (CLUSTER, TOKEN)],
         "of_the_job": [str(folder / name) for name in (RUN, STARTS, LOGS)],
     }
 

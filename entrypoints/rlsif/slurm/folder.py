@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Optional
 
-from rlsif.cluster.job import ENDED, STOP, JobFolder
+from rlsif.cluster.job import ENDED, LOCAL_PID, STOP, JobFolder
 from rlsif.errors import InputError
 from rlsif.slurm.scontrol import Fields
 
@@ -35,15 +35,29 @@ def of_job(job: str, known: Optional[Fields], runs: str, here: Path) -> Path:
     return folder
 
 
-def stop(folder: Path, known: Optional[Fields]) -> tuple[str, bool]:
-    """Ask a run to end after its iteration; give what to tell the user, and whether its job is to be cancelled."""
+def local_process(folder: Path) -> Optional[int]:
+    """The process on this machine that runs a job without Slurm, and starts it again; None: there is none."""
+    try:
+        number = int((folder / LOCAL_PID).read_text())
+        return number if b"slurm/local/run" in Path(f"/proc/{number}/cmdline").read_bytes() else None
+    except (OSError, ValueError):
+        return None
+
+
+def stop(folder: Path, known: Optional[Fields]) -> tuple[str, list[str]]:
+    """Ask a run to end after its iteration; give what to tell the user, and the command that cancels its job, if any.
+
+    A job that has begun once may be on its way to the next start, which heeds the file, too.
+    """
     job, state = folder.name, known.get("JobState", "") if known else ""
-    meeting = JobFolder(folder).rendezvous()
-    runs = meeting is not None and meeting.state != ENDED if is_local(folder) else state in RUNNING
-    if runs and meeting:
+    meeting, process = JobFolder(folder).rendezvous(), local_process(folder)
+    here = bool(process) or (is_local(folder) and meeting is not None and meeting.state != ENDED)
+    begun = meeting is not None or JobFolder(folder).run.is_file()
+    if begun and (here or state in RUNNING):
         # Not empty: the job is not to be requeued.
         (folder / STOP).write_text("for good\n")
-        return f"job {job} ends after the iteration in progress, with a checkpoint", False
-    if state in RUNNING or state in WAITING:
-        return f"job {job} had not begun to train and is cancelled", True
-    return f"job {job} is over{f': {state}' if state else ''}", False
+        return f"job {job} ends after the iteration in progress, with a checkpoint", []
+    if here or state in RUNNING or state in WAITING:
+        how = "waits to be started again; it is" if begun else "had not begun to train and is"
+        return f"job {job} {how} cancelled", ["kill", str(process)] if process else ["scancel", job]
+    return f"job {job} is over{f': {state}' if state else ''}", []

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlsif.cluster.job import LOCAL_PID
 from rlsif.errors import InputError
 from rlsif.slurm.folder import LOCAL
 from rlsif.slurm.submission import SCRIPTS, Submission
@@ -30,6 +31,7 @@ def line(asked: Submission, checkout: Path, runs: Path, train: list[str]) -> str
         raise InputError(f"--local is for {', '.join(NODES)}; nodes are lent to a job of Slurm's")
     job = f"{LOCAL}{number(runs)}"
     variables = {**_of_slurm(job, groups(asked)), "RL_RUNS": str(runs)}
+    variables["RL_LOCAL_PID"] = str(runs / job / LOCAL_PID)
     if asked.dashboard:
         variables["RL_DASHBOARD"] = "1"
     slurm = checkout / "slurm"

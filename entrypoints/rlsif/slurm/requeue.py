@@ -11,6 +11,8 @@ from typing import Optional
 from rlsif.cluster.job import STARTS, JobFolder
 from rlsif.errors import RlsifError
 from rlsif.files import replace
+from rlsif.slurm import hostlist
+from rlsif.slurm.scontrol import Fields
 
 # So often a job may be started without a new checkpoint.
 STARTS_WITHOUT_PROGRESS = 3
@@ -61,6 +63,15 @@ def decide(job: Job, why: str) -> str:
     number = job.restart_count + 1
     of = f" of at most {job.most}" if job.most is not None else ""
     return f"{why}: job {job.id} is requeued (requeue {number}{of}) and resumes from its last checkpoint"
+
+
+def lost_with_its_batch_script(known: Fields) -> str:
+    """The node on which the batch script of a running job was, where Slurm has taken the node out; else empty.
+
+    With --no-kill Slurm leaves a job its other nodes also when the first one fails, and with it all that ends the job.
+    """
+    node, nodes = known.get("BatchHost", ""), hostlist.names(known.get("NodeList", ""))
+    return node if known.get("JobState") == "RUNNING" and nodes and node not in nodes else ""
 
 
 def _refuse(job: Job, without_progress: int, requeues: int) -> None:

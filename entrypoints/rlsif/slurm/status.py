@@ -8,8 +8,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from rlsif.cluster.job import ENDED, LOGS, JobFolder
-from rlsif.slurm.folder import is_local
+from rlsif.cluster.job import ENDED, FORMING, LOGS, JobFolder
+from rlsif.slurm.folder import is_local, local_process
 from rlsif.slurm.scontrol import Fields, gpus
 
 
@@ -18,7 +18,8 @@ def describe(found: list[Fields], folder: Path) -> str:
     meeting = JobFolder(folder).rendezvous() if folder.is_dir() else None
     if not found:
         # Slurm knows nothing of a job that runs without it.
-        phase = meeting.state if meeting and is_local(folder) and meeting.state != ENDED else "over"
+        reached = meeting.state if meeting and is_local(folder) else ENDED
+        phase = reached if reached != ENDED else FORMING if local_process(folder) else "over"
         return "\n".join([f"job {folder.name}: {phase}", *_progress(folder)])
     first = found[0]
     state, reason = first["JobState"], first.get("Reason", "None")

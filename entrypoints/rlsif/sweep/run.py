@@ -61,7 +61,9 @@ def sweep(
         print(f"interrupted; resume with: sweep --resume {planned.folder}")
         return REQUEUE if job and job.stop_is_asked_for else 128 + signal.SIGINT
     _keep_best(planned, ranked[0])
-    print(f"best settings: {planned.folder / BEST}; use them with: train --env {planned.spec.env.name} --config {BEST}")
+    env = planned.spec.env
+    named = " ".join([f"--env {env.name}", *(f"--wrap {wrapper}" for wrapper in env.wrappers)])
+    print(f"best settings: {planned.folder / BEST}; use them with: train {named} --config {BEST}")
     return 0
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
-from rlsif.envs.find import FoundEnv, add_code_folder
+from rlsif.envs.code import add_code_folder
+from rlsif.envs.find import FoundEnv
 from rlsif.envs.find import find as find_env
-from rlsif.envs.reference import parse
+from rlsif.envs.reference import WrapperRef, parse
 from rlsif.errors import InputError
 from rlsif.learning import catalogue, hyperparameters
 from rlsif.learning.settings import check_hyperparameters, resolve
 from rlsif.learning.spec import Layout, RunSpec
-from rlsif.training import checkpoints, results, saved, tracking
+from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
 from rlsif.training.stopping import Stop
-from rlsif.values import env_arguments, from_settings, merge
+from rlsif.values import env_arguments, from_settings, merge, wrapper_arguments
 
 # Hyperparameters that decide the shapes of the weights.
 OF_THE_NETWORK = ("model", "hiddens", "dueling", "num_atoms", "q_model_config", "policy_model_config")
@@ -44,13 +46,16 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     """The plan of a new run, or of one that is resumed, here or on the nodes of a job. Raises InputError."""
     add_code_folder(str(options.code_folder))
     tracking.check(options.log_to)
+    callbacks.check(options.callbacks)
     if options.resume is not None:
         return _resumed(options, cluster)
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
     algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
-    env = find_env(parse(options.env, env_arguments(options.env_settings), options.code_folder))
-    catalogue.check_spaces(algorithm, options.env, env.observations, env.actions)
+    env = find_env(
+        parse(options.env, env_arguments(options.env_settings), options.code_folder, wrapper_arguments(options.wrap))
+    )
+    catalogue.check_spaces(algorithm, env.ref.title, env.observations, env.actions)
     given = _given_hyperparameters(options, algorithm.name)
     merged = merge(hyperparameters.preset(algorithm.name, env.ref.short), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
@@ -71,7 +76,7 @@ def _placed(
     """The processes of the run, here or on a cluster's nodes, and how they sample."""
     placed: tuple[Layout, Resources | None]
     placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
-    planned = replace(placed[0], resumed_at=resumed_at)
+    planned = replace(placed[0], resumed_at=resumed_at, tasks=options.callbacks is not None)
     return replace(planned, rllib_samples=_rllib_samples(spec, planned, env)), placed[1]
 
 
@@ -124,10 +129,11 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
 def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec:
     """The spec of a run that is resumed, with the hyperparameters given anew. Raises InputError for contradictions."""
     spec = replace(spec, env=saved.moved(spec.env, options.env, options.code_folder))
-    asked = parse(options.env, {}, options.code_folder).name if options.env else None
+    asked = parse(options.env or "", {}, options.code_folder, wrapper_arguments(options.wrap))
     for name, value, is_ in (
-        ("--env", asked, spec.env.name),
+        ("--env", asked.name or None, spec.env.name),
         ("--env-config", env_arguments(options.env_settings) or None, dict(spec.env.arguments)),
+        ("--wrap", _in_words(asked.wrappers), _in_words(spec.env.wrappers)),
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
@@ -144,3 +150,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
                 f"{name} is {wanted} now, but {checkpoint} has the weights of {of}; another network is a new run"
             )
     return replace(spec, hyperparameters=merge(spec.hyperparameters, given))
+
+
+def _in_words(wrappers: Sequence[WrapperRef]) -> str | None:
+    return ", ".join(map(str, wrappers)) or None

@@ -19,6 +19,7 @@ from rlsif.cluster.resources import available
 from rlsif.errors import REQUEUE, InputError, RlsifError, near
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results, saved
+from rlsif.training.callbacks import CallbackFailed, Callbacks
 from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
 from rlsif.training.finite import check_finite
@@ -106,6 +107,7 @@ class Run:
         keep, log_to, spaces = options.keep_checkpoints, options.log_to, plan.env.described
         self._record = Record(folder, plan.spec, resources, plan.progress, keep, log_to, spaces)
         self._record.last_checkpoint = plan.checkpoint
+        self._callbacks = Callbacks(options.callbacks, folder, self._record.iterations, self._record.env_steps)
 
     def execute(self) -> int:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
@@ -117,7 +119,11 @@ class Run:
         except InputError:
             raise
         except RlsifError as problem:
-            self._write_end(f"failed: {str(problem).splitlines()[0]}", FAILED)
+            reason = f"failed: {str(problem).splitlines()[0]}"
+            if not isinstance(problem, CallbackFailed):
+                with contextlib.suppress(CallbackFailed):
+                    self._callbacks.train_end(reason)
+            self._write_end(reason, FAILED)
             raise
         finally:
             self._display.close()
@@ -162,6 +168,7 @@ class Run:
         if self._job:
             # From now on a job that Slurm restarts resumes this run.
             replace_file(self._job.run, str(self._record.folder))
+        self._callbacks.train_start()
         return None
 
     def _trained(self, algorithm: Host, signals: Signals) -> End:
@@ -170,7 +177,9 @@ class Run:
         Not where an env runner stands still: the learner waits for it, and answers no other call.
         """
         try:
-            return self._loop(algorithm, signals)
+            end = self._loop(algorithm, signals)
+            self._callbacks.train_end(end.reason)
+            return end
         except (RunFailed, KeepsEnding):
             with contextlib.suppress(RlsifError, OSError):
                 if self._record.has_unsaved_iterations:
@@ -202,6 +211,7 @@ class Run:
             check_finite(iteration["statistics"])
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
+            self._callbacks.iteration(row, iteration)
             end = self._end(row, signals)
             if end or evaluate or row["training_iteration"] % self._options.checkpoint_every == 0:
                 self._checkpoint(algorithm)
@@ -257,6 +267,8 @@ class Run:
         reached = self._plan.stop.reached(row)
         if reached:
             return End(reached, FINISHED, 0)
+        if self._callbacks.run.ends_for is not None:
+            return End(self._callbacks.run.ends_for, FINISHED, 0)
         if signals.caught:
             return _interrupted(signals)
         if self._job and self._job.stop_is_asked_for:
@@ -293,6 +305,8 @@ class Run:
             self._record.checkpoint(algorithm.save)
         except CheckpointError as problem:
             self._display.note(f"warning: {problem}; the last good one is {self._record.last_checkpoint or 'none'}")
+        else:
+            self._callbacks.checkpoint(self._record.last_checkpoint)
 
     def _last_line(self, reason: str) -> str:
         progress = self._record.progress

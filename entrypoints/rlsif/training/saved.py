@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from rlsif.envs.find import FoundEnv
@@ -46,7 +47,11 @@ def moved(env: EnvRef, given: str | None, code_folder: Path) -> EnvRef:
     if given is None:
         return env
     there = parse(given, env.arguments, code_folder)
-    return there if there.place and there.short == env.short else env
+    if not there.place or there.short != env.short:
+        return env
+    # Wrappers beside it have moved along.
+    wrappers = tuple(replace(w, name=f"{there.place}:{w.short}") if w.place == env.place else w for w in env.wrappers)
+    return replace(there, wrappers=wrappers)
 
 
 def check_spaces(folder: Path, found: FoundEnv) -> None:

@@ -5,7 +5,7 @@ from rlsif.learning.descriptor import Algorithm
 ALGORITHM = Algorithm(
     name="APPO",
     frameworks=("tf", "tf2"),
-    action_spaces=("Discrete", "MultiDiscrete", "Box"),
+    action_spaces=("Discrete", "MultiDiscrete", "Box", "mixed"),
     note="PPO with sampling and learning apart; many runners",
     sampler="rlsif.sampling.samplers:VTraceSampler",
     masked_model="MaskedActorCritic",

@@ -5,7 +5,7 @@ from rlsif.learning.descriptor import Algorithm
 ALGORITHM = Algorithm(
     name="IMPALA",
     frameworks=("tf",),
-    action_spaces=("Discrete", "MultiDiscrete", "Box"),
+    action_spaces=("Discrete", "MultiDiscrete", "Box", "mixed"),
     note="with tf2, RLlib's learner waits indefinitely",
     sampler="rlsif.sampling.samplers:VTraceSampler",
     masked_model="MaskedActorCritic",

@@ -5,7 +5,7 @@ from rlsif.learning.descriptor import Algorithm
 ALGORITHM = Algorithm(
     name="PPO",
     frameworks=("tf", "tf2"),
-    action_spaces=("Discrete", "MultiDiscrete", "Box"),
+    action_spaces=("Discrete", "MultiDiscrete", "Box", "mixed"),
     note="the default; steady on most tasks",
     sampler="rlsif.sampling.samplers:PPOSampler",
     masked_model="MaskedActorCritic",

@@ -1,0 +1,47 @@
+"""Runs inside the image: which settings are sampled in NumPy, and which seeds env runners draw; as one JSON object."""
+
+import json
+import os
+
+from rlsif.private_api import NO_TENSORFLOW
+
+os.environ[NO_TENSORFLOW] = "1"
+
+from rlsif.envs.find import find
+from rlsif.envs.reference import EnvRef
+from rlsif.learning.build import against_sampling, configure
+from rlsif.learning.spec import Layout, RunSpec
+from rlsif.sampling.env_runner import _seeds
+
+# By the settings as RLlib resolves them, and not by those that were given.
+SETTINGS = {
+    "DQN epsilon": ("DQN", {"exploration_config": {"epsilon_timesteps": 5000}}),
+    "DQN draws": ("DQN", {"exploration_config": {"type": "StochasticSampling"}}),
+    "PPO epsilon": ("PPO", {"exploration_config": {"type": "EpsilonGreedy"}}),
+    "PPO draws": ("PPO", {"exploration_config": {"type": "StochasticSampling"}}),
+    "PPO filter": ("PPO", {"observation_filter": "MeanStdFilter"}),
+    "PPO complete": ("PPO", {"batch_mode": "complete_episodes"}),
+}
+# A run, another seed, the run resumed, the env runner started again, another env runner.
+STARTS = [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (1, 5, 0, 1), (1, 0, 7, 1), (1, 0, 0, 2)]
+
+
+def against(algo, given):
+    ref = EnvRef("CartPole-v1")
+    found = find(ref)
+    spec = RunSpec(algo, "tf", ref, 1, given)
+    return against_sampling(spec, configure(spec, Layout(1, 4, 0.0, 1), found), found)
+
+
+if __name__ == "__main__":
+    drawn = [_seeds(*start, 64) for start in STARTS]
+    print(
+        json.dumps(
+            {
+                "against": {name: against(*settings) for name, settings in SETTINGS.items()},
+                "seeds": [seeds for seeds, _ in drawn],
+                "policies": [float(random.random()) for _, random in drawn],
+                "again": _seeds(*STARTS[0], 64)[0],
+            }
+        )
+    )

@@ -1,0 +1,27 @@
+"""Which sampler a run has is judged by its resolved settings; and no two starts draw the same numbers."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def found(shell):
+    done = shell("python", Path(__file__).with_name("covered.py"))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
+    against = found["against"]
+    for name in ("DQN epsilon", "PPO draws", "PPO filter"):
+        assert against[name] is None, against[name]
+    for name in ("DQN draws", "PPO epsilon"):
+        assert against[name].startswith("exploration_config is")
+    assert against["PPO complete"] == "batch_mode is complete_episodes"
+    for one, other in combinations(found["seeds"], 2):
+        assert len(set(one)) == 64 and not set(one) & set(other)
+    assert len(set(found["policies"])) == len(found["policies"])
+    assert found["again"] == found["seeds"][0]

@@ -1,0 +1,35 @@
+"""Numbers that are none: what an update may not tell, and what no checkpoint is the best by."""
+
+import math
+
+import pytest
+
+from rlsif.training import checkpoints
+from rlsif.training.checkpoints import Progress
+from rlsif.training.finite import SpoiltWeights, check_finite
+
+STATS = "info/learner/default_policy/learner_stats"
+
+
+@pytest.mark.fault(
+    "a loss is nan or infinite after an update",
+    promise="the run ends before it writes a checkpoint, and names the statistic",
+)
+@pytest.mark.parametrize("name", ["total_loss", "vf_loss", "policy_loss", "mean_td_error", "mean_q", "critic_loss"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_an_update_that_spoils_the_weights_is_refused(name, value):
+    with pytest.raises(SpoiltWeights, match=f"{STATS}/{name} is {value} after an update, and so are the weights"):
+        check_finite({f"{STATS}/cur_lr": 0.1, f"{STATS}/{name}": value})
+
+
+def test_what_is_no_number_where_nothing_was_learned_spoils_nothing():
+    # RLlib tells nan of what it has not measured.
+    check_finite({f"{STATS}/kl": math.nan, "timers/sample_throughput": math.inf, f"{STATS}/total_loss": -3.5})
+
+
+@pytest.mark.fault("the mean return of a checkpoint is no number", promise="it is never the best one")
+def test_a_mean_that_is_no_number_is_not_the_best(tmp_path):
+    for iteration, mean in enumerate((5.0, math.nan, math.inf), start=1):
+        progress = Progress("PPO", "E-v0", "tf", iteration, iteration, 1.0, [mean], [1])
+        checkpoints.write(tmp_path, progress, lambda folder: None)
+    assert checkpoints.best(tmp_path).name == "checkpoint_000001"
