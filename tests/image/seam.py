@@ -9,14 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rlsif.cluster.ray_node import want_tensorflow
+from rlsif.learning.rllib import import_rllib
 
-want_tensorflow()
+import_rllib()
 
 # ruff: noqa: E402
 import numpy as np
 import ray
-import tensorflow as tf
+from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
@@ -24,6 +24,7 @@ from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
 
 OFF_POLICY = {"min_sample_timesteps_per_iteration": 60, "num_steps_sampled_before_learning_starts": 20, "lr": 0.01}
+tf1, _, _ = try_import_tf()
 SETTINGS = {
     # A coefficient that moves with every update.
     "PPO": {"train_batch_size": 200, "minibatch_size": 50, "num_epochs": 2, "lr": 0.01, "kl_target": 1e-6},
@@ -45,7 +46,7 @@ def variables(policy):
     session = policy.get_session()
     if session:
         with session.graph.as_default():
-            found = tf.compat.v1.global_variables()
+            found = tf1.global_variables()
         return dict(zip((v.name for v in found), session.run(found), strict=True))
     parts = {"model": policy.model.variables(), "optimizer": policy._optimizer.variables}
     parts["target"] = policy.target_model.variables() if hasattr(policy, "target_model") else []
