@@ -188,12 +188,15 @@ class Run:
 
     def _loop(self, algorithm: Host, signals: Signals) -> End:
         """Train until an end is reached or asked for."""
-        alive, empty_since = self._plan.layout.num_env_runners, None
+        plan = self._plan
+        alive, empty_since = plan.layout.num_env_runners, None
         while True:
-            started = time.monotonic()
+            started = self._started = time.monotonic()
             self._watch.begin()
             evaluate = self._due_for_evaluation(self._record.iterations + 1)
-            iteration = algorithm.step(evaluate, lambda: self._meanwhile(algorithm, signals))
+            iteration = algorithm.step(evaluate, lambda: self._meanwhile(algorithm, signals) or self._overdue(signals))
+            if iteration is None and not signals.caught:
+                return self._end_within_iteration()
             if iteration is None:
                 return _interrupted(signals, f"; the iteration did not end within {self._seconds_to_finish} s")
             if iteration["num_healthy_workers"] != alive:
@@ -213,12 +216,27 @@ class Run:
             self._tell(row)
             self._callbacks.iteration(row, iteration)
             end = self._end(row, signals)
-            if end or evaluate or row["training_iteration"] % self._options.checkpoint_every == 0:
+            cut = plan.stop.may_cut(row["time_total_s"], row["time_this_iter_s"])
+            if end or cut or evaluate or row["training_iteration"] % self._options.checkpoint_every == 0:
                 self._checkpoint(algorithm)
             if end:
                 if end.state == FINISHED:
                     self._last_evaluation(algorithm, signals)
                 return end
+
+    def _overdue(self, signals: Signals) -> bool:
+        """Whether the time is over while an iteration is under way. The run waits for it where more would be lost."""
+        if signals.caught:
+            return False
+        seconds = self._record.time_total_s + time.monotonic() - self._started
+        return self._plan.stop.overdue(seconds) and not self._record.has_unsaved_iterations
+
+    def _end_within_iteration(self) -> End:
+        """The end by time; the last checkpoint is that of the last iteration."""
+        if self._record.last_checkpoint is None:
+            advice = "give more time, or smaller batches by --set train_batch_size"
+            self._display.note(f"warning: the first iteration did not end, so that nothing was learned; {advice}")
+        return End(f"{self._plan.stop.time_s:g} s; the iteration under way is left out", FINISHED, 0)
 
     def _due_for_evaluation(self, iteration: int) -> int | None:
         """The number of the iteration, if its policy is to be evaluated."""
