@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional
 
 from rlsif.errors import RlsifError
@@ -269,6 +269,33 @@ def loss_inputs(policy: Any) -> Mapping[str, Any]:
 def statistics_names(policy: Any) -> list[str]:
     """The names of what a policy in graph mode tells of each update."""
     return sorted(policy._stats_fetches)
+
+
+def loss(policy: Any, batch: Any) -> Any:
+    """The loss of a batch, by a policy in graph mode that RLlib builds from functions."""
+    return policy._loss_fn(policy, policy.model, policy.dist_class, batch)
+
+
+def statistics(policy: Any, batch: Any) -> dict[str, Any]:
+    """What such a policy tells of the batch whose loss was built last."""
+    return dict(policy._stats_fn(policy, batch))
+
+
+def td_error(policy: Any) -> Any:
+    """The TD errors of the batch whose loss was built last."""
+    return policy.extra_compute_grad_fetches()["td_error"]
+
+
+@contextlib.contextmanager
+def attributes_kept(*objects: Any) -> Iterator[None]:
+    """Let policies and models have their attributes back at the end, without new ones."""
+    before = [dict(vars(each)) for each in objects]
+    try:
+        yield
+    finally:
+        for each, attributes in zip(objects, before):
+            vars(each).clear()
+            vars(each).update(attributes)
 
 
 def fill_columns(policy: Any, fill: Callable[[Any, Mapping[str, Any]], None]) -> None:

@@ -103,11 +103,12 @@ def test_several_extras_at_once(build, container):
         done = container("python", "-c", f"{code}print(env.render().std() > 1)")
         assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
     small = ("--set", "train_batch_size=1000", "--set", "num_epochs=1", "--stop-iters", "1", "--local-mode")
-    assert container.train("--env", "HalfCheetah-v5", *small).returncode == 0
+    short = ("--env", "HalfCheetah-v5", "--env-config", "max_episode_steps=20")
+    assert container.train(*short, *small).returncode == 0
     # Mesa draws by another LLVM than TensorFlow's, so not in the process of the agent.
     done = container("evaluate", container.runs[0], "--video", "cheetah.mp4", "--episodes", "1")
     assert done.returncode == 0, done.stderr
-    assert (container.folder / "cheetah.mp4").stat().st_size > 10_000
+    assert (container.folder / "cheetah.mp4").stat().st_size > 1000
 
 
 def test_a_definition_of_ones_own(apptainer, rl_sif, container, tmp_path):

@@ -33,8 +33,9 @@ def test_rllibs_own_sampler_sends_no_illegal_action(shell):
 
 
 def test_dqn_explores_among_legal_actions(shell):
-    few = ("--set", "min_sample_timesteps_per_iteration=200", "--stop-timesteps", "1200")
-    met = shell.train(*LAMPS, "--algo", "DQN", "--local-mode", *few)
+    few = ("num_steps_sampled_before_learning_starts=200", "min_sample_timesteps_per_iteration=100")
+    settings = [word for each in few for word in ("--set", each)]
+    met = shell.train(*LAMPS, "--algo", "DQN", "--local-mode", "--stop-timesteps", "500", *settings)
     assert met.returncode == 0, met.stderr
     [run] = shell.runs
     evaluated = shell("evaluate", run, "--stochastic", "--episodes", "20")

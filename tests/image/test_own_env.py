@@ -93,6 +93,27 @@ def test_check_says_what_is_right_and_wrong(walk):
     assert re.search(r"^error .* has nan at \[0\]", done.stdout, re.M)
 
 
+IMPORTS_RLLIB = """
+import sys
+import gymnasium
+import ray.rllib
+
+
+class Here(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self):
+        raise RuntimeError(f"TensorFlow is here: {'tensorflow' in sys.modules}")
+"""
+
+
+@pytest.mark.parametrize("command", [("check",), ("train", "--env")])
+def test_a_file_that_imports_rllib_waits_for_no_tensorflow(container, command):
+    (container.folder / "here.py").write_text(IMPORTS_RLLIB)
+    done = container(*command, "here.py:Here")
+    assert done.returncode == 2 and "RuntimeError: TensorFlow is here: False" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -71,3 +71,21 @@ def test_refuses_to_go_on_past_the_end():
 
 def test_progress_is_that_of_the_nearest_end():
     assert Stop(iters=30, timesteps=8000).progress(row()) == 0.75
+
+
+def test_an_iteration_under_way_is_given_up_when_the_time_is_over():
+    assert not Stop(iters=3).overdue(1e9)
+    assert not Stop(time_s=8).overdue(8.4)
+    assert Stop(time_s=8).overdue(8.6)
+
+
+@pytest.mark.parametrize(
+    ("stop", "seconds", "last", "cut"),
+    [
+        (Stop(iters=3), 100.0, 100.0, False),
+        (Stop(time_s=60), 10.0, 1.0, False),
+        (Stop(time_s=60), 58.0, 1.0, True),
+    ],
+)
+def test_a_checkpoint_comes_before_an_iteration_that_may_be_given_up(stop, seconds, last, cut):
+    assert stop.may_cut(seconds, last) is cut

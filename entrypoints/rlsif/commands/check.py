@@ -21,12 +21,15 @@ def check(
     from pathlib import Path
 
     from rlsif import packages
+    from rlsif.cluster.ray_node import leave_tensorflow_to_those_who_want_it
     from rlsif.envs.checker import ERROR
     from rlsif.envs.checker import check as check_env
     from rlsif.envs.reference import parse
     from rlsif.learning.judgement import judgement
     from rlsif.values import env_arguments, wrapper_arguments
 
+    # An environment's file may import RLlib, which takes four times as long with TensorFlow.
+    leave_tensorflow_to_those_who_want_it()
     findings = check_env(
         parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or [])), judgement
     )

@@ -106,6 +106,14 @@ def train(
             rich_help_panel=FILES,
         ),
     ] = None,
+    callbacks: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="FILE.py:CLASS",
+            help="Class of your own with methods that are called while the run trains, as on_iteration.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     show: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -153,6 +161,7 @@ def train(
         keep_checkpoints=keep_checkpoints,
         resume=resume,
         log_to=tuple(log_to or ()),
+        callbacks=callbacks,
         show=tuple(show or ()),
         results_dir=results_dir,
     )
@@ -176,6 +185,10 @@ def _run() -> int:
     asked = parse()
     if isinstance(asked, int):
         return asked
+    from rlsif.cluster.ray_node import leave_tensorflow_to_those_who_want_it
     from rlsif.training.run import train as run_train
 
+    if not asked.local_mode:
+        # An environment's file may import RLlib, which takes four times as long with TensorFlow.
+        leave_tensorflow_to_those_who_want_it()
     return run_train(asked)

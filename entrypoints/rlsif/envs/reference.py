@@ -86,11 +86,11 @@ def parse(
     wrappers: Iterable[tuple[str, Mapping[str, Any]]] = (),
 ) -> EnvRef:
     """What the names given to `--env` and `--wrap` mean, seen from the working folder."""
-    wraps = tuple(WrapperRef(_absolute(wrapper), tuples(given)) for wrapper, given in wrappers)
-    return EnvRef(_absolute(name), dict(arguments or {}), str(code_folder), wraps)
+    wraps = tuple(WrapperRef(absolute(wrapper), tuples(given)) for wrapper, given in wrappers)
+    return EnvRef(absolute(name), dict(arguments or {}), str(code_folder), wraps)
 
 
-def _absolute(name: str) -> str:
+def absolute(name: str) -> str:
     """A name with the path of its file made absolute."""
     place, _, short = name.rpartition(":")
     return f"{Path(place).expanduser().absolute()}:{short}" if place.endswith(".py") else name

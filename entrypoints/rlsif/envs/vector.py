@@ -19,6 +19,7 @@ from rlsif.envs.find import locate
 from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
+from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
@@ -55,6 +56,9 @@ class Environments(Protocol):
 
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
+
+    def set_task(self, task: Any) -> None:
+        """Tell every copy its task. Raises RlsifError for an environment that has none."""
 
     def close(self) -> None:
         """Close every copy."""
@@ -123,6 +127,10 @@ class Vectorised:
             return self._encoder.batch(observations, self._number, infos)
         except MaskError as problem:
             raise WrongValue(f"{problem}") from None
+
+    def set_task(self, task: Any) -> None:
+        """Tell all copies at once."""
+        set_task(self._env, task)
 
     def close(self) -> None:
         """Close it."""
@@ -213,6 +221,11 @@ class OneByOne:
     def _wrong(self, i: int, what: str) -> WrongValue:
         where = f"after {self._steps[i]} steps of an episode" if self._steps[i] else "after its reset"
         return WrongValue(f"copy {i} of the environment, {where}: {what}; `check` tells more")
+
+    def set_task(self, task: Any) -> None:
+        """Tell one after the other."""
+        for env in self._envs:
+            set_task(env, task)
 
     def close(self) -> None:
         """Close every copy."""

@@ -28,7 +28,7 @@ CACHES = ("APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR")
 # What Apptainer says of a registry, and what that means.
 REASONS = {
     "proxyconnect": "cannot be reached through the proxy",
-    "TOOMANYREQUESTS|toomanyrequests|429": "limits pulls for now (429)",
+    r"TOOMANYREQUESTS|toomanyrequests|\b429\b": "limits pulls for now (429)",
     "x509|certificate": "has a certificate that this machine does not trust (SSL_CERT_FILE=bundle.pem names others)",
     "connection refused": "refuses the connection",
     "no such host|Name or service not known|server misbehaving": "has a name that is not known here",
@@ -102,7 +102,9 @@ def _digest_of_manifest(cache: Path) -> str | None:
 
 def _why(said: str) -> str:
     """Why a registry did not serve, in a few words, from what Apptainer said."""
-    known = next((words for pattern, words in REASONS.items() if re.search(pattern, said)), None)
+    # The rest names a file, whose name may be anything.
+    answer = said.partition("; see ")[0]
+    known = next((words for pattern, words in REASONS.items() if re.search(pattern, answer)), None)
     return f"the Docker registry {known}" if known else " ".join(said.split())
 
 

@@ -145,7 +145,8 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         # RLlib would ask the first env runner for them, and wait for it before it builds the policy.
         observation_space=observation_space,
         action_space=action_space,
-        normalize_actions=False,
+        # What is left of that is none, for actions are between -1 and 1; SAC's policy is another without it.
+        normalize_actions=normalize and spec.algo == "SAC",
         clip_actions=False,
         disable_env_checking=True,
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
@@ -155,9 +156,8 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         # RLlib would wrap an Atari game once more.
         config.preprocessor_pref = None
     sampler = catalogue()[spec.algo].sampler_class()
-    config.rlsif = SamplingSpec(
-        spec.env, env.observation_space, env.action_space, sampler, normalize, clip, layout.resumed_at, env.mask
-    )
+    spaces = env.observation_space, env.action_space
+    config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks)
     masked_model = catalogue()[spec.algo].masked_model
     if env.mask and masked_model:
         config.model = masks.outer_model(config.model, masked_model, env.mask.size)

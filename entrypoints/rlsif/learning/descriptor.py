@@ -30,6 +30,11 @@ class Algorithm:
     # Settings that RLlib's defaults, made for its new stack, have wrong for the old one.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether many updates are one call of TensorFlow, with framework tf."""
+        return any(name.startswith("rlsif.learning.compiled_") for name in self.fixes)
+
     def sampler_class(self) -> type[Sampler] | None:
         """The sampler in NumPy; None where there is none."""
         return imported(self.sampler) if self.sampler else None

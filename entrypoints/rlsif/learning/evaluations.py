@@ -19,8 +19,10 @@ from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rlsif.cluster.heartbeat import EVALUATION
+from rlsif.cluster.tasks import Tasks
 from rlsif.envs.episodes import AT_ONCE, play
 from rlsif.envs.find import FoundEnv, make
+from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
 from rlsif.learning.saved_policy import Agent, of_state
 from rlsif.learning.spec import Layout
@@ -38,7 +40,7 @@ class Evaluations:
         assert layout.evaluation is not None
         self._algorithm = algorithm
         episodes = layout.evaluation.episodes
-        self._player: Any = None if layout.evaluation.beside else Player(env, episodes)
+        self._player: Any = None if layout.evaluation.beside else Player(env, episodes, layout.tasks)
         self._actor: Any = None
         if layout.evaluation.beside:
             state = ray.cloudpickle.dumps(algorithm.get_policy().get_state())
@@ -46,7 +48,7 @@ class Evaluations:
             # In a job the cores of the learner's node are its own, and Ray counts one.
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             made = ray.remote(Beside).options(num_cpus=0 if layout.by_role else 1, scheduling_strategy=here)
-            self._actor = made.remote(env, episodes, state, framework)
+            self._actor = made.remote(env, episodes, layout.tasks, state, framework)
         # The iteration that is evaluated beside the training, and the call.
         self._playing: tuple[int, Any] | None = None
         self._ended: list[dict[str, Any]] = []
@@ -102,12 +104,12 @@ class Evaluations:
 class Player:
     """Environments, and episodes in them."""
 
-    def __init__(self, env: FoundEnv, episodes: int) -> None:
+    def __init__(self, env: FoundEnv, episodes: int, tasks: bool) -> None:
         """Make as many environments as play at once."""
         beating(EVALUATION)
         with doing("making its environments"):
             self._environments = [make(env.ref) for _ in range(min(episodes, AT_ONCE))]
-        self._env, self._episodes = env, episodes
+        self._env, self._episodes, self._tasks = env, episodes, Tasks(tasks)
 
     def play(self, policy: Any, observation_filter: Any) -> dict[str, Any]:
         """Play the episodes by the likeliest actions of a policy of RLlib's; give returns, lengths and seconds.
@@ -115,6 +117,9 @@ class Player:
         Raises RlsifError for an environment that fails.
         """
         began = time.monotonic()
+        for task in self._tasks.new():
+            for environment in self._environments:
+                set_task(environment, task)
         agent = Agent(policy, observation_filter, self._env, len(self._environments))
         with doing("playing the episodes of --evaluate-every"):
             episodes = play(agent, self._environments, self._episodes, SEED, deterministic=True)
@@ -133,10 +138,10 @@ class Player:
 class Beside:
     """An actor that plays by a policy of its own, which gets the learner's weights."""
 
-    def __init__(self, env: FoundEnv, episodes: int, state: bytes, framework: str) -> None:
+    def __init__(self, env: FoundEnv, episodes: int, tasks: bool, state: bytes, framework: str) -> None:
         """Make policy and environments."""
         self._policy = of_state(state, framework, SEED)
-        self._player = Player(env, episodes)
+        self._player = Player(env, episodes, tasks)
 
     def play(self, weights: Any, observation_filter: Any) -> dict[str, Any]:
         """As a player does, with these weights."""

@@ -111,7 +111,7 @@ class RefilledReplay(private_api.hooks()):  # type: ignore[misc]
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Have learning wait for as many new env steps as at the start of the run."""
         super().__setstate__(state)
-        if self.config.store_buffer_in_checkpoints and "local_replay_buffer" in state:
+        if self.config.store_buffer_in_checkpoints and len(self.local_replay_buffer):
             return
         name = "num_steps_sampled_before_learning_starts"
         fresh, done = getattr(self.config, name), private_api.counters(self)[NUM_ENV_STEPS_SAMPLED]

@@ -45,6 +45,11 @@ class Learner:
         readable: dict[str, Any] = json.loads(json.dumps(settings, default=str, skipkeys=True))
         return readable
 
+    def notes(self) -> list[str]:
+        """What the first lines of a run tell beside its settings."""
+        told: list[str] = getattr(self._algorithm, "notes", list)()
+        return told
+
     def build_as_it_is_sampled(self, spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         """The same for settings that nobody has judged yet, as a sweep has them: RLlib samples what NumPy cannot."""
         import_rllib()

@@ -6,6 +6,7 @@ on with nothing sampled. Imported in processes that run RLlib with TensorFlow.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rlsif.learning.rllib import import_rllib
@@ -16,11 +17,13 @@ import_rllib()
 from ray.rllib.connectors.util import maybe_get_filters_for_syncing
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch
+from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, concat_samples
 
 from rlsif.cluster.failures import reporting
+from rlsif.cluster.tasks import Tasks
 from rlsif.envs.metrics import ENDED, HISTORY, NONE, Metrics
 from rlsif.envs.progress import PROGRESS
+from rlsif.envs.task import set_task
 from rlsif.sampling.env_runner import Sampling, beating, doing
 
 
@@ -33,13 +36,17 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         beating(worker_index)
         ENDED.clear()
         super().__init__(worker_index=worker_index, **kwargs)
+        self._tasks = Tasks(self.config.rlsif.tasks)
         PROGRESS.doing = "waiting"
 
     @reporting
-    def sample(self, **kwargs: Any) -> Any:
-        """A batch of experience."""
+    def sample(self, fragments: int = 1, **kwargs: Any) -> Any:
+        """A batch of experience, of so many fragments."""
+        for task in self._tasks.new():
+            self.foreach_env(functools.partial(set_task, task=task))
         with doing("stepping its environments"):
-            return super().sample(**kwargs)
+            parts = [super(EnvRunner, self).sample(**kwargs) for _ in range(fragments)]
+        return parts[0] if fragments == 1 else concat_samples(parts)
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call, with the user's own numbers: those of RLlib's callbacks, too."""
@@ -85,14 +92,14 @@ class LearnersEnvRunner(EnvRunner):
         """Keep the filter that the sampler in NumPy has."""
 
     @reporting
-    def sample(self, **_: Any) -> MultiAgentBatch:
+    def sample(self, fragments: int = 1, **_: Any) -> MultiAgentBatch:
         """A batch of experience, by the policy as it is now."""
         assert self._sampling is not None
         sampler = self._sampling.sampler
         sampler.set_weights(self.policy_map[DEFAULT_POLICY_ID].get_weights())
         sampler.timestep = max(sampler.timestep, int(self.policy_map[DEFAULT_POLICY_ID].global_timestep))
         with doing("stepping its environments"):
-            return self._sampling.sample()
+            return self._sampling.sample(fragments)
 
     def stop(self) -> None:
         """Close the environments."""

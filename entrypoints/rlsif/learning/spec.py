@@ -71,3 +71,5 @@ class Layout:
     resumed_at: int = 0
     # None where nothing is evaluated.
     evaluation: Evaluation | None = None
+    # Whether callbacks may set tasks of environments.
+    tasks: bool = False

@@ -10,6 +10,10 @@ from rlsif.policies.spaces import Box, Composite, Discrete, MultiDiscrete, Space
 
 # Of float32, lest a total becomes another kind of number.
 ZERO = np.float32(0)
+HALF_LOG_TWO_PI = np.float32(0.5 * np.log(2 * np.pi))
+# RLlib's bounds of the logarithm of a squashed Gaussian's deviation, and what it keeps logarithms finite by.
+LOG_STD = np.float32(-5), np.float32(2)
+SMALL = np.float32(1e-6)
 
 
 class Categorical:
@@ -67,6 +71,28 @@ class Mixed:
         choices, of_choices = self._choices.sample(inputs[:, : self._cut], random)
         numbers, of_numbers = self._numbers.sample(inputs[:, self._cut :], random)
         return np.concatenate([choices.astype(np.float32), numbers], axis=1), of_choices + of_numbers
+
+
+class SquashedGaussian:
+    """Continuous actions between -1 and 1: a DiagonalGaussian's, squashed by tanh; as RLlib's SquashedGaussian."""
+
+    def sample(self, inputs: Array, random: np.random.Generator) -> tuple[Array, Array]:
+        """Actions [n, dimensions] and their log-probabilities [n]."""
+        mean, log_std = np.split(inputs, 2, axis=1)
+        std = np.exp(np.clip(log_std, *LOG_STD))
+        actions: Array = np.tanh(mean + std * random.standard_normal(mean.shape, dtype=np.float32))
+        return actions, self.log_probabilities(inputs, actions)
+
+    @staticmethod
+    def log_probabilities(inputs: Array, actions: Array) -> Array:
+        """Log-probabilities [n] of actions [n, dimensions]; not infinite where an action is rounded to a bound."""
+        mean, log_std = np.split(inputs, 2, axis=1)
+        log_std = np.clip(log_std, *LOG_STD)
+        raw = np.arctanh(np.clip(actions, -1 + SMALL, 1 - SMALL))
+        of_raw = -0.5 * ((raw - mean) / np.exp(log_std)) ** 2 - log_std - HALF_LOG_TWO_PI
+        of_squashing = np.log(1 - np.tanh(raw) ** 2 + SMALL)
+        log_probabilities: Array = np.clip(of_raw, -100, 100).sum(axis=1) - of_squashing.sum(axis=1)
+        return log_probabilities
 
 
 class EpsilonGreedy:

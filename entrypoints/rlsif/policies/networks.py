@@ -144,6 +144,24 @@ class ActorCritic:
         return _dense(_through(observations, layers, self._activation), self._value_out)[:, 0]
 
 
+class PolicyNetwork:
+    """The policy of SAC. Its Q networks have layers of the same names, which TensorFlow has numbered: `fc_1_1`."""
+
+    def __init__(self, model: Mapping[str, Any]) -> None:
+        """Take RLlib's settings of the policy's model; weights come by `set_weights`."""
+        self._activation = ACTIVATIONS[model["fcnet_activation"]]
+        self._names = [f"fc_{number}" for number in range(1, len(model["fcnet_hiddens"]) + 1)]
+
+    def set_weights(self, weights: Weights) -> None:
+        """Take the weights as RLlib's policy gives them. Raises ValueError, KeyError for those of another model."""
+        layers = _layers(weights, [])
+        self._hidden, self._out = [layers[name] for name in self._names], layers["fc_out"]
+
+    def forward(self, observations: Array) -> Array:
+        """What actions are drawn from, [n, outputs], of observations [n, features]."""
+        return _dense(_through(observations, self._hidden, self._activation), self._out)
+
+
 class QNetwork:
     """The action values of DQN."""
 

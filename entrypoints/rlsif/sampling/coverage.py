@@ -39,7 +39,7 @@ def unsupported(
     defaults = type(config)()
     return (
         encoder.unsupported(observations)
-        or networks.unsupported(masks.inner_model(config.model), defaults.model)
+        or networks.unsupported(masks.inner_model(sampler.model(config)), defaults.model)
         or sampler.exploration_unsupported(config.exploration_config)
         or _needs(sampler, config)
         or _settings(config, defaults)

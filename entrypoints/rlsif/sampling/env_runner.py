@@ -6,6 +6,7 @@ What RLlib's algorithms ask of a RolloutWorker on its old API stack, and no more
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import secrets
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from ray.rllib.utils.filter import get_filter
 from rlsif import private_api
 from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
+from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, vector
 from rlsif.envs.metrics import HISTORY
 from rlsif.envs.progress import PROGRESS
@@ -60,6 +62,8 @@ class SamplingSpec:
     resumed_at: int = 0
     # Of the environment.
     mask: ActionMask | None = None
+    # Whether the run may set tasks.
+    tasks: bool = False
 
 
 class Sampling:
@@ -78,9 +82,11 @@ class Sampling:
         self.filter = rllib_filter or get_filter(config.observation_filter, encoder.shape)
         number = config.num_envs_per_env_runner
         seeds, random = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
-        self._env = spec.env
+        self._env, self._tasks = spec.env, Tasks(spec.tasks)
+        create = functools.partial(find.make, spec.env, worker_index)
+        self._environments = vector.make(spec.env, number, seeds, create, encoder, adapter)
         self.sampler = spec.sampler(
-            vector.make(spec.env, number, seeds, lambda: find.make(spec.env, worker_index), encoder, adapter),
+            self._environments,
             masks.without_filter_on_masks(Filtered(self.filter), mask),
             config.to_dict(),
             policy_space(actions, spec.normalize_actions),
@@ -89,10 +95,12 @@ class Sampling:
             mask,
         )
 
-    def sample(self) -> MultiAgentBatch:
-        """A batch of experience. Raises WrongValue, which names the environment."""
+    def sample(self, fragments: int = 1) -> MultiAgentBatch:
+        """A batch of experience, of so many fragments. Raises WrongValue, which names the environment."""
+        for task in self._tasks.new():
+            self._environments.set_task(task)
         try:
-            return SampleBatch(self.sampler.sample()).as_multi_agent()
+            return SampleBatch(self.sampler.sample(fragments)).as_multi_agent()
         except vector.WrongValue as problem:
             raise vector.WrongValue(f"environment {self._env.name}: {problem}") from None
 
@@ -163,10 +171,10 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         PROGRESS.doing = "waiting"
 
     @reporting
-    def sample(self, **_: Any) -> MultiAgentBatch:
-        """A batch of experience."""
+    def sample(self, fragments: int = 1, **_: Any) -> MultiAgentBatch:
+        """A batch of experience, of so many fragments."""
         with doing("stepping its environments"):
-            return self._sampling.sample()
+            return self._sampling.sample(fragments)
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""

@@ -1,4 +1,4 @@
-"""Collects the experience that PPO, APPO, IMPALA and DQN learn from, for feed-forward policies.
+"""Collects the experience that PPO, APPO, IMPALA, DQN and SAC learn from, for feed-forward policies.
 
 Equal to RLlib's sampler in columns, in values from the same weights, and in the ends of episodes. It draws other
 random numbers, and steps every environment at once.
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from rlsif.envs.metrics import NONE, Metrics
 from rlsif.envs.vector import Environments, WrongValue
 from rlsif.policies import masks
-from rlsif.policies.distributions import EpsilonGreedy, of_actions
-from rlsif.policies.networks import ActorCritic, QNetwork, Weights
-from rlsif.policies.spaces import Space
+from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_actions
+from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork, Weights
+from rlsif.policies.spaces import Box, Space
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
 
 Array = NDArray[Any]
@@ -86,6 +86,12 @@ class Sampler:
             return f"exploration_config is {dict(exploration)}"
         return None
 
+    @staticmethod
+    def model(config: Any) -> Mapping[str, Any]:
+        """The settings of the policy's network, of a config that is RLlib's or a mapping."""
+        model: Mapping[str, Any] = config["model"]
+        return model
+
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
         """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`."""
         raise NotImplementedError
@@ -94,8 +100,11 @@ class Sampler:
         """Take the policy's weights as RLlib sends them."""
         self._policy.set_weights(weights)
 
-    def sample(self) -> dict[str, Array]:
-        """A batch: columns of [rows, ...], one environment after the other. Raises WrongValue for nan and infinity."""
+    def sample(self, fragments: int = 1) -> dict[str, Array]:
+        """A batch: columns of [rows, ...], one environment after the other. Raises WrongValue for nan and infinity.
+
+        It has about `fragments` times `fragment` rows of every environment.
+        """
         raise NotImplementedError
 
     def episodes(self) -> list[Episode]:
@@ -216,9 +225,9 @@ class PPOSampler(ActorCriticSampler):
     NEEDS = {**ActorCriticSampler.NEEDS, "use_critic": True}
     SHARES_BATCH = True
 
-    def sample(self) -> dict[str, Array]:
-        """A batch of about `fragment` rows of every environment."""
-        rows, wanted, valid = self._rows, self.fragment * len(self._returns), 0
+    def sample(self, fragments: int = 1) -> dict[str, Array]:
+        """A batch of about `fragments` times `fragment` rows of every environment."""
+        rows, wanted, valid = self._rows, fragments * self.fragment * len(self._returns), 0
         rows.steps = 0
         while valid < wanted:
             valid += int(self._environments.active.sum())
@@ -237,9 +246,9 @@ class PPOSampler(ActorCriticSampler):
 class VTraceSampler(ActorCriticSampler):
     """For APPO and IMPALA, which learn from stretches of one length, across ends of episodes."""
 
-    def sample(self) -> dict[str, Array]:
-        """A batch of `fragment` rows of every environment; what is left over opens the next one."""
-        rows, fragment = self._rows, self.fragment
+    def sample(self, fragments: int = 1) -> dict[str, Array]:
+        """A batch of `fragments` stretches of every environment; what is left over opens the next one."""
+        rows, fragment = self._rows, fragments * self.fragment
         counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._returns), np.int64)
         while counts.min() < fragment:
             counts = counts + self._environments.active
@@ -258,8 +267,32 @@ class VTraceSampler(ActorCriticSampler):
         return batch
 
 
-class DQNSampler(Sampler):
-    """For DQN: transitions over n steps."""
+class TransitionSampler(Sampler):
+    """For DQN and SAC: transitions over n steps."""
+
+    def _choose(self) -> Array:
+        """Actions [envs, ...] for what is seen now."""
+        raise NotImplementedError
+
+    def sample(self, fragments: int = 1) -> dict[str, Array]:
+        """A batch of about `fragments` times `fragment` rows of every environment."""
+        rows, wanted, valid = self._rows, fragments * self.fragment * len(self._returns), 0
+        rows.steps = 0
+        next_obs = []
+        while valid < wanted:
+            valid += int(self._environments.active.sum())
+            next_obs.append(self._step(self._choose()))
+        chosen = rows["valid"]
+        columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds")}
+        batch = {
+            **flat(rows, ["obs", "actions"], chosen),
+            **n_step({**columns, "new_obs": np.array(next_obs)}, chosen, self._config["n_step"], self._config["gamma"]),
+        }
+        return {**batch, "weights": np.ones(len(batch["obs"]), np.float32)}
+
+
+class DQNSampler(TransitionSampler):
+    """For DQN: the best action, or any."""
 
     EXPLORATION = "EpsilonGreedy"
     EXPLORATION_SETTINGS = frozenset({"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps"})
@@ -271,19 +304,26 @@ class DQNSampler(Sampler):
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
 
-    def sample(self) -> dict[str, Array]:
-        """A batch of about `fragment` rows of every environment."""
-        rows, wanted, valid = self._rows, self.fragment * len(self._returns), 0
-        rows.steps = 0
-        next_obs = []
-        while valid < wanted:
-            valid += int(self._environments.active.sum())
-            values = self._policy.forward(self._seen)
-            next_obs.append(self._step(self._distribution.sample(values, self._random, self.timestep)))
-        chosen = rows["valid"]
-        columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds")}
-        batch = {
-            **flat(rows, ["obs", "actions"], chosen),
-            **n_step({**columns, "new_obs": np.array(next_obs)}, chosen, self._config["n_step"], self._config["gamma"]),
-        }
-        return {**batch, "weights": np.ones(len(batch["obs"]), np.float32)}
+    def _choose(self) -> Array:
+        values = self._policy.forward(self._seen)
+        actions: Array = self._distribution.sample(values, self._random, self.timestep)
+        return actions
+
+
+class SACSampler(TransitionSampler):
+    """For SAC: actions of a squashed Gaussian, or one of several."""
+
+    NEEDS = {"_use_beta_distribution": False, "normalize_actions": True}
+
+    @staticmethod
+    def model(config: Any) -> Mapping[str, Any]:
+        """The settings of the policy's network, of a config that is RLlib's or a mapping."""
+        return {**config["model"], **config["policy_model_config"]}
+
+    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
+        self._policy = PolicyNetwork(self.model(config))
+        self._distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
+
+    def _choose(self) -> Array:
+        actions: Array = self._distribution.sample(self._policy.forward(self._seen), self._random)[0]
+        return actions

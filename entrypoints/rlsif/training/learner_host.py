@@ -61,6 +61,11 @@ class Host:
         )
         return settings
 
+    def notes(self) -> list[str]:
+        """What the first lines of a run tell beside its settings."""
+        told: list[str] = self._call("notes")
+        return told
+
     def heartbeats(self) -> list[Heartbeat]:
         """The last heartbeats of the env runners."""
         return []

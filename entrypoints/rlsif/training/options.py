@@ -45,6 +45,8 @@ class TrainOptions:
     resume: Path | None = None
     # Services that are told of the run, as tracking.SERVICES has them.
     log_to: tuple[str, ...] = ()
+    # A class that is called while the run trains, as module:Class or file.py:Class.
+    callbacks: str | None = None
     # Columns to show while the run goes, beside those that are always shown.
     show: tuple[str, ...] = ()
     results_dir: Path = Path("~/ray_results")

@@ -17,7 +17,7 @@ from rlsif.errors import InputError
 from rlsif.learning import catalogue, hyperparameters
 from rlsif.learning.settings import check_hyperparameters, resolve
 from rlsif.learning.spec import Layout, RunSpec
-from rlsif.training import checkpoints, results, saved, tracking
+from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
 from rlsif.training.stopping import Stop
@@ -46,6 +46,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     """The plan of a new run, or of one that is resumed, here or on the nodes of a job. Raises InputError."""
     add_code_folder(str(options.code_folder))
     tracking.check(options.log_to)
+    callbacks.check(options.callbacks)
     if options.resume is not None:
         return _resumed(options, cluster)
     if options.env is None:
@@ -75,7 +76,7 @@ def _placed(
     """The processes of the run, here or on a cluster's nodes, and how they sample."""
     placed: tuple[Layout, Resources | None]
     placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
-    planned = replace(placed[0], resumed_at=resumed_at)
+    planned = replace(placed[0], resumed_at=resumed_at, tasks=options.callbacks is not None)
     return replace(planned, rllib_samples=_rllib_samples(spec, planned, env)), placed[1]
 
 

@@ -65,6 +65,11 @@ class Record:
         return self._rows.iteration
 
     @property
+    def time_total_s(self) -> float:
+        """Seconds of all rows."""
+        return self._rows.time_total_s
+
+    @property
     def env_steps(self) -> int:
         """Env steps of all rows."""
         return self._rows.env_steps

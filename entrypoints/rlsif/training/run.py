@@ -19,6 +19,7 @@ from rlsif.cluster.resources import available
 from rlsif.errors import REQUEUE, InputError, RlsifError, near
 from rlsif.files import replace as replace_file
 from rlsif.training import checkpoints, results, saved
+from rlsif.training.callbacks import CallbackFailed, Callbacks
 from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
 from rlsif.training.finite import check_finite
@@ -106,6 +107,7 @@ class Run:
         keep, log_to, spaces = options.keep_checkpoints, options.log_to, plan.env.described
         self._record = Record(folder, plan.spec, resources, plan.progress, keep, log_to, spaces)
         self._record.last_checkpoint = plan.checkpoint
+        self._callbacks = Callbacks(options.callbacks, folder, self._record.iterations, self._record.env_steps)
 
     def execute(self) -> int:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
@@ -117,7 +119,11 @@ class Run:
         except InputError:
             raise
         except RlsifError as problem:
-            self._write_end(f"failed: {str(problem).splitlines()[0]}", FAILED)
+            reason = f"failed: {str(problem).splitlines()[0]}"
+            if not isinstance(problem, CallbackFailed):
+                with contextlib.suppress(CallbackFailed):
+                    self._callbacks.train_end(reason)
+            self._write_end(reason, FAILED)
             raise
         finally:
             self._display.close()
@@ -146,6 +152,8 @@ class Run:
         settings = algorithm.build(plan.spec, plan.layout, plan.env, lambda: self._while_building(algorithm, signals))
         if settings is None:
             return _interrupted(signals, " before the first iteration")
+        for told in algorithm.notes():
+            self._display.note(told)
         # Of DQN and SAC an iteration has many batches.
         least = settings.get("min_sample_timesteps_per_iteration") or 0
         self._watch.wanted = max(int(settings["train_batch_size"]), int(least))
@@ -160,6 +168,7 @@ class Run:
         if self._job:
             # From now on a job that Slurm restarts resumes this run.
             replace_file(self._job.run, str(self._record.folder))
+        self._callbacks.train_start()
         return None
 
     def _trained(self, algorithm: Host, signals: Signals) -> End:
@@ -168,7 +177,9 @@ class Run:
         Not where an env runner stands still: the learner waits for it, and answers no other call.
         """
         try:
-            return self._loop(algorithm, signals)
+            end = self._loop(algorithm, signals)
+            self._callbacks.train_end(end.reason)
+            return end
         except (RunFailed, KeepsEnding):
             with contextlib.suppress(RlsifError, OSError):
                 if self._record.has_unsaved_iterations:
@@ -177,12 +188,15 @@ class Run:
 
     def _loop(self, algorithm: Host, signals: Signals) -> End:
         """Train until an end is reached or asked for."""
-        alive, empty_since = self._plan.layout.num_env_runners, None
+        plan = self._plan
+        alive, empty_since = plan.layout.num_env_runners, None
         while True:
-            started = time.monotonic()
+            started = self._started = time.monotonic()
             self._watch.begin()
             evaluate = self._due_for_evaluation(self._record.iterations + 1)
-            iteration = algorithm.step(evaluate, lambda: self._meanwhile(algorithm, signals))
+            iteration = algorithm.step(evaluate, lambda: self._meanwhile(algorithm, signals) or self._overdue(signals))
+            if iteration is None and not signals.caught:
+                return self._end_within_iteration()
             if iteration is None:
                 return _interrupted(signals, f"; the iteration did not end within {self._seconds_to_finish} s")
             if iteration["num_healthy_workers"] != alive:
@@ -200,13 +214,29 @@ class Run:
             check_finite(iteration["statistics"])
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
+            self._callbacks.iteration(row, iteration)
             end = self._end(row, signals)
-            if end or evaluate or row["training_iteration"] % self._options.checkpoint_every == 0:
+            cut = plan.stop.may_cut(row["time_total_s"], row["time_this_iter_s"])
+            if end or cut or evaluate or row["training_iteration"] % self._options.checkpoint_every == 0:
                 self._checkpoint(algorithm)
             if end:
                 if end.state == FINISHED:
                     self._last_evaluation(algorithm, signals)
                 return end
+
+    def _overdue(self, signals: Signals) -> bool:
+        """Whether the time is over while an iteration is under way. The run waits for it where more would be lost."""
+        if signals.caught:
+            return False
+        seconds = self._record.time_total_s + time.monotonic() - self._started
+        return self._plan.stop.overdue(seconds) and not self._record.has_unsaved_iterations
+
+    def _end_within_iteration(self) -> End:
+        """The end by time; the last checkpoint is that of the last iteration."""
+        if self._record.last_checkpoint is None:
+            advice = "give more time, or smaller batches by --set train_batch_size"
+            self._display.note(f"warning: the first iteration did not end, so that nothing was learned; {advice}")
+        return End(f"{self._plan.stop.time_s:g} s; the iteration under way is left out", FINISHED, 0)
 
     def _due_for_evaluation(self, iteration: int) -> int | None:
         """The number of the iteration, if its policy is to be evaluated."""
@@ -255,6 +285,8 @@ class Run:
         reached = self._plan.stop.reached(row)
         if reached:
             return End(reached, FINISHED, 0)
+        if self._callbacks.run.ends_for is not None:
+            return End(self._callbacks.run.ends_for, FINISHED, 0)
         if signals.caught:
             return _interrupted(signals)
         if self._job and self._job.stop_is_asked_for:
@@ -291,6 +323,8 @@ class Run:
             self._record.checkpoint(algorithm.save)
         except CheckpointError as problem:
             self._display.note(f"warning: {problem}; the last good one is {self._record.last_checkpoint or 'none'}")
+        else:
+            self._callbacks.checkpoint(self._record.last_checkpoint)
 
     def _last_line(self, reason: str) -> str:
         progress = self._record.progress

@@ -13,6 +13,10 @@ from rlsif.errors import InputError
 DEFAULT_TIMESTEPS = 1_000_000
 # A mean return over fewer episodes is a matter of luck.
 WINDOW = 100
+# An iteration that is under way at the end of the time may take so much longer, in seconds.
+SECONDS_TO_COMPLETE = 0.5
+# How much longer than the last iteration the next one may well take.
+LONGER = 3.0
 
 
 class AtItsEnd(InputError):
@@ -57,6 +61,14 @@ class Stop:
         if self.time_s is not None and row["time_total_s"] >= self.time_s:
             return f"{self.time_s:g} s"
         return None
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether an iteration that is under way after so many seconds of training is to be given up."""
+        return self.time_s is not None and seconds >= self.time_s + SECONDS_TO_COMPLETE
+
+    def may_cut(self, seconds: float, last_iteration: float) -> bool:
+        """Whether the next iteration may be given up, after so many seconds and a last one that took so many."""
+        return self.time_s is not None and seconds + LONGER * last_iteration > self.time_s
 
     def _mean_return(self, row: Mapping[str, Any]) -> tuple[float | None, str]:
         """The mean that counts, if the row has it, and of what it is one."""

@@ -9,7 +9,11 @@ ALGORITHM = Algorithm(
     note="learns from few env steps; discrete actions",
     sampler="rlsif.sampling.samplers:DQNSampler",
     masked_model="MaskedQ",
-    fixes=("rlsif.learning.fixes:OwnReplayBuffer", "rlsif.learning.fixes:RefilledReplay"),
+    fixes=(
+        "rlsif.learning.compiled_off_policy:CompiledOffPolicy",
+        "rlsif.learning.fixes:OwnReplayBuffer",
+        "rlsif.learning.fixes:RefilledReplay",
+    ),
     defaults={
         "replay_buffer_config": {
             "type": "MultiAgentPrioritizedReplayBuffer", "capacity": 50_000, "replay_sequence_length": 1,

@@ -7,7 +7,8 @@ ALGORITHM = Algorithm(
     frameworks=("tf",),
     action_spaces=("Discrete", "Box"),
     note="learns from few env steps; continuous actions",
-    fixes=("rlsif.learning.fixes:RefilledReplay",),
+    sampler="rlsif.sampling.samplers:SACSampler",
+    fixes=("rlsif.learning.compiled_off_policy:CompiledSAC", "rlsif.learning.fixes:RefilledReplay"),
     defaults={
         "replay_buffer_config": {"type": "MultiAgentReplayBuffer", "capacity": 100_000, "replay_sequence_length": 1}
     },

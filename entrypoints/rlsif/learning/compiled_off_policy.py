@@ -1,0 +1,250 @@
+"""DQN and its like with a replay buffer of arrays, and all updates of a training step in one call of TensorFlow's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ray.rllib.algorithms.dqn.dqn import calculate_rr_weights
+from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
+from ray.rllib.utils.metrics import (
+    LAST_TARGET_UPDATE_TS,
+    LEARN_ON_BATCH_TIMER,
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_AGENT_STEPS_TRAINED,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_TRAINED,
+    NUM_GRAD_UPDATES_LIFETIME,
+    NUM_TARGET_UPDATES,
+    SAMPLE_TIMER,
+    SYNCH_WORKER_WEIGHTS_TIMER,
+)
+from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
+
+from rlsif import private_api
+from rlsif.cluster.resources import available
+from rlsif.learning.compiled_replay import CompiledReplay
+from rlsif.learning.replay_buffer import (
+    WEIGHTS,
+    ArrayReplayBuffer,
+    Priorities,
+    check_memory,
+    gigabytes,
+    row_bytes,
+)
+from rlsif.learning.rounds import Rounds
+
+# RLlib's buffers that ArrayReplayBuffer stands for, and whether they are prioritized.
+BUFFERS = {"MultiAgentReplayBuffer": False, "MultiAgentPrioritizedReplayBuffer": True}
+# Their settings that must have this value, where they are given.
+BUFFER_NEEDS: Mapping[str, Any] = {
+    "storage_unit": "timesteps", "replay_sequence_length": 1, "replay_burn_in": 0, "replay_mode": "independent",
+    "num_shards": 1, "worker_side_prioritization": False, "underlying_buffer_config": None,
+}  # fmt: skip
+PRIORITIES = ("alpha", "beta", "eps")
+BUFFER_SETTINGS = {"type", "capacity", *BUFFER_NEEDS, *PRIORITIES, *(f"prioritized_replay_{n}" for n in PRIORITIES)}
+# A round has at most so many env steps and updates, by which the weights that sample are behind.
+MOST_STEPS, MOST_UPDATES = 256, 64
+# The part of the memory that a replay buffer may take; the rest is for the processes.
+SHARE_OF_MEMORY = 0.75
+
+
+def uncompiled(config: Any) -> str | None:
+    """Why RLlib makes the updates, one call each; None where they are made together."""
+    buffer = config.replay_buffer_config
+    kind = kind_of(buffer)
+    other = {name: buffer[name] for name, needed in BUFFER_NEEDS.items() if buffer.get(name, needed) != needed}
+    unknown = {name: value for name, value in buffer.items() if name not in BUFFER_SETTINGS}
+    reasons = {
+        f"framework {config.framework_str}": config.framework_str != "tf",
+        f"num_gpus={config.num_gpus}": config.num_gpus > 1,
+        "a recurrent network": config.model["use_lstm"] or config.model["use_attention"],
+        f"the replay buffer {kind}": kind not in BUFFERS,
+        f"replay_buffer_config has {other or unknown}": bool(other or unknown),
+        "before_learn_on_batch": config.get("before_learn_on_batch") is not None,
+        f"num_epochs={config.num_epochs}": config.num_epochs != 1,
+        f"minibatch_size={config.minibatch_size}": config.minibatch_size is not None,
+        "noisy=True": config.get("noisy", False),
+        "ParameterNoise": config.exploration_config.get("type") == "ParameterNoise",
+        "off_policy_estimation_methods": bool(config.off_policy_estimation_methods),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+@dataclass(frozen=True)
+class Round:
+    """Training steps of RLlib's that are made at once: fragments of each env runner, env steps of all, and updates."""
+
+    times: int
+    fragments: int
+    steps: int
+    updates: int
+
+
+class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
+    """DQN and its like with a replay buffer of arrays, and all updates of a training step in one call."""
+
+    XLA = True
+
+    def setup(self, config: Any) -> None:
+        """Compile the updates, where they can be, while env runners start to sample."""
+        super().setup(config)
+        self._uncompiled = uncompiled(self.config)
+        if self._uncompiled:
+            return
+        self._check_buffer_fits()
+        self._round = self._of_round()
+        self._sampling, self._update = Rounds(self.env_runner_group, self._round.fragments), self.compiled_update()
+        resumed_at = self.config.rlsif.resumed_at
+        seed = None if self.config.seed is None else [self.config.seed, resumed_at]
+        self._random = np.random.default_rng(seed)
+        self._update.warm_up(self._round.updates, self.config.total_train_batch_size)
+
+    def compiled_update(self) -> CompiledReplay:
+        """The updates of this algorithm's policy."""
+        # Of convolutions XLA makes slower code for CPUs than TensorFlow has; on GPUs nobody has tried.
+        dense = len(self.get_policy().observation_space.shape) == 1
+        return CompiledReplay(self.get_policy(), xla=self.XLA and dense and not self.config.num_gpus)
+
+    def replay_buffer(self, config: Any, theirs: Callable[[Any], Any]) -> Any:
+        """Make the buffer of arrays, where RLlib does not make the updates."""
+        if uncompiled(self.config):
+            return super().replay_buffer(config, theirs)
+        settings = self.config.replay_buffer_config
+        prioritized = BUFFERS[kind_of(settings)]
+        return ArrayReplayBuffer(
+            int(settings["capacity"]), priorities_of(settings) if prioritized else None, _memory_for_rows()
+        )
+
+    def notes(self) -> list[str]:
+        """What the first lines of a run tell: updates per env step, how they are made, and the replay buffer."""
+        config, one = self.config, self._of_round()
+        ratio = f"{one.updates / one.steps:.3g} updates of {config.total_train_batch_size} rows for each env step"
+        if self._uncompiled:
+            return [f"{ratio}, by RLlib one after the other, for {self._uncompiled}"]
+        size = gigabytes(self.local_replay_buffer.capacity * self._row_bytes())
+        rounds = 2 if self.env_runner_group.num_remote_env_runners() else 1
+        return [
+            f"{ratio}, {one.updates} in one call of TensorFlow; env steps are sampled by weights that are at most"
+            f" {rounds * one.steps:,} env steps old;"
+            f" a replay buffer of {self.local_replay_buffer.capacity:,} rows, up to {size}"
+        ]
+
+    def training_step(self) -> Any:
+        """Sample, store, update, and send the weights, as DQN of RLlib does."""
+        if self._uncompiled:
+            return super().training_step()
+        updates, stored = self._round.updates, self._store()
+        if not stored:
+            # All env runners have failed.
+            return {}
+        counters = private_api.counters(self)
+        if self._env_steps <= self.config.num_steps_sampled_before_learning_starts:
+            return {}
+        behind = self._sampling.ahead * updates
+        with private_api.timers(self)[LEARN_ON_BATCH_TIMER]:
+            statistics = self._learn(stored)
+        with private_api.timers(self)[SYNCH_WORKER_WEIGHTS_TIMER]:
+            self.env_runner_group.sync_weights(global_vars={"timestep": counters[NUM_ENV_STEPS_SAMPLED]})
+        return {
+            DEFAULT_POLICY_ID: {
+                LEARNER_STATS_KEY: statistics,
+                NUM_GRAD_UPDATES_LIFETIME: self.get_policy().num_grad_updates,
+                "diff_num_grad_updates_vs_sampler_policy": behind,
+            }
+        }
+
+    def _of_round(self) -> Round:
+        """Several training steps of RLlib's, while they are few env steps and updates, and part of an iteration."""
+        config = self.config
+        fragments, updates = (int(count) for count in calculate_rr_weights(config))
+        runners = max(self.env_runner_group.num_remote_env_runners(), 1)
+        steps = fragments * runners * config.get_rollout_fragment_length() * config.num_envs_per_env_runner
+        most = min(MOST_STEPS, (config.min_sample_timesteps_per_iteration or 0) // 4)
+        times = max(1, min(most // steps, MOST_UPDATES // updates))
+        return Round(times, times * fragments, times * steps, times * updates)
+
+    def _store(self) -> int:
+        """Sample a round into the buffer; give its env steps."""
+        with private_api.timers(self)[SAMPLE_TIMER]:
+            batches = self._sampling.next()
+        counters, before = private_api.counters(self), self._env_steps
+        for batch in batches:
+            counters[NUM_ENV_STEPS_SAMPLED] += batch.env_steps()
+            counters[NUM_AGENT_STEPS_SAMPLED] += batch.agent_steps()
+            rows = batch.policy_batches[DEFAULT_POLICY_ID]
+            rows.decompress_if_needed()
+            self.local_replay_buffer.add({name: rows[name] for name in {*self._update.columns, WEIGHTS}})
+        return self._env_steps - before
+
+    def _learn(self, stored: int) -> dict[str, float]:
+        """Make the updates, and write priorities; give the policy's statistics, as RLlib does those of one update.
+
+        `stored` are the env steps of the round.
+        """
+        size, counters, updates = self.config.total_train_batch_size, private_api.counters(self), self._round.updates
+        columns, places, weights = self.local_replay_buffer.sample(updates, size, self._random)
+        follows = self._targets_follow(stored)
+        statistics, errors = self._update({**columns, WEIGHTS: weights}, follows)
+        self.local_replay_buffer.update_priorities(places, errors)
+        counters[NUM_ENV_STEPS_TRAINED] += updates * size
+        counters[NUM_AGENT_STEPS_TRAINED] += updates * size
+        return {name: _together(name, values) for name, values in statistics.items()}
+
+    def _targets_follow(self, stored: int) -> Any:
+        """After which updates the target network follows, by the env steps that RLlib would count at each."""
+        counters, times, updates = private_api.counters(self), self._round.times, self._round.updates
+        follows = np.zeros(updates, bool)
+        for update in range(updates):
+            later = times - 1 - update * times // updates
+            now = self._env_steps - stored * later // times
+            if now - counters[LAST_TARGET_UPDATE_TS] >= self.config.target_network_update_freq:
+                follows[update] = True
+                counters[NUM_TARGET_UPDATES] += 1
+                counters[LAST_TARGET_UPDATE_TS] = now
+        return follows
+
+    @property
+    def _env_steps(self) -> int:
+        """Env steps of the run; of one agent they are also those of agents."""
+        return int(private_api.counters(self)[NUM_ENV_STEPS_SAMPLED])
+
+    def _check_buffer_fits(self) -> None:
+        capacity = self.local_replay_buffer.capacity
+        check_memory(capacity, capacity * self._row_bytes(), _memory_for_rows())
+
+    def _row_bytes(self) -> int:
+        """The size of a row, from the spaces; columns beside observations and actions take 9 bytes."""
+        policy = self.get_policy()
+        spaces = (policy.observation_space, policy.observation_space, policy.action_space)
+        return row_bytes({str(number): np.empty((0, *s.shape), s.dtype) for number, s in enumerate(spaces)}) + 9
+
+
+class CompiledSAC(CompiledOffPolicy):
+    """The same for SAC, whose loss draws actions; those of XLA would not go by the run's seed."""
+
+    XLA = False
+
+
+def kind_of(settings: Mapping[str, Any]) -> str:
+    """The name of the buffer's class in RLlib's replay_buffer_config, which may have the class itself."""
+    kind = settings["type"]
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
+
+
+def priorities_of(settings: Mapping[str, Any]) -> Priorities:
+    """The priorities of RLlib's replay_buffer_config."""
+    given = {name: settings.get(f"prioritized_replay_{name}", settings.get(name)) for name in PRIORITIES}
+    return Priorities(**{name: float(value) for name, value in given.items() if value is not None})
+
+
+def _memory_for_rows() -> int:
+    return int(available().memory * SHARE_OF_MEMORY)
+
+
+def _together(name: str, values: Any) -> float:
+    """One number of those of several updates, as RLlib reduces those of several minibatches."""
+    reduce = {"min": np.min, "max": np.max}.get(name.partition("_")[0], np.mean)
+    return float(reduce(values))

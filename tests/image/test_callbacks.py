@@ -1,0 +1,81 @@
+"""Callbacks in the image: both samplers, a curriculum, an end, and an exception."""
+
+import json
+
+import pytest
+
+OWN = """
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+
+class Levels(gymnasium.Env):
+    max_episode_steps = 10
+    observation_space = Box(-1, 1, (2,), np.float32)
+    action_space = Discrete(2)
+    level = 0
+
+    def set_task(self, task):
+        self.level = task["level"]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, False, False, {"metrics": {"level": self.level}}
+
+
+class Curriculum:
+    def on_train_start(self, run):
+        self.said = (run.folder / "said.txt").open("w", buffering=1)
+        run.set_task({"level": 1})
+
+    def on_iteration(self, run, row):
+        print("iteration", run.iteration, row["custom/level_min"], file=self.said)
+        run.set_task({"level": run.iteration + 1})
+        if run.iteration == 3:
+            run.stop("far enough")
+
+    def on_checkpoint(self, run, folder):
+        print("checkpoint", folder.name, file=self.said)
+
+    def on_train_end(self, run, reason):
+        print("end", reason, file=self.said)
+
+
+class Fails:
+    def on_iteration(self, run, row):
+        row["nothing"]
+"""
+SMALL = ["--set", "train_batch_size=400", "--set", "minibatch_size=200"]
+
+
+@pytest.mark.parametrize("sampler", ["NumPy", "RLlib"])
+def test_a_curriculum_reaches_every_copy_and_ends_the_run(shell, sampler):
+    (shell.folder / "mine.py").write_text(OWN)
+    rllib = ["--set", "batch_mode=complete_episodes", "--local-mode"]
+    settings = rllib if sampler == "RLlib" else ["--num-env-runners", "1"]
+    done = shell.train("--env", "mine.py:Levels", "--callbacks", "mine.py:Curriculum", *SMALL, *settings)
+    assert done.returncode == 0, done.stderr
+    assert f"sampled {'in NumPy' if sampler == 'NumPy' else 'by RLlib'}" in done.stdout
+    [run] = shell.runs
+    *said, checkpoint, end = (run / "said.txt").read_text().splitlines()
+    levels = [line.split() for line in said]
+    # An episode that was under way when the task changed has the new one at its end.
+    assert levels == [["iteration", str(number), f"{number}.0"] for number in (1, 2, 3)]
+    assert (checkpoint, end) == ("checkpoint checkpoint_000003", "end far enough")
+    assert json.loads((run / "summary.json").read_text())["stop_reason"] == "far enough"
+
+
+def test_an_exception_in_a_callback_leaves_a_checkpoint(shell):
+    (shell.folder / "mine.py").write_text(OWN)
+    mine = ["--env", "mine.py:Levels", "--callbacks", "mine.py:Fails", "--local-mode"]
+    failed = shell.train(*mine, *SMALL)
+    assert failed.returncode == 1
+    [line] = failed.stderr.splitlines()
+    number = OWN.splitlines().index('        row["nothing"]') + 1
+    assert "on_iteration raised KeyError: 'nothing' (" in line and line.endswith(f"mine.py, line {number})")
+    [run] = shell.runs
+    assert (run / "checkpoints" / "checkpoint_000001").is_dir()

@@ -1,0 +1,27 @@
+"""The updates of DQN and SAC that are made in one call of TensorFlow, beside RLlib's own from the same batches."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+# Single precision, in another order.
+CLOSE = 1e-5
+
+
+@pytest.mark.parametrize("algo", ["DQN", "SAC"])
+def test_updates_in_one_call_are_rllibs_one_after_the_other(shell, algo):
+    done = shell("python", Path(__file__).with_name("same_updates.py"), algo)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 3
+    for told in found.values():
+        # Weights, target networks and optimizers after twenty updates, the target networks having followed six times.
+        assert told["one in a call"] <= CLOSE and told["all in a call"] <= CLOSE
+        assert told["TD errors"] <= CLOSE and told["statistics"] <= CLOSE
+        assert told["moved"] > 500 * CLOSE
+        if algo == "SAC":
+            assert told["inputs"] <= CLOSE and told["rows"] == 0
+            # The distance of an action from its bound is known to fewer digits.
+            assert told["log-probabilities"] < 1e-3
+            assert told["draws"] < 0.03
