@@ -18,9 +18,9 @@ from rlsif.errors import RlsifError
 MADE_FOR = "2.60"
 # RLlib leaves TensorFlow out where this is set, to anything, when it is imported.
 NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
-# Of the raylet's arguments, those that say how it starts the two agents of its node.
-AGENT, RUNTIME_ENV_AGENT = "--dashboard_agent_command=", "--runtime_env_agent_command="
-# In the place of an agent that has nothing to do; the raylet wants one to live as long as itself.
+# Of the raylet's arguments, the one that says how it starts the node's agent.
+AGENT = "--dashboard_agent_command="
+# In the place of one that has nothing to do; the raylet wants it to live as long as itself.
 NO_AGENT = "setpriv --pdeathsig KILL sleep infinity"
 # In the state of a policy, what its optimizer has.
 OPTIMIZER_VARIABLES = "_optimizer_variables"
@@ -92,10 +92,9 @@ def leave_out(*, dashboard: bool) -> None:
     start = ray._private.services.start_ray_process
     if hasattr(start, "theirs"):
         start = start.theirs
-    prepare = _without_metrics if dashboard else _without_agents
 
     def start_less(command: list[str], *arguments: Any, **named: Any) -> Any:
-        return start(prepare(command), *arguments, **named)
+        return start(_with_less_of_an_agent(command, dashboard=dashboard), *arguments, **named)
 
     start_less.theirs = start  # type: ignore[attr-defined]
     ray._private.services.start_ray_process = start_less
@@ -103,34 +102,28 @@ def leave_out(*, dashboard: bool) -> None:
         Node.start_api_server = nothing
 
 
-def _without_metrics(command: list[str]) -> list[str]:
-    """The command of a process; a node's agent gets an option that Ray has for it, and does not pass on."""
-    return [f"{word} --disable-metrics-collection" if word.startswith(AGENT) else word for word in command]
+def _with_less_of_an_agent(command: list[str], *, dashboard: bool) -> list[str]:
+    """The command of a process; a raylet gets an agent only for a dashboard, and never waits for one.
 
-
-def _without_agents(command: list[str]) -> list[str]:
-    """The command of a process; a raylet gets no agents, and finds the ports that it would wait for.
-
-    Agents are there for the dashboard and for runtime environments, which no run has. The raylet gives them 15 s to
-    come up, and ends itself where a busy machine or a slow disk takes longer to import Ray.
+    It would give the agent 15 s to come up, and end itself where a busy machine or a slow disk takes longer to import
+    Ray. So it finds ports as of an agent that has none; one that comes up writes its own over them. The agent for
+    runtime environments stays, for Tune has some. Metrics are left out by an option that Ray has, and does not pass on.
     """
     from ray._raylet import (
         DASHBOARD_AGENT_LISTEN_PORT_NAME,
         METRICS_AGENT_PORT_NAME,
         METRICS_EXPORT_PORT_NAME,
-        RUNTIME_ENV_AGENT_PORT_NAME,
         persist_port,
     )
 
     given = dict(word[2:].split("=", 1) for word in command if word.startswith("--") and "=" in word)
     if not any(word.startswith(AGENT) for word in command):
         return command
-    # Ray's own word for an agent without a port; for the other one, a port at which nobody listens.
-    ports = dict.fromkeys((METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME, DASHBOARD_AGENT_LISTEN_PORT_NAME), -1)
-    for name, port in {**ports, RUNTIME_ENV_AGENT_PORT_NAME: 1}.items():
-        persist_port(given["session_dir"], given["node_id"], name, port)
-    agents = (AGENT, RUNTIME_ENV_AGENT)
-    return [next((agent + NO_AGENT for agent in agents if word.startswith(agent)), word) for word in command]
+    for name in (METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME, DASHBOARD_AGENT_LISTEN_PORT_NAME):
+        # Ray's own word for an agent without a port.
+        persist_port(given["session_dir"], given["node_id"], name, -1)
+    quiet = " --disable-metrics-collection"
+    return [(word + quiet if dashboard else AGENT + NO_AGENT) if word.startswith(AGENT) else word for word in command]
 
 
 def session_logs() -> str:
@@ -361,7 +354,6 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray._private.state": ("actors",),
     "ray._raylet": (
         "persist_port", "METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME", "DASHBOARD_AGENT_LISTEN_PORT_NAME",
-        "RUNTIME_ENV_AGENT_PORT_NAME",
     ),
     "ray._private.worker": ("global_worker",),
     "ray.job_config:JobConfig": ("_serialize",),
