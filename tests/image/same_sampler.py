@@ -80,14 +80,14 @@ def forward_passes():
             model = {"fcnet_hiddens": [16, 8], "fcnet_activation": activation, "vf_share_layers": share}
             policy, config, _ = policy_of("PPO", "CartPole-v1", model=model)
             _, _, theirs = policy.compute_actions(observations)
-            mine = ActorCritic(config.model)
+            mine = ActorCritic.from_config(config.model)
             mine.set_weights(policy.get_weights())
             logits, values = mine.forward(observations)
             note("logits and values", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
     for hiddens, dueling in (([16], True), ([16], False), ([], True), ([], False)):
         policy, config, _ = policy_of("DQN", "CartPole-v1", hiddens=hiddens, dueling=dueling)
         _, _, theirs = policy.compute_actions(observations)
-        mine = QNetwork(config.model, hiddens, dueling)
+        mine = QNetwork.from_config(config.model, hiddens, dueling)
         mine.set_weights(policy.get_weights())
         note("q-values", (mine.forward(observations), theirs["q_values"]))
 

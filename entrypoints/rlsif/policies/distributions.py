@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.policies.networks import ILLEGAL_VALUE, Array
+from rlsif.policies.layers import Array
+from rlsif.policies.networks import ILLEGAL_VALUE
 from rlsif.policies.spaces import Box, Composite, Discrete, MultiDiscrete, Space
 
 # Of float32, lest a total becomes another kind of number.

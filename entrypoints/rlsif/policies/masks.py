@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from rlsif.policies import actions as of_actions
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
-from rlsif.policies.networks import ActorCritic, QNetwork, Weights
+from rlsif.policies.layers import Weights
+from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.policies.spaces import (
     ActionMask,
     Box,

@@ -1,39 +1,19 @@
 """The forward pass of RLlib's fully connected TensorFlow models, in NumPy from their weights.
 
-After ray/rllib/models/tf/fcnet.py and ray/rllib/algorithms/dqn/distributional_q_tf_model.py. A layer is found by the
-name that RLlib gives its kernel and bias; where RLlib sends a list (framework tf2), by the order in which its model
-makes its variables.
+After ray/rllib/models/tf/fcnet.py and ray/rllib/algorithms/dqn/distributional_q_tf_model.py. A network is a trunk,
+which makes features of observations, and heads on it; `from_config` makes it from RLlib's settings of the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Union
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Layer = tuple[Array, Array]
-Activation = Callable[[Array], Array]
-# As RLlib's policies give them: arrays by the names of their variables, or with tf2 in their order.
-Weights = Union[Mapping[str, Any], Sequence[Any]]
+from rlsif.policies.layers import ACTIVATIONS, Activation, Array, Layer, Weights, dense, layers_of, relu, through
 
-
-def _relu(x: Array) -> Array:
-    return np.maximum(x, 0, out=x)
-
-
-def _tanh(x: Array) -> Array:
-    return np.tanh(x, out=x)
-
-
-def _linear(x: Array) -> Array:
-    return x
-
-
-# Each may change its argument in place.
-ACTIVATIONS: Mapping[str, Activation] = {"tanh": _tanh, "relu": _relu, "linear": _linear}
 # Of an illegal action. RLlib's own, by which its mean of advantages and its EpsilonGreedy know such actions.
 ILLEGAL_VALUE = np.finfo(np.float32).min
 # What of RLlib's model settings these networks have, beside what stands at its default.
@@ -66,125 +46,121 @@ def unsupported(model: Mapping[str, Any], defaults: Mapping[str, Any]) -> str | 
     return None
 
 
-def _dense(x: Array, layer: Layer) -> Array:
-    kernel, bias = layer
-    out = x @ kernel
-    out += bias
-    return out
+class Trunk:
+    """Dense layers with one activation: features of observations."""
 
+    def __init__(self, names: Sequence[str], activation: Activation) -> None:
+        """Take the names of the layers; weights come by `set_layers`."""
+        self.names, self.activation = list(names), activation
 
-def _through(x: Array, layers: Iterable[Layer], activation: Activation) -> Array:
-    for layer in layers:
-        x = activation(_dense(x, layer))
-    return x
+    @classmethod
+    def from_config(cls, model: Mapping[str, Any], prefix: str = "fc_") -> Trunk:
+        """The hidden layers of a model with RLlib's settings, whose names have this prefix."""
+        numbers = range(1, len(model["fcnet_hiddens"]) + 1)
+        return cls([f"{prefix}{number}" for number in numbers], ACTIVATIONS[model["fcnet_activation"]])
 
+    def set_layers(self, layers: Mapping[str, Layer]) -> None:
+        """Take the weights from those of a whole model. Raises KeyError for those of another model."""
+        self._layers = [layers[name] for name in self.names]
 
-def _layers(weights: Weights, order: Iterable[str]) -> dict[str, Layer]:
-    """Kernel and bias of each layer by its name, those of a list in the order given.
-
-    Names that TensorFlow has made up for want of one, `dense`, `dense_1`, ..., are numbered by their order here.
-    Raises ValueError for weights that are not those of dense layers.
-    """
-    if isinstance(weights, Mapping):
-        kernels = {_layer(name): value for name, value in weights.items() if name.partition(":")[0].endswith("kernel")}
-        biases = {_layer(name): value for name, value in weights.items() if name.partition(":")[0].endswith("bias")}
-    else:
-        names = list(order)
-        kernels, biases = dict(zip(names, weights[::2])), dict(zip(names, weights[1::2]))
-        if 2 * len(names) != len(weights):
-            raise ValueError(f"{len(weights)} weights are not those of the layers {', '.join(names)}")
-    found = {name: _dense_layer(name, kernel, biases.get(name)) for name, kernel in kernels.items()}
-    unnamed = [name for name in found if name.rpartition("/")[2].split("_")[0] == "dense"]
-    return {**found, **{f"dense_{number}": found[name] for number, name in enumerate(unnamed)}}
-
-
-def _layer(variable: str) -> str:
-    """`fc_1` of `default_policy/fc_1/kernel:0`."""
-    return variable.split("/")[-2]
-
-
-def _dense_layer(name: str, kernel: Any, bias: Any) -> Layer:
-    kernel, bias = np.ascontiguousarray(kernel, np.float32), np.asarray(bias, np.float32)
-    if kernel.ndim != 2 or bias.shape != kernel.shape[1:]:
-        raise ValueError(f"{name} has weights of shapes {kernel.shape} and {bias.shape}, not those of a dense layer")
-    return kernel, bias
+    def __call__(self, observations: Array) -> Array:
+        """Features [n, width] of observations [n, features]."""
+        return through(observations, self._layers, self.activation)
 
 
 class ActorCritic:
     """Policy and value function of PPO, APPO and IMPALA."""
 
-    def __init__(self, model: Mapping[str, Any]) -> None:
-        """Take RLlib's settings of the model; weights come by `set_weights`."""
-        self._activation = ACTIVATIONS[model["fcnet_activation"]]
-        numbers = range(1, len(model["fcnet_hiddens"]) + 1)
-        self._shared = bool(model["vf_share_layers"])
-        self._policy_names = [f"fc_{number}" for number in numbers]
-        self._value_names = [] if self._shared else [f"fc_value_{number}" for number in numbers]
+    def __init__(self, trunk: Trunk, value_trunk: Trunk | None) -> None:
+        """Take the trunks, of which the value has none where it shares the policy's; weights come by `set_weights`."""
+        self._trunk, self._value_trunk = trunk, value_trunk
+
+    @classmethod
+    def from_config(cls, model: Mapping[str, Any]) -> ActorCritic:
+        """The network with RLlib's settings of a model."""
+        shares = model["vf_share_layers"]
+        return cls(Trunk.from_config(model), None if shares else Trunk.from_config(model, "fc_value_"))
 
     def set_weights(self, weights: Weights) -> None:
         """Take the weights as RLlib's policy gives them. Raises ValueError, KeyError for those of another model."""
-        pairs = zip(self._policy_names, self._value_names)
-        hidden = self._policy_names if self._shared else [name for pair in pairs for name in pair]
-        layers = _layers(weights, [*hidden, "fc_out", "value_out"])
-        self._policy = [layers[name] for name in self._policy_names]
-        self._value = [layers[name] for name in self._value_names]
-        self._policy_out, self._value_out = layers["fc_out"], layers["value_out"]
+        layers = layers_of(weights, [*self._hidden(), "fc_out", "value_out"])
+        self._trunk.set_layers(layers)
+        if self._value_trunk:
+            self._value_trunk.set_layers(layers)
+        self._out, self._value_out = layers["fc_out"], layers["value_out"]
+
+    def _hidden(self) -> list[str]:
+        """The names of the hidden layers as tf2 orders their weights: those of both trunks in turn."""
+        if not self._value_trunk:
+            return self._trunk.names
+        return [name for pair in zip(self._trunk.names, self._value_trunk.names) for name in pair]
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
         """Logits [n, outputs] and values [n] of observations [n, features]."""
-        features = _through(observations, self._policy, self._activation)
-        logits = _dense(features, self._policy_out)
-        if not self._shared:
-            features = _through(observations, self._value, self._activation)
-        return logits, _dense(features, self._value_out)[:, 0]
+        features = self._trunk(observations)
+        logits = dense(features, self._out)
+        if self._value_trunk:
+            features = self._value_trunk(observations)
+        return logits, dense(features, self._value_out)[:, 0]
 
     def values(self, observations: Array) -> Array:
         """Values [n] of observations [n, features]."""
-        layers = self._policy if self._shared else self._value
-        return _dense(_through(observations, layers, self._activation), self._value_out)[:, 0]
+        return dense((self._value_trunk or self._trunk)(observations), self._value_out)[:, 0]
 
 
 class PolicyNetwork:
     """The policy of SAC. Its Q networks have layers of the same names, which TensorFlow has numbered: `fc_1_1`."""
 
-    def __init__(self, model: Mapping[str, Any]) -> None:
-        """Take RLlib's settings of the policy's model; weights come by `set_weights`."""
-        self._activation = ACTIVATIONS[model["fcnet_activation"]]
-        self._names = [f"fc_{number}" for number in range(1, len(model["fcnet_hiddens"]) + 1)]
+    def __init__(self, trunk: Trunk) -> None:
+        """Take the trunk; weights come by `set_weights`."""
+        self._trunk = trunk
+
+    @classmethod
+    def from_config(cls, model: Mapping[str, Any]) -> PolicyNetwork:
+        """The network with RLlib's settings of the policy's model."""
+        return cls(Trunk.from_config(model))
 
     def set_weights(self, weights: Weights) -> None:
         """Take the weights as RLlib's policy gives them. Raises ValueError, KeyError for those of another model."""
-        layers = _layers(weights, [])
-        self._hidden, self._out = [layers[name] for name in self._names], layers["fc_out"]
+        layers = layers_of(weights, [])
+        self._trunk.set_layers(layers)
+        self._out = layers["fc_out"]
 
     def forward(self, observations: Array) -> Array:
         """What actions are drawn from, [n, outputs], of observations [n, features]."""
-        return _dense(_through(observations, self._hidden, self._activation), self._out)
+        return dense(self._trunk(observations), self._out)
 
 
 class QNetwork:
     """The action values of DQN."""
 
-    def __init__(self, model: Mapping[str, Any], hiddens: Sequence[int], dueling: bool) -> None:
-        """Take RLlib's settings of the model and of DQN's own layers; weights come by `set_weights`."""
-        self._activation = ACTIVATIONS[model["fcnet_activation"]]
-        depth = len(model["fcnet_hiddens"])
-        # With layers of DQN's own, the last of the model's is its output, and has an activation.
-        self._feature_names = [f"fc_{number}" for number in range(1, depth + (0 if hiddens else 1))]
-        self._has_head, self._depth, self._dueling = bool(hiddens), len(hiddens), dueling
+    def __init__(self, trunk: Trunk, depth: int, dueling: bool) -> None:
+        """Take the trunk, and of DQN's own layers how many are hidden; weights come by `set_weights`."""
+        self._trunk, self._depth, self._dueling = trunk, depth, dueling
+
+    @classmethod
+    def from_config(cls, model: Mapping[str, Any], hiddens: Sequence[int], dueling: bool) -> QNetwork:
+        """The network with RLlib's settings of the model and of DQN's own layers."""
+        trunk = Trunk.from_config(model)
+        if hiddens:
+            # The last of the model's layers is its output then, and has an activation.
+            trunk = Trunk([*trunk.names[:-1], "fc_out"], trunk.activation)
+        return cls(trunk, len(hiddens), dueling)
 
     def set_weights(self, weights: Weights) -> None:
         """Take the weights as RLlib's policy gives them. Raises ValueError, KeyError for those of another model."""
+        has_head = self._depth > 0
+        out = [] if has_head else ["fc_out"]
         advantage = [f"hidden_{number}" for number in range(self._depth)]
         # The output of the advantages, then the hidden layers and the output of the value, none of which has a name.
-        unnamed = int(self._has_head) + (self._depth + 1 if self._dueling else 0)
+        unnamed = int(has_head) + (self._depth + 1 if self._dueling else 0)
         rest = [f"dense_{number}" for number in range(unnamed)]
         # The model's value head is among its weights, and DQN does not use it.
-        layers = _layers(weights, [*self._feature_names, "fc_out", "value_out", *advantage, *rest])
-        self._features = [layers[name] for name in self._feature_names]
-        self._out = layers["fc_out"]
+        layers = layers_of(weights, [*self._trunk.names, *out, "value_out", *advantage, *rest])
+        self._trunk.set_layers(layers)
+        self._out = [layers[name] for name in out]
         head = [layers[name] for name in (*advantage, *rest)]
-        split = self._depth + 1 if self._has_head else 0
+        split = self._depth + 1 if has_head else 0
         self._advantage, self._value = head[:split], head[split:]
 
     def forward(self, observations: Array, legal: NDArray[np.bool_] | None = None) -> Array:
@@ -192,9 +168,7 @@ class QNetwork:
 
         With `legal`, [n, actions], those of illegal actions are ILLEGAL_VALUE, and count in no mean.
         """
-        features = _dense(_through(observations, self._features, self._activation), self._out)
-        if self._has_head:
-            features = self._activation(features)
+        features = _head(self._trunk(observations), self._out)
         advantages = _head(features, self._advantage)
         values = advantages
         if self._value:
@@ -204,8 +178,8 @@ class QNetwork:
 
 
 def _head(features: Array, layers: list[Layer]) -> Array:
-    """One of DQN's two streams: hidden layers with ReLU, and one without."""
+    """One of DQN's two streams: hidden layers with ReLU, and one without; or nothing at all."""
     if not layers:
         return features
     *hidden, last = layers
-    return _dense(_through(features, hidden, _relu), last)
+    return dense(through(features, hidden, relu), last)

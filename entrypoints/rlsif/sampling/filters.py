@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlsif.policies.networks import Array
+from rlsif.policies.layers import Array
 
 # Of RLlib's filter: what is added to a deviation before dividing by it.
 SMALL_NUMBER = 1e-8

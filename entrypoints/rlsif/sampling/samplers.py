@@ -18,7 +18,8 @@ from rlsif.envs.metrics import NONE, Metrics
 from rlsif.envs.vector import Environments, WrongValue
 from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_actions
-from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork, Weights
+from rlsif.policies.layers import Weights
+from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
 
@@ -194,7 +195,7 @@ class ActorCriticSampler(Sampler):
     NEEDS = {"use_gae": True, "vtrace": True}
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        network = ActorCritic(config["model"])
+        network = ActorCritic.from_config(config["model"])
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 
@@ -299,7 +300,7 @@ class DQNSampler(TransitionSampler):
     NEEDS = {"num_atoms": 1, "noisy": False}
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        network = QNetwork(config["model"], list(config["hiddens"]), config["dueling"])
+        network = QNetwork.from_config(config["model"], list(config["hiddens"]), config["dueling"])
         self._policy = masks.MaskedQNetwork(network, self._mask) if self._mask else network
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
@@ -321,7 +322,7 @@ class SACSampler(TransitionSampler):
         return {**config["model"], **config["policy_model_config"]}
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        self._policy = PolicyNetwork(self.model(config))
+        self._policy = PolicyNetwork.from_config(self.model(config))
         self._distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
 
     def _choose(self) -> Array:

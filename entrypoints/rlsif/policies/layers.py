@@ -1,0 +1,82 @@
+"""Dense layers in NumPy, found among RLlib's weights by the names that RLlib gives them.
+
+Where RLlib sends a list (framework tf2), layers are found by the order in which its model makes its variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+# Kernel [inputs, outputs] and bias [outputs].
+Layer = tuple[Array, Array]
+Activation = Callable[[Array], Array]
+# As RLlib's policies give them: arrays by the names of their variables, or with tf2 in their order.
+Weights = Union[Mapping[str, Any], Sequence[Any]]
+
+
+def relu(x: Array) -> Array:
+    """The positive part, in place."""
+    return np.maximum(x, 0, out=x)
+
+
+def _tanh(x: Array) -> Array:
+    return np.tanh(x, out=x)
+
+
+def _linear(x: Array) -> Array:
+    return x
+
+
+# Each may change its argument in place.
+ACTIVATIONS: Mapping[str, Activation] = {"tanh": _tanh, "relu": relu, "linear": _linear}
+
+
+def dense(x: Array, layer: Layer) -> Array:
+    """One layer without its activation: [n, inputs] to [n, outputs]."""
+    kernel, bias = layer
+    out = x @ kernel
+    out += bias
+    return out
+
+
+def through(x: Array, layers: Iterable[Layer], activation: Activation) -> Array:
+    """Layers one after the other, each with its activation."""
+    for layer in layers:
+        x = activation(dense(x, layer))
+    return x
+
+
+def layers_of(weights: Weights, order: Iterable[str]) -> dict[str, Layer]:
+    """Kernel and bias of each layer by its name, those of a list in the order given.
+
+    Names that TensorFlow has made up for want of one, `dense`, `dense_1`, ..., are numbered by their order here.
+    Raises ValueError for weights that are not those of dense layers.
+    """
+    if isinstance(weights, Mapping):
+        kernels = {_layer(name): value for name, value in weights.items() if name.partition(":")[0].endswith("kernel")}
+        biases = {_layer(name): value for name, value in weights.items() if name.partition(":")[0].endswith("bias")}
+    else:
+        names = list(order)
+        kernels, biases = dict(zip(names, weights[::2])), dict(zip(names, weights[1::2]))
+        if 2 * len(names) != len(weights):
+            raise ValueError(f"{len(weights)} weights are not those of the layers {', '.join(names)}")
+    found = {name: _dense_layer(name, kernel, biases.get(name)) for name, kernel in kernels.items()}
+    unnamed = [name for name in found if name.rpartition("/")[2].split("_")[0] == "dense"]
+    return {**found, **{f"dense_{number}": found[name] for number, name in enumerate(unnamed)}}
+
+
+def _layer(variable: str) -> str:
+    """`fc_1` of `default_policy/fc_1/kernel:0`."""
+    return variable.split("/")[-2]
+
+
+def _dense_layer(name: str, kernel: Any, bias: Any) -> Layer:
+    kernel, bias = np.ascontiguousarray(kernel, np.float32), np.asarray(bias, np.float32)
+    if kernel.ndim != 2 or bias.shape != kernel.shape[1:]:
+        raise ValueError(f"{name} has weights of shapes {kernel.shape} and {bias.shape}, not those of a dense layer")
+    return kernel, bias
