@@ -138,6 +138,7 @@ job::prepare() {
     job::export
     job::say "job $SLURM_JOB_ID, logs and rendezvous in $RL_JOB"
     trap job::warned USR1
+    [[ ! ${warned:-} ]] || job::warned
     trap job::cancelled TERM
 }
 

@@ -16,6 +16,9 @@
 # The learner: with a GPU, in rl-gpu.sif; without, as by `sbatch : : --gres=none`, it learns on its CPUs, in rl.sif.
 #SBATCH --nodes=1 --ntasks-per-node=1 --cpus-per-task=4 --mem-per-cpu=4G --gres=gpu:1
 set -euo pipefail
+# Slurm may warn of the end before the rest of this script is read.
+warned=
+trap 'warned=1' USR1
 RL_STARTED=$(date +%s.%N)
 # Slurm runs a copy of this script, and tells where the original is.
 until RL_ROOT=$(scontrol show job "$SLURM_JOB_ID") || ((SECONDS > 120)); do sleep 1; done

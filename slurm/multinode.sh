@@ -10,6 +10,9 @@
 #SBATCH --time=24:00:00
 #SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=8 --mem-per-cpu=2G
 set -euo pipefail
+# Slurm may warn of the end before the rest of this script is read.
+warned=
+trap 'warned=1' USR1
 RL_STARTED=$(date +%s.%N)
 # Slurm runs a copy of this script, and tells where the original is.
 until RL_ROOT=$(scontrol show job "$SLURM_JOB_ID") || ((SECONDS > 120)); do sleep 1; done

@@ -99,13 +99,13 @@ train --env envs.py:Twice
 train --env envs.py:OldReset
     environment '...envs.py:OldReset': its reset takes no seed; Gymnasium's is reset(self, *, seed=None, options=None)
 train --env envs.py:Speaks
-    no algorithm here can train in envs.py:Speaks: its actions are Text; Discrete, MultiDiscrete, MultiBinary, Box, and Tuple or Dict of them work
+    no algorithm here can train in ...envs.py:Speaks: its actions are Text; Discrete, MultiDiscrete, MultiBinary, Box, and Tuple or Dict of them work
 train --env envs.py:Reads
-    no algorithm here can train in envs.py:Reads: its observations are Text, which has no fixed shape
+    no algorithm here can train in ...envs.py:Reads: its observations are Text, which has no fixed shape
 train --env envs.py:Blind
-    no algorithm here can train in envs.py:Blind: its observations are Box[0] of float32, with nothing in them
+    no algorithm here can train in ...envs.py:Blind: its observations are Box[0] of float32, with nothing in them
 train --env envs.py:Huge
-    no algorithm here can train in envs.py:Huge: its observations are Discrete(200000), a one-hot vector of 200,000; 20,000 is the most: give them as a Box of numbers
+    no algorithm here can train in ...envs.py:Huge: its observations are Discrete(200000), a one-hot vector of 200,000; 20,000 is the most: give them as a Box of numbers
 train --env CartPole-v1 --env-config gravity
     --env-config 'gravity' has no value; write it as --env-config gravity=9.8
 train --env CartPole-v1 --env-config gravitation=9.8

@@ -41,7 +41,7 @@ def test_the_tutorials_commands_work(container, tmp_path):
 
 
 def test_the_page_on_environments_has_one_that_check_likes(shell):
-    [code] = re.findall(r"```python\n(.*?)```", (DOCS / "environments.md").read_text(), re.S)
+    [code] = re.findall(r"```python\n(import gymnasium\n.*?)```", (DOCS / "environments.md").read_text(), re.S)
     (shell.folder / "mine.py").write_text(code)
     done = shell("check", "mine.py:BasicEnv")
     assert done.returncode == 0 and "warning" not in done.stdout and "error" not in done.stdout

@@ -32,9 +32,10 @@ SMALL = ["--num-env-runners", "1", "--num-envs-per-env-runner", "1"]
 SMALL += ["--set", "train_batch_size=200", "--set", "minibatch_size=100"]
 
 
-def ended(shell, fast, seconds):
+def ended(shell, fast, seconds, *more):
     (shell.folder / "mine.py").write_text(SLOWER)
-    done = shell.train("--env", "mine.py:Slower", "--env-config", f"fast={fast}", "--stop-time", seconds, *SMALL)
+    slower = ("--env", "mine.py:Slower", "--env-config", f"fast={fast}")
+    done = shell.train(*slower, "--stop-time", seconds, *SMALL, *more)
     assert done.returncode == 0, done.stderr
     [run] = shell.runs
     summary = json.loads((run / "summary.json").read_text())
@@ -46,13 +47,14 @@ def ended(shell, fast, seconds):
 
 
 def test_the_time_ends_a_run_within_a_slow_iteration_and_keeps_all_before_it(shell):
-    run, summary, _ = ended(shell, fast=200, seconds=10)
+    # Without a checkpoint of the iteration before, a run waits for one that takes far longer than that.
+    run, summary, _ = ended(shell, 200, 10, "--checkpoint-every", "1")
     rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
     assert [row["num_env_steps_sampled_lifetime"] for row in rows] == [200]
     assert summary["checkpoint"].endswith("checkpoint_000001")
 
 
 def test_a_first_iteration_that_does_not_end_is_told(shell):
-    _, summary, said = ended(shell, fast=0, seconds=2)
+    _, summary, said = ended(shell, 0, 2)
     assert summary["checkpoint"] is None
     assert "the first iteration did not end, so that nothing was learned" in said

@@ -211,6 +211,22 @@ def test_a_controller_that_is_away_at_every_step_of_a_job_does_no_harm(start, tm
     job.ends(code=3)
 
 
+@pytest.mark.fault("Slurm warns a job before its script is read", promise="it is requeued, as if warned later")
+def test_a_warning_at_once_is_not_lost(start, tmp_path, checkout):
+    instead_of_scontrol(checkout, AWAY)
+    (tmp_path / "away").touch()
+    (tmp_path / "trains").touch()
+    job = start("node", "--", "--env", "x", checkout=checkout)
+    job.until(lambda: (tmp_path / "asked").exists(), 60, "it asks where its script is")
+    job.warn()
+    (tmp_path / "away").unlink()
+    job.says("start 0")
+    job.says("is requeued (requeue 1) and resumes from its last checkpoint")
+    job.says("start 1")
+    (tmp_path / "done").touch()
+    job.ends(code=3)
+
+
 @pytest.mark.fault(
     "Slurm refuses to requeue a job", promise="it fails with Slurm's words, and says how to resume its run"
 )
