@@ -96,6 +96,7 @@ def test_conda_packages_from_channels(build, container, tmp_path, monkeypatch):
 
 
 def test_several_extras_at_once(build, container):
+    """A layer of three extras, about a minute of squashing; then a training and a video."""
     done = build(EXTRAS="mujoco,minigrid,atari")
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("HalfCheetah-v5", "minigrid:MiniGrid-Empty-5x5-v0", "ale_py:ALE/Pong-v5"):
@@ -112,7 +113,7 @@ def test_several_extras_at_once(build, container):
 
 
 def test_a_definition_of_ones_own(apptainer, rl_sif, container, tmp_path):
-    """The example, with a package from a wheel, and what it refuses."""
+    """The example, with a package from a wheel, and what it refuses; an image is unpacked and built anew."""
     wheel = make_wheel(tmp_path, "tinyhelp", "0.5", {"tinyhelp.py": "REWARD = 1.0\n"})
     text = (CHECKOUT / "examples/own_image/own.def").read_text()
     [install] = re.findall(r"(?m)^    (/opt/rl/bin/pip install .*)", text)

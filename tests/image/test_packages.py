@@ -45,6 +45,7 @@ def add(container, *arguments, **more):
 
 
 def test_an_environment_is_added_and_trained_by_every_process(container, wheels):
+    """Installs packages, and trains in processes of their own."""
     done = add(container, "tinyenv")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"tinyenv 1\.2 with 1 other, in \S+ folder/\.rlsif/[0-9a-f]{12}\n", done.stdout)

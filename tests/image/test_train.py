@@ -174,6 +174,7 @@ def test_two_local_runs_of_one_seed_are_alike(shell):
     ],
 )
 def test_what_is_listed_trains_saves_restores_and_goes_on(shell, algo, framework, env, mode):
+    """Two runs; those of APPO and IMPALA have processes of their own, each with TensorFlow."""
     given = ("--algo", algo, "--framework", framework, "--env", env)
     assert shell.train(*given, mode, "--stop-iters", "1").returncode == 0
     [run] = shell.runs

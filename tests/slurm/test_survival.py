@@ -130,6 +130,7 @@ def test_a_learner_that_dies_ends_the_job_and_says_so(submit, slurm):
     "a rollout node of a hetjob is powered off", promise="the job is requeued and resumes from its last checkpoint"
 )
 def test_a_node_that_is_powered_off_has_the_job_resume_from_its_checkpoint(submit, slurm):
+    """Two starts of a hetjob."""
     job = submit("hetjob", *STAYS, "--checkpoint-every", "20", sbatch=HETJOB)
     job.until(lambda: job.iterations() > 40, 90, "it trains")
     [victim, *_] = job.nodes("rollout")
@@ -148,6 +149,7 @@ def test_a_node_that_is_powered_off_has_the_job_resume_from_its_checkpoint(submi
 
 @pytest.mark.fault("a job is preempted, with notice", promise="it resumes where it was")
 def test_a_job_that_is_preempted_resumes_where_it_was(submit, slurm):
+    """Two starts of a job, and another job between them."""
     nodes = ("--nodelist=cpu1,cpu2", "--nodes=2")
     job = submit("multinode", *STAYS, sbatch=(*nodes, "--cpus-per-task=2"))
     job.trains()
@@ -186,6 +188,7 @@ class Slow(gymnasium.Env):
 )
 @pytest.mark.fault("no first iteration ends within a time limit", promise="the third start is the last, and says why")
 def test_a_job_whose_iteration_takes_too_long_is_requeued_in_time_and_started_three_times(submit, slurm):
+    """Three starts of a job."""
     (slurm.folder / "home/alice/slow.py").write_text(SLOW)
     asked = ("--env", "../slow.py:Slow", *TRAIN[2:])
     job = submit("multinode", *asked, sbatch=("--nodes=1", "--cpus-per-task=2", "--time=1"))
@@ -203,6 +206,7 @@ def test_a_job_whose_iteration_takes_too_long_is_requeued_in_time_and_started_th
 @pytest.mark.fault("slurmctld does not answer when a job is to be requeued", promise="the job asks until it does")
 @pytest.mark.fault("a job was requeued as often as RL_MAX_REQUEUES allows", promise="it ends, and says how to resume")
 def test_a_job_is_requeued_while_slurmctld_is_away_and_no_more_often_than_allowed(submit, slurm):
+    """Two starts of a job, and half a minute without slurmctld."""
     sizes = ("--nodes=1", "--cpus-per-task=2")
     job = submit("multinode", *STAYS, sbatch=sizes, RL_MAX_REQUEUES="1")
     job.trains()
@@ -344,6 +348,7 @@ class Fragile(gymnasium.Env):
     "an environment's simulator ends a moment before its node", promise="that is no failure of the environment"
 )
 def test_rollout_nodes_join_and_leave_a_job_that_runs_also_where_environments_fail_meanwhile(submit, slurm):
+    """Three jobs, two of them beside the first."""
     (slurm.folder / "home/alice/fragile.py").write_text(FRAGILE)
     asked = ("--env", "../fragile.py:Fragile", *TRAIN[2:], *ENDLESS)
     job = submit("hetjob", *asked, sbatch=ONE_ROLLOUT_NODE)
