@@ -65,12 +65,21 @@ def test_an_exception_is_told_with_its_file_and_line(written, tmp_path, lines, s
     [
         (["def on_iteraton(self, run, row): pass"], "nothing calls its method on_iteraton; did you mean on_iteration"),
         (["def other(self): pass"], "has none of the methods on_train_start"),
-        (["def __init__(self, x): pass", "def on_iteration(self, run, row): pass"], "cannot be made: TypeError"),
     ],
 )
 def test_what_cannot_be_called_is_refused(written, lines, said):
     with pytest.raises(InputError, match=said):
         check(written(*lines))
+
+
+def test_it_is_made_once_and_a_class_that_cannot_be_is_refused(written, tmp_path):
+    iteration = "def on_iteration(self, run, row): pass"
+    once = written(f"def __init__(self): open({str(tmp_path / 'made')!r}, 'a').write('.')", iteration)
+    check(once)
+    Callbacks(once, tmp_path)
+    assert (tmp_path / "made").read_text() == "."
+    with pytest.raises(InputError, match="cannot be made: TypeError"):
+        Callbacks(written("def __init__(self, x): pass", iteration), tmp_path)
 
 
 @pytest.mark.parametrize(

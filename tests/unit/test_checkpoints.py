@@ -80,6 +80,13 @@ def test_evaluations_decide_which_is_the_best(tmp_path):
     assert checkpoints.check(tmp_path / "checkpoint_000003").evaluation_return_mean == -2.0
 
 
+def test_one_whose_evaluation_has_not_ended_is_kept(tmp_path):
+    for iteration, mean in enumerate([1, 9, 3, 4, 5], start=1):
+        write(tmp_path, iteration, mean)
+    checkpoints.keep(tmp_path, newest=1, pending=1)
+    assert [p.name[-1] for p in checkpoints.complete(tmp_path)] == ["1", "2", "5"]
+
+
 def test_the_evaluation_of_a_deleted_one_is_left_alone(tmp_path):
     checkpoints.note_evaluation(tmp_path, 1, 5.0)
     assert list(tmp_path.iterdir()) == []

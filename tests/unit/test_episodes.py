@@ -36,6 +36,11 @@ def played(length, most):
     return [e.length for e in play(Still(), [Counts(length)], 2, 0, True, most_steps=most)]
 
 
+def test_an_episode_that_does_not_end_is_cut_while_a_run_trains():
+    episodes = play(Still(), [Counts()], 2, 0, True, most_steps=500, cut=True)
+    assert [(episode.length, episode.total_reward) for episode in episodes] == [(500, 500.0)] * 2
+
+
 @pytest.mark.fault(
     "an episode of `evaluate` never ends",
     promise="it is told after a hundred times the longest episode of the training",

@@ -48,11 +48,12 @@ def play(
     deterministic: bool,
     watch: Callable[[Episode], None] = lambda _: None,
     most_steps: int = MOST_STEPS,
+    cut: bool = False,
 ) -> list[Episode]:
     """Play episodes with the seeds `seed`, `seed` + 1, ... and give them in that order.
 
     `watch` is called after every reset and step. Raises RlsifError for an environment that fails, or whose episode
-    does not end within `most_steps`.
+    does not end within `most_steps`; with `cut` it counts as far as it is then.
     """
     played = [Episode(seed + number) for number in range(episodes)]
     following = iter(played)
@@ -77,7 +78,7 @@ def play(
         active = list(playing)
         actions = agent.act([seen[index] for index in active], active, deterministic)
         for index, action in zip(active, actions):
-            if _step(environments[index], action, playing[index], seen, index, most_steps):
+            if _step(environments[index], action, playing[index], seen, index, most_steps, cut):
                 watch(playing[index])
                 begin(index)
             else:
@@ -90,7 +91,9 @@ def most_steps(lengths: Sequence[int]) -> int:
     return min(max(MOST_TIMES * max(lengths, default=0), LEAST_OF_MOST_STEPS), MOST_STEPS)
 
 
-def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen], index: int, most: int) -> bool:
+def _step(
+    environment: Any, action: Any, episode: Episode, seen: dict[int, Seen], index: int, most: int, cut: bool
+) -> bool:
     """Step, and count; give whether the episode ended."""
     try:
         observation, reward, terminated, truncated, info = environment.step(action)
@@ -105,6 +108,8 @@ def _step(environment: Any, action: Any, episode: Episode, seen: dict[int, Seen]
     PROGRESS.steps += 1
     ended = bool(terminated or truncated)
     if episode.length >= most and not ended:
+        if cut:
+            return True
         raise RlsifError(
             f"the episode of seed {episode.seed} has not ended after {most:,} steps;"
             " give the environment a max_episode_steps"

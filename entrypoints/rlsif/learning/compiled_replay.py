@@ -54,7 +54,7 @@ class CompiledReplay:
             self._follows = tf1.placeholder(tf.bool, [None], name="replayed_follows")
             self._count = tf1.placeholder(tf.int32, [], name="replayed_count")
         self._warming: threading.Thread | None = None
-        self._xla, self._told = xla, self._built(xla)
+        self._xla, self._told, self._without_xla = xla, self._built(xla), False
 
     @property
     def columns(self) -> list[str]:
@@ -71,6 +71,9 @@ class CompiledReplay:
         feed = {placeholder: columns[name] for name, placeholder in self._data.items()}
         if self._warming:
             self._warming.join()
+        if self._without_xla:
+            # Not in the thread that found it: building changes the policy for a moment.
+            self._told, self._without_xla = self._built(xla=False), False
         told: tuple[dict[str, Array], Array]
         told = policy.get_session().run(self._told, {**feed, self._follows: follows, self._count: len(follows)})
         policy.num_grad_updates += len(follows)
@@ -94,7 +97,7 @@ class CompiledReplay:
             print(
                 f"XLA does not compile the updates, which go on without it: {str(problem).splitlines()[0]}", flush=True
             )
-            self._told = self._built(xla=False)
+            self._without_xla = True
         else:
             print(f"{updates} updates in one call were compiled in {time.monotonic() - began:.1f} s", flush=True)
 

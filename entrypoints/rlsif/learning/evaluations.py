@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rlsif.cluster.heartbeat import EVALUATION
 from rlsif.cluster.tasks import Tasks
-from rlsif.envs.episodes import AT_ONCE, play
+from rlsif.envs.episodes import AT_ONCE, LEAST_OF_MOST_STEPS, play
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
@@ -122,7 +122,9 @@ class Player:
                 set_task(environment, task)
         agent = Agent(policy, observation_filter, self._env, len(self._environments))
         with doing("playing the episodes of --evaluate-every"):
-            episodes = play(agent, self._environments, self._episodes, SEED, deterministic=True)
+            # The likeliest actions of an early policy may go in circles where none ends the episode.
+            limits: Any = {} if self._env.max_episode_steps else {"most_steps": LEAST_OF_MOST_STEPS, "cut": True}
+            episodes = play(agent, self._environments, self._episodes, SEED, deterministic=True, **limits)
         return {
             "returns": [episode.total_reward for episode in episodes],
             "lengths": [episode.length for episode in episodes],

@@ -102,11 +102,20 @@ class Callbacks:
 def check(name: str | None) -> None:
     """Refuse what no run could call. Raises InputError."""
     if name:
-        _made(name)
+        _class(name)
 
 
 def _made(name: str) -> Any:
     """An object of the user's class. Raises InputError."""
+    found = _class(name)
+    try:
+        return found()
+    except (Exception, SystemExit) as problem:
+        raise InputError(f"--callbacks {name} cannot be made: {type(problem).__name__}: {problem}") from problem
+
+
+def _class(name: str) -> type:
+    """The user's class, with methods that a run calls. Raises InputError."""
     place, _, short = absolute(name).rpartition(":")
     if not place:
         raise InputError(f"--callbacks {name} names no class; write it as mine.py:MyCallbacks")
@@ -116,10 +125,7 @@ def _made(name: str) -> Any:
         classes = [n for n, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__]
         raise InputError(f"--callbacks {name}: {module.__file__} has no class {short}; it has {_or_none(classes)}")
     _check_hooks(name, found)
-    try:
-        return found()
-    except (Exception, SystemExit) as problem:
-        raise InputError(f"--callbacks {name} cannot be made: {type(problem).__name__}: {problem}") from problem
+    return found
 
 
 def _check_hooks(name: str, found: type) -> None:

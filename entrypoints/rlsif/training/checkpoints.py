@@ -100,9 +100,10 @@ def note_evaluation(folder: Path, iteration: int, return_mean: float) -> None:
         replace(manifest, json.dumps(content, indent=1))
 
 
-def keep(folder: Path, newest: int) -> None:
-    """Delete all but the newest checkpoints and the best one."""
-    kept = {*complete(folder)[-newest:], best(folder)}
+def keep(folder: Path, newest: int, pending: int | None = None) -> None:
+    """Delete all but the newest checkpoints, the best one, and the one whose evaluation, if any, has not ended."""
+    evaluated = [folder / f"{PREFIX}{pending:06d}"] if pending else []
+    kept = {*complete(folder)[-newest:], best(folder), *evaluated}
     for path in complete(folder):
         if path not in kept:
             # One that somebody reads just now may not go at once; half of one must not look like one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,8 @@ class Record:
         self.last_checkpoint: Path | None = None
         # The mean return of every evaluation of this process, by its iteration.
         self._evaluations: dict[int, float] = {}
+        # The iteration of the one that is under way; its checkpoint is kept.
+        self.pending_evaluation: int | None = None
 
     @property
     def has_unsaved_iterations(self) -> bool:
@@ -90,15 +93,20 @@ class Record:
     def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Count an iteration that took so many seconds; give its row, which is not written yet."""
         row = self._rows.add(iteration, seconds)
-        if iteration.get("evaluation"):
-            self.evaluated(iteration["evaluation"])
+        self.evaluated(iteration.get("evaluation"))
         return row
 
-    def evaluated(self, ended: Mapping[str, Any]) -> None:
-        """Remember an evaluation with the checkpoint of its iteration, which is there already or will be written."""
+    def evaluated(self, ended: Mapping[str, Any] | None) -> None:
+        """Remember an evaluation, if there is one, with the checkpoint of its iteration, written already or not yet."""
+        if ended is None:
+            return
+        if ended["iteration"] == self.pending_evaluation:
+            self.pending_evaluation = None
         mean = statistics.fmean(ended["returns"])
         self._evaluations[ended["iteration"]] = mean
-        checkpoints.note_evaluation(self._checkpoints, ended["iteration"], mean)
+        # A full disk ends no run.
+        with contextlib.suppress(OSError):
+            checkpoints.note_evaluation(self._checkpoints, ended["iteration"], mean)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write a row to every file. Raises OSError where the disk refuses; the next row brings it along."""
@@ -108,7 +116,7 @@ class Record:
     def checkpoint(self, save: Callable[[str], object]) -> None:
         """Have `save` write a checkpoint, and delete those that are too many. Raises CheckpointError."""
         self.last_checkpoint = checkpoints.write(self._checkpoints, self.progress, save)
-        checkpoints.keep(self._checkpoints, self._keep)
+        checkpoints.keep(self._checkpoints, self._keep, self.pending_evaluation)
 
     @property
     def progress(self) -> Progress:

@@ -22,12 +22,12 @@ from rlsif.training import checkpoints, results, saved
 from rlsif.training.callbacks import CallbackFailed, Callbacks
 from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
-from rlsif.training.finite import check_finite
+from rlsif.training.finite import SpoiltWeights, check_finite
 from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
-from rlsif.training.progress import KeepsEnding, Watch
+from rlsif.training.progress import StandsStill, Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.run_lock import held
 
@@ -174,13 +174,16 @@ class Run:
     def _trained(self, algorithm: Host, signals: Signals) -> End:
         """The end of the loop. What was learned before a failure is kept in a checkpoint.
 
-        Not where an env runner stands still: the learner waits for it, and answers no other call.
+        Not where an env runner stands still: the learner waits for it, and answers no other call. Nor where the weights
+        are spoilt.
         """
         try:
             end = self._loop(algorithm, signals)
             self._callbacks.train_end(end.reason)
             return end
-        except (RunFailed, KeepsEnding):
+        except (StandsStill, SpoiltWeights):
+            raise
+        except RlsifError:
             with contextlib.suppress(RlsifError, OSError):
                 if self._record.has_unsaved_iterations:
                     self._record.checkpoint(algorithm.save_last)
@@ -203,6 +206,7 @@ class Run:
                 alive, before = iteration["num_healthy_workers"], alive
                 self._display.note(f"{alive} env runners are alive, {before} were")
             if iteration["num_env_steps_sampled_lifetime"] == self._record.env_steps:
+                self._record.evaluated(iteration["evaluation"])
                 self._look(algorithm)
                 empty_since = started if self._watch.moved else empty_since or started
                 self._wait_for_env_runners(alive, empty_since)
@@ -212,6 +216,8 @@ class Run:
             empty_since = None
             self._watch.sampled()
             check_finite(iteration["statistics"])
+            # One that plays beside the training waits for the one before, so there is one at most.
+            self._record.pending_evaluation = evaluate or self._record.pending_evaluation
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
             self._callbacks.iteration(row, iteration)
