@@ -4,18 +4,7 @@ import json
 
 import pytest
 
-OWN = """
-import gymnasium
-
-
-class Times(gymnasium.RewardWrapper):
-    def __init__(self, env, by=2.0):
-        super().__init__(env)
-        self.by = by
-
-    def reward(self, reward):
-        return reward * self.by
-"""
+from tests.unit.test_wrappers import OWN
 
 
 def test_wrappers_are_in_training_and_in_evaluation(shell):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,12 @@ def add_code_folder(folder: str) -> None:
 def module_at(place: str, wanted_by: str) -> ModuleType:
     """The module of that name, or of that file; `wanted_by` begins a message. Raises InputError."""
     return _of_file(Path(place), wanted_by) if place.endswith(".py") else _named(place, wanted_by)
+
+
+def classes_of(module: ModuleType, kind: type = object) -> list[str]:
+    """The names of the classes of a kind that a module has, without those that it imports."""
+    found = [(name, value) for name, value in vars(module).items() if inspect.isclass(value)]
+    return [name for name, value in found if issubclass(value, kind) and value.__module__ == module.__name__]
 
 
 def _named(name: str, wanted_by: str) -> ModuleType:

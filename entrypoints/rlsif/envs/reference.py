@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 
 @dataclass(frozen=True)
-class WrapperRef:
-    """A wrapper by its name, Gymnasium's or module:Name or file.py:Name, and its arguments."""
+class Ref:
+    """What is named as Gymnasium's, or as module:Name or file.py:Name, and the arguments that it is made with."""
 
+    # As the user gave it, with a file's path made absolute.
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -27,6 +28,10 @@ class WrapperRef:
         """The name without the module or file that it is from."""
         return self.name.rpartition(":")[2]
 
+
+class WrapperRef(Ref):
+    """A wrapper."""
+
     def __str__(self) -> str:
         """As `--wrap` takes it."""
         given = ",".join(f"{name}={_typed(value)}" for name, value in self.arguments.items())
@@ -34,29 +39,16 @@ class WrapperRef:
 
 
 @dataclass(frozen=True)
-class EnvRef:
+class EnvRef(Ref):
     """Where an environment comes from, what it is called there, and the arguments that it is made with.
 
     Plain data: it is written to params.json, and the same in every process of a run.
     """
 
-    # As the user gave it, with a file's path made absolute: an id of Gymnasium's, or module:Name, or file.py:Name.
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
     # Where every process finds the user's own modules.
     code_folder: str = "."
     # The first is the innermost.
     wrappers: tuple[WrapperRef, ...] = ()
-
-    @property
-    def place(self) -> str:
-        """The module or file that it is from; empty for an id of Gymnasium's alone."""
-        return self.name.rpartition(":")[0]
-
-    @property
-    def short(self) -> str:
-        """The name without the module or file that it is from."""
-        return self.name.rpartition(":")[2]
 
     @property
     def title(self) -> str:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from rlsif.envs.code import module_at
+from rlsif.envs.code import classes_of, module_at
 from rlsif.envs.reference import WrapperRef
 from rlsif.errors import InputError, near
 
@@ -102,8 +102,7 @@ def _of_the_user(wrapper: WrapperRef, module: Any) -> Any:
 
     found = getattr(module, wrapper.short, None)
     if found is None:
-        has = [n for n, v in vars(module).items() if inspect.isclass(v) and issubclass(v, gymnasium.Wrapper)]
-        has = [name for name in has if vars(module)[name].__module__ == module.__name__]
+        has = classes_of(module, gymnasium.Wrapper)
         there = f"it has {', '.join(has)}" if has else "it has no class derived from gymnasium.Wrapper"
         raise InputError(f"--wrap {wrapper}: {module.__file__} has no {wrapper.short}; {there}")
     if not callable(found) or (inspect.isclass(found) and not issubclass(found, gymnasium.Wrapper)):

@@ -13,6 +13,7 @@ from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
+from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
@@ -47,7 +48,7 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         config.validate()
         config.freeze()
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as problem:
-        raise InputError(f"RLlib refuses these settings of {spec.algo}: {_said(problem)}") from problem
+        raise InputError(refusal(spec.algo, problem)) from problem
     from rlsif.learning.fixes import algorithm_class
     from rlsif.learning.rollout_worker import LearnersEnvRunner
 
@@ -57,11 +58,6 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
 
         register()
     return algorithm_class(catalogue()[spec.algo])(config=config)
-
-
-def _said(problem: Exception) -> str:
-    """What RLlib says of settings, without its advice to leave the check out."""
-    return " ".join(str(problem).split()).partition(" To suppress all validation errors")[0]
 
 
 def _register(ref: EnvRef, sampling: SamplingSpec) -> None:

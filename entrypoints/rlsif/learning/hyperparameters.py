@@ -137,3 +137,9 @@ def _same_kind(value: Any, default: Any) -> bool:
     if isinstance(default, Mapping):
         return isinstance(value, Mapping)
     return True
+
+
+def refusal(algo: str, problem: Exception) -> str:
+    """What RLlib says of settings that it refuses, without its advice to leave the check out."""
+    said = " ".join(str(problem).split()).partition(" To suppress all validation errors")[0]
+    return f"RLlib refuses these settings of {algo}: {said}"

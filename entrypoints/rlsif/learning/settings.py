@@ -17,7 +17,7 @@ from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
-from rlsif.learning.hyperparameters import check, whole_numbers
+from rlsif.learning.hyperparameters import check, refusal, whole_numbers
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.private_api import NO_TENSORFLOW
 
@@ -62,8 +62,7 @@ def answer() -> None:
     try:
         print(json.dumps(_answered(question), default=str, skipkeys=True))
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
-        algo = question["algo"]
-        print(json.dumps({"refused": f"RLlib refuses these settings of {algo}: {' '.join(str(problem).split())}"}))
+        print(json.dumps({"refused": refusal(question["algo"], problem)}))
 
 
 def _answered(question: Mapping[str, Any]) -> dict[str, Any]:

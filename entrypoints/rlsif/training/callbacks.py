@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster import tasks
-from rlsif.envs.code import module_at
+from rlsif.envs.code import classes_of, module_at
 from rlsif.envs.reference import absolute
 from rlsif.errors import InputError, near
 from rlsif.training.learner_host import RunFailed
@@ -122,8 +122,8 @@ def _class(name: str) -> type:
     module = module_at(place, f"--callbacks {name}")
     found = getattr(module, short, None)
     if not inspect.isclass(found):
-        classes = [n for n, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__]
-        raise InputError(f"--callbacks {name}: {module.__file__} has no class {short}; it has {_or_none(classes)}")
+        has = ", ".join(classes_of(module)) or "none"
+        raise InputError(f"--callbacks {name}: {module.__file__} has no class {short}; it has {has}")
     _check_hooks(name, found)
     return found
 
@@ -135,10 +135,6 @@ def _check_hooks(name: str, found: type) -> None:
             raise InputError(f"--callbacks {name}: nothing calls its method {method}{hint}")
     if not any(hasattr(found, hook) for hook in HOOKS):
         raise InputError(f"--callbacks {name} has none of the methods {', '.join(HOOKS)}")
-
-
-def _or_none(names: list[str]) -> str:
-    return ", ".join(names) or "none"
 
 
 def _episodes(iteration: Mapping[str, Any]) -> Iterator[Episode]:

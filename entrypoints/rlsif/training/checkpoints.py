@@ -53,7 +53,7 @@ def write(folder: Path, progress: Progress, save: Callable[[str], object]) -> Pa
 
     Raises CheckpointError where the disk is full or refuses; then nothing of it is left.
     """
-    final = folder / f"{PREFIX}{progress.training_iteration:06d}"
+    final = _place(folder, progress.training_iteration)
     staging = folder / f"{STAGING}{final.name}"
     try:
         shutil.rmtree(staging, ignore_errors=True)
@@ -79,6 +79,11 @@ def complete(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob(f"{PREFIX}*") if (p / MANIFEST).is_file())
 
 
+def _place(folder: Path, iteration: int) -> Path:
+    """Where the checkpoint of an iteration is."""
+    return folder / f"{PREFIX}{iteration:06d}"
+
+
 def best(folder: Path) -> Path | None:
     """The checkpoint with the highest mean return, the later of equals; of those that were evaluated, if any were."""
     known = [(read(path), path) for path in complete(folder)]
@@ -93,7 +98,7 @@ def _highest(means: Iterable[tuple[float | None, Path]]) -> Path | None:
 
 def note_evaluation(folder: Path, iteration: int, return_mean: float) -> None:
     """Add to the checkpoint of an iteration what its evaluation came to; one that is deleted is left alone."""
-    manifest = folder / f"{PREFIX}{iteration:06d}" / MANIFEST
+    manifest = _place(folder, iteration) / MANIFEST
     if manifest.is_file():
         content = json.loads(manifest.read_text())
         content["progress"]["evaluation_return_mean"] = return_mean
@@ -102,7 +107,7 @@ def note_evaluation(folder: Path, iteration: int, return_mean: float) -> None:
 
 def keep(folder: Path, newest: int, pending: int | None = None) -> None:
     """Delete all but the newest checkpoints, the best one, and the one whose evaluation, if any, has not ended."""
-    evaluated = [folder / f"{PREFIX}{pending:06d}"] if pending else []
+    evaluated = [_place(folder, pending)] if pending else []
     kept = {*complete(folder)[-newest:], best(folder), *evaluated}
     for path in complete(folder):
         if path not in kept:
