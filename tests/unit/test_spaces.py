@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rlsif.envs.adapted import Adapted
 from rlsif.envs.spaces import of_gymnasium, plain
+from rlsif.envs.vector import OneByOne, WrongValue
 from rlsif.policies import actions, encoder
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
@@ -158,18 +159,59 @@ def test_an_integer_out_of_its_space_is_refused():
         own.one({"b": 5}, {})
 
 
+class Gives(gymnasium.Env):
+    """Begins with integers for a Box of floats, then gives what a test says."""
+
+    observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2, start=3)
+
+    def __init__(self, observation=(0.25, -0.5), reward=1.0):
+        self.given = observation, reward
+
+    def reset(self, *, seed=None, options=None):
+        return [0, 0], {}
+
+    def step(self, action):
+        assert action in (3, 4)
+        return *self.given, False, False, {}
+
+
+def one_by_one(env):
+    """A copy of an environment as the sampler in NumPy steps it."""
+    encoder, adapter = ObservationEncoder(plain(env.observation_space)), ActionAdapter(plain(env.action_space))
+    return OneByOne([env], [0], encoder, adapter)
+
+
 def test_integers_that_an_environment_returns_for_a_float_box_stay_the_numbers_that_they_are():
-    class Lists(gymnasium.Env):
-        observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2, start=3)
-
-        def reset(self, *, seed=None, options=None):
-            return [0, 0], {}
-
-        def step(self, action):
-            assert action in (3, 4)
-            return [0.25, -0.5], 1.0, False, False, {}
-
-    env = Adapted(Lists(), normalize=True, clip=True)
+    env = Adapted(Gives(), normalize=True, clip=True)
     first, _ = env.reset()
     then, *_ = env.step(1)
     assert first.dtype == then.dtype == np.float32 and then.tolist() == [0.25, -0.5]
+    copies = one_by_one(Gives())
+    then = copies.step(np.array([1])).observations
+    assert copies.observations.dtype == then.dtype == np.float32 and then.tolist() == [[0.25, -0.5]]
+
+
+@pytest.mark.fault(
+    "an environment that RLlib samples gives nan, infinity, no reward, or an observation of another shape",
+    promise="the run ends, and names environment, copy, step and value",
+)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"observation": [0, np.nan]}, "nan is given as observation[1], which would spoil every weight"),
+        ({"observation": np.array([np.inf, 0], np.float32)}, "inf is given as observation[0], which would spoil"),
+        ({"observation": [0.5]}, "the observation is not in the observation space: its shape is [1], the space's is"),
+        ({"observation": None}, "the observation is not in the observation space: its shape is []"),
+        ({"reward": np.nan}, "nan is given as reward, which would spoil every weight"),
+        ({"reward": -np.inf}, "-inf is given as reward, which would spoil every weight"),
+        ({"reward": None}, "the reward is None, which is no number"),
+        ({"reward": "much"}, "the reward is 'much', which is no number"),
+    ],
+)
+def test_what_is_not_of_the_spaces_is_told_also_where_rllib_samples(given, said):
+    env = Adapted(Gives(**given), normalize=True, clip=True, copy=3)
+    env.reset()
+    with pytest.raises(WrongValue) as told:
+        env.step(1)
+    where = "environment Gives: copy 3 of the environment, after 1 steps of an episode: "
+    assert str(told.value).startswith(f"{where}{said}")

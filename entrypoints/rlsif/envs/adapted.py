@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,17 +18,22 @@ from rlsif.envs.vector import WrongValue
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
-from rlsif.policies.encoder import unsupported
+from rlsif.policies.encoder import MisfitError, unsupported
 from rlsif.policies.spaces import ActionMask, Space
+
+SPOILS = "which would spoil every weight"
 
 
 class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Encodes what an environment shows, and turns what a policy chose into its actions."""
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None = None
+        self, env: gymnasium.Env[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None = None, copy: int = 0
     ) -> None:
-        """Wrap an environment; RLlib's normalize_actions and clip_actions are for its Box actions."""
+        """Wrap an environment; RLlib's normalize_actions and clip_actions are for its Box actions.
+
+        `copy` is its number among those of an env runner, for messages.
+        """
         super().__init__(env)
         observations, actions = masks.masked(plain(env.observation_space), mask), plain(env.action_space)
         # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
@@ -36,23 +42,28 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._metrics = OfCopies(1)
         self._chosen_from = policy_space(actions, normalize)
         self._encoded: Any = None
+        # Which copy of the environment this is, and how far its episode.
+        self._copy, self._steps = copy, 0
         self.observation_space = encoded_space(env.observation_space, observations)
         self.action_space = of_gymnasium(self._chosen_from)
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(**how)
+        self._steps = 0
         PROGRESS.resets += 1
         return self._encode(observation, info), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Act by what a policy chose. Raises WrongValue for a mask that is wrong, and what it forbids."""
+        """Act by what a policy chose. Raises WrongValue for what the environment gives and is not of its spaces."""
         action = joined(action)
         if self._mask:
             self._check_legal(action)
         [chosen] = self._adapter.each(action[None])
         observation, reward, terminated, truncated, info = self.env.step(chosen)
+        self._steps += 1
         PROGRESS.steps += 1
+        self._check_reward(reward)
         try:
             if info and KEY in info:
                 self._metrics.take(0, info)
@@ -69,7 +80,20 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
             self._encoded = self._encoder.one(observation, info)
         except masks.MaskError as problem:
             raise self._wrong(problem) from None
+        except (MisfitError, TypeError, ValueError) as problem:
+            raise self._wrong(f"the observation is not in the observation space: {problem}") from None
+        if self._encoded.dtype.kind == "f" and not np.isfinite(self._encoded).all():
+            place = [int(i) for i in np.argwhere(~np.isfinite(self._encoded))[0]]
+            raise self._wrong(f"{self._encoded[tuple(place)]} is given as observation{place}, {SPOILS}")
         return self._encoded
+
+    def _check_reward(self, reward: Any) -> None:
+        try:
+            finite = math.isfinite(reward)
+        except (TypeError, ValueError):
+            raise self._wrong(f"the reward is {reward!r}, which is no number") from None
+        if not finite:
+            raise self._wrong(f"{reward} is given as reward, {SPOILS}")
 
     def _check_legal(self, chosen: NDArray[Any]) -> None:
         wrong = masks.wrong(self._encoded[None], self._chosen_from, self._mask)
@@ -82,7 +106,8 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
             )
 
     def _wrong(self, what: object) -> WrongValue:
-        return WrongValue(f"environment {type(self.env.unwrapped).__name__}: {what}")
+        where = f"copy {self._copy} of the environment, after {self._steps} steps of an episode"
+        return WrongValue(f"environment {type(self.env.unwrapped).__name__}: {where}: {what}; `check` tells more")
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:

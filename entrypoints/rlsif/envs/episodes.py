@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Tuple
 
@@ -67,7 +69,8 @@ def play(
             return
         agent.forget(index)
         playing[index] = episode
-        seen[index] = environments[index].reset(seed=episode.seed)
+        with failing(f"in the reset of the episode of seed {episode.seed}"):
+            seen[index] = environments[index].reset(seed=episode.seed)
         PROGRESS.resets += 1
         watch(episode)
 
@@ -86,6 +89,29 @@ def play(
     return played
 
 
+@contextlib.contextmanager
+def failing(where: str) -> Iterator[None]:
+    """Tell of what an environment raises in a sentence. Raises RlsifError."""
+    try:
+        yield
+    except RlsifError:
+        raise
+    except (Exception, SystemExit) as problem:
+        said = " ".join(f"{type(problem).__name__}: {problem}".split())
+        raise RlsifError(f"the environment failed {where}: {said}") from problem
+
+
+def number_of(reward: Any, where: str) -> float:
+    """A reward as a number that can be added up. Raises RlsifError."""
+    try:
+        number = float(reward)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise RlsifError(f"the environment gave {reward!r} as reward {where}; it must be a finite number")
+    return number
+
+
 def most_steps(lengths: Sequence[int]) -> int:
     """How long an episode may be after training in which episodes were as long as these; it is an end, not a limit."""
     return min(max(MOST_TIMES * max(lengths, default=0), LEAST_OF_MOST_STEPS), MOST_STEPS)
@@ -95,15 +121,13 @@ def _step(
     environment: Any, action: Any, episode: Episode, seen: dict[int, Seen], index: int, most: int, cut: bool
 ) -> bool:
     """Step, and count; give whether the episode ended."""
-    try:
+    where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
+    with failing(where):
         observation, reward, terminated, truncated, info = environment.step(action)
         if info and KEY in info:
             episode.metrics.update(numbers(info[KEY]))
-    except Exception as problem:
-        where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
-        raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem
     seen[index] = observation, info
-    episode.total_reward += float(reward)
+    episode.total_reward += number_of(reward, where)
     episode.length += 1
     PROGRESS.steps += 1
     ended = bool(terminated or truncated)

@@ -68,8 +68,9 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
     from ray import tune
 
     def create(context: Any) -> Any:
-        worker_index = getattr(context, "worker_index", 0)
-        return Adapted(make(ref, worker_index), sampling.normalize_actions, sampling.clip_actions, sampling.mask)
+        worker_index, copy = getattr(context, "worker_index", 0), getattr(context, "vector_index", 0)
+        env = make(ref, worker_index)
+        return Adapted(env, sampling.normalize_actions, sampling.clip_actions, sampling.mask, copy)
 
     tune.register_env(ref.ascii_name, create)
 
@@ -153,7 +154,8 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         config.preprocessor_pref = None
     sampler = catalogue()[spec.algo].sampler_class()
     spaces = env.observation_space, env.action_space
-    config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks)
+    about = layout.resumed_at, env.mask, layout.tasks, layout.run
+    config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, *about)
     masked_model = catalogue()[spec.algo].masked_model
     if env.mask and masked_model:
         config.model = masks.outer_model(config.model, masked_model, env.mask.size)

@@ -26,7 +26,7 @@ from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
 from rlsif import private_api
-from rlsif.cluster import heartbeat
+from rlsif.cluster import failures, heartbeat
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, vector
@@ -64,6 +64,8 @@ class SamplingSpec:
     mask: ActionMask | None = None
     # Whether the run may set tasks.
     tasks: bool = False
+    # What tells the run from others on the same Ray.
+    run: str = ""
 
 
 class Sampling:
@@ -125,8 +127,9 @@ def _seeds(
     return [int(s) for s in of_envs.generate_state(number, np.uint32) >> 1], np.random.default_rng(of_policy)
 
 
-def beating(worker_index: int) -> None:
-    """Let the run know from now on how far this env runner is."""
+def beating(worker_index: int, run: str = "") -> None:
+    """Let the run know from now on how far this env runner is, and what fails."""
+    failures.belongs_to(run)
     PROGRESS.doing = "making its environments"
     heartbeat.start(worker_index, lambda: (PROGRESS.steps, PROGRESS.resets, PROGRESS.doing))
 
@@ -163,7 +166,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def __init__(self, *, config: AlgorithmConfig, worker_index: int, **_: Any) -> None:
         """Take RolloutWorker's arguments."""
         self.config, self.worker_index = config, worker_index
-        beating(worker_index)
+        beating(worker_index, config.rlsif.run)
         # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
         lost_before = ray.is_initialized() and private_api.was_restarted()
         self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)
