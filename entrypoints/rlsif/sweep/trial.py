@@ -110,7 +110,11 @@ class Trial(Trainable):  # type: ignore[misc]
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint for Tune, and one for whoever evaluates the run."""
         self._record = self._record or self._open(None)
-        self._algorithm.save(checkpoint_dir)
+        try:
+            self._algorithm.save(checkpoint_dir)
+        except SpoiltWeights as problem:
+            self._fail(self._record, problem)
+            raise
         (Path(checkpoint_dir) / PROGRESS).write_text(json.dumps(asdict(self._record.progress)))
         if self._record.progress.training_iteration:
             self._record.checkpoint(self._algorithm.save)
