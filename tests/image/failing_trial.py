@@ -1,4 +1,4 @@
-"""Runs inside the image: two trials of a sweep on one Ray; the environment of one fails in its env runner.
+"""Runs inside the image: trials of a sweep on one Ray; in env runners of two of them, environments fail or stand still.
 
 Prints a JSON object: what each said of an iteration, and how each run ended.
 """
@@ -23,6 +23,7 @@ from rlsif.training.stopping import Stop
 
 SMALL = {"train_batch_size": 200, "minibatch_size": 100, "num_epochs": 1}
 ENV = """
+import time
 import gymnasium
 
 
@@ -38,6 +39,8 @@ class Reactor(gymnasium.Env):
 
     def step(self, action):
         Reactor.steps += 1
+        while Reactor.steps > self.coolant > 400:
+            time.sleep(0.1)
         if Reactor.steps > self.coolant:
             raise ValueError("the reactor is out of coolant")
         return 0, 1.0, Reactor.steps % 20 == 0, False, {}
@@ -48,7 +51,8 @@ def trial(folder, name, coolant):
     ref = EnvRef(f"{folder}/reactor.py:Reactor", {"coolant": coolant}, str(folder))
     given = {"spec": RunSpec("PPO", "tf", ref, 1, SMALL), "layout": Layout(1, 1, 0.0, 1)}
     kind = type("Named", (Trial,), {"trial_id": name})
-    return tune.with_parameters(kind, **given, env=find(ref), stop=Stop(iters=9), folder=folder)(config={})
+    given |= {"env": find(ref), "stop": Stop(iters=9), "folder": folder, "patience": 3.0}
+    return tune.with_parameters(kind, **given)(config={})
 
 
 def iterated(trial):
@@ -60,15 +64,17 @@ def iterated(trial):
 
 def main(folder):
     (folder / "reactor.py").write_text(ENV)
-    fails, works = trial(folder, "fails", 300), trial(folder, "works", 10**9)
-    told = {"fails": [iterated(fails), iterated(fails)], "works": [iterated(works), iterated(works)]}
-    for each in (fails, works):
+    coolant = {"fails": 300, "works": 10**9, "stands": 500}
+    trials = {name: trial(folder, name, steps) for name, steps in coolant.items()}
+    told = {name: [iterated(each), iterated(each)] for name, each in trials.items()}
+    told["stands"].append(iterated(trials["stands"]))
+    for each in trials.values():
         each.stop()
     ended = {name: json.loads((folder / f"PPO_Reactor_{name}/summary.json").read_text()) for name in told}
     return {"told": told, "ended": {n: [e["state"], e["stop_reason"], e["checkpoint"]] for n, e in ended.items()}}
 
 
 if __name__ == "__main__":
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
     with tempfile.TemporaryDirectory() as temporary:
         print(json.dumps(main(Path(temporary))))

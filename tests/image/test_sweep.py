@@ -115,6 +115,10 @@ def test_what_takes_over_has_the_weights_of_the_better_and_settings_of_its_own(s
 
 
 @pytest.mark.fault(
+    "an environment stands still in a trial of a sweep",
+    promise="the trial ends after `--env-timeout`, and names env runner and step; the sweep continues",
+)
+@pytest.mark.fault(
     "an environment fails in an env runner of one of several trials",
     promise="that trial ends with the environment's exception, and keeps what it has learned; the others continue",
 )
@@ -128,3 +132,7 @@ def test_a_trial_hears_of_its_own_env_runners_alone(shell):
     state, reason, checkpoint = found["ended"]["fails"]
     assert (state, reason) == ("failed", f"failed: {failed[0]}") and checkpoint.endswith("checkpoint_000001")
     assert found["ended"]["works"][:2] == ["interrupted", "ended by the sweep"]
+    *iterations, stands = found["told"]["stands"]
+    assert iterations == [1, 2] and "env runner 1 on " in stands[0] and "has made no step for" in stands[0]
+    state, reason, checkpoint = found["ended"]["stands"]
+    assert (state, reason) == ("failed", f"failed: {stands[0]}") and checkpoint.endswith("checkpoint_000002")

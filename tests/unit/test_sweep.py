@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlsif.cluster import failures
+from rlsif.cluster import failures, membership
 from rlsif.envs.reference import EnvRef
 from rlsif.learning.spec import RunSpec
 from rlsif.sweep.run import _keep_best, _ranked
@@ -61,11 +61,11 @@ def test_each_run_on_a_ray_has_a_note_of_its_own(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", ray)
     try:
         for run in ("a", "b", ""):
-            failures.belongs_to(run)
+            membership.belongs_to(run)
             failures.report(ValueError(f"of {run}"))
             failures.report(ValueError("a later one"))
     finally:
-        failures.belongs_to("")
+        membership.belongs_to("")
     assert [failures.reported(run).traceback.splitlines()[-1] for run in ("a", "b", "")] == [
         "ValueError: of a", "ValueError: of b", "ValueError: of ",
     ]  # fmt: skip

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from rlsif import private_api
+from rlsif.cluster import membership
 from rlsif.errors import RlsifError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 KEY = "rlsif/failure"
-# The run that this process belongs to: trials of a sweep share a Ray. Empty where one run has it alone.
-_RUN = [""]
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,6 @@ class Failure:
     traceback: str
     # Where the problem says all in a sentence of its own.
     sentence: str = ""
-
-
-def belongs_to(run: str) -> None:
-    """Have this process report to a run, of several on one Ray."""
-    _RUN[0] = run
 
 
 def _key(run: str) -> bytes:
@@ -47,7 +41,7 @@ def report(problem: BaseException) -> None:
     if ray.is_initialized():
         sentence = str(problem) if isinstance(problem, RlsifError) else ""
         failure = Failure(ray.get_runtime_context().get_node_id(), own_traceback(problem), sentence)
-        private_api.put_shared(_key(_RUN[0]), json.dumps(asdict(failure)).encode(), overwrite=False)
+        private_api.put_shared(_key(membership.run()), json.dumps(asdict(failure)).encode(), overwrite=False)
 
 
 def reporting(method: Callable[P, T]) -> Callable[P, T]:

@@ -76,12 +76,7 @@ def train(
             rich_help_panel=FILES,
         ),
     ] = None,
-    env_timeout: Annotated[
-        float,
-        typer.Option(
-            help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES
-        ),
-    ] = 300.0,
+    env_timeout: options.ENV_TIMEOUT = 300.0,
     evaluate_every: Annotated[
         Optional[int],
         typer.Option(

@@ -26,7 +26,7 @@ from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
 from rlsif import private_api
-from rlsif.cluster import failures, heartbeat
+from rlsif.cluster import heartbeat, membership
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, vector
@@ -129,7 +129,7 @@ def _seeds(
 
 def beating(worker_index: int, run: str = "") -> None:
     """Let the run know from now on how far this env runner is, and what fails."""
-    failures.belongs_to(run)
+    membership.belongs_to(run)
     PROGRESS.doing = "making its environments"
     heartbeat.start(worker_index, lambda: (PROGRESS.steps, PROGRESS.resets, PROGRESS.doing))
 

@@ -19,6 +19,7 @@ from rlsif.errors import RlsifError
 from rlsif.learning.finite import SpoiltWeights, check_finite
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.sweep.watching import Watching
 from rlsif.training.checkpoints import CheckpointError, Progress
 from rlsif.training.learner_host import RunFailed, failed
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
@@ -37,9 +38,20 @@ class Trial(Trainable):  # type: ignore[misc]
     """A run with the hyperparameters that Tune has chosen."""
 
     def setup(
-        self, config: dict[str, Any], spec: RunSpec, layout: Layout, env: FoundEnv, stop: Stop, folder: Path
+        self,
+        config: dict[str, Any],
+        spec: RunSpec,
+        layout: Layout,
+        env: FoundEnv,
+        stop: Stop,
+        folder: Path,
+        patience: float = 300.0,
     ) -> None:
-        """Build the algorithm; `folder` is the sweep's, and gets the run's."""
+        """Build the algorithm; `folder` is the sweep's, and gets the run's.
+
+        An environment that makes no step for `patience` seconds ends the trial.
+        """
+        self._patience = patience
         self._common, self._layout, self._env = spec, layout, env
         self._stop, self._sweep_folder = stop, folder
         self._begin(config)
@@ -51,7 +63,9 @@ class Trial(Trainable):  # type: ignore[misc]
         self._algorithm = Learner()
         failures.forget(self.trial_id)
         layout = replace(self._layout, run=self.trial_id)
-        self._settings = self._algorithm.build_as_it_is_sampled(self._spec, layout, self._env)
+        self._watching = Watching(self.trial_id, self._patience)
+        with self._watching.looking():
+            self._settings = self._algorithm.build_as_it_is_sampled(self._spec, layout, self._env)
         # Opened by the first step, or by the checkpoint that comes before it.
         self._record: Record | None = None
         self._ended = False
@@ -83,7 +97,8 @@ class Trial(Trainable):  # type: ignore[misc]
 
     def _stepped(self, record: Record) -> dict[str, Any]:
         started = time.monotonic()
-        iteration = self._sampled()
+        with self._watching.looking():
+            iteration = self._sampled()
         check_finite(iteration["statistics"])
         row = record.add(iteration, time.monotonic() - started)
         record.write(row)
@@ -128,7 +143,10 @@ class Trial(Trainable):  # type: ignore[misc]
         """End, before the end of the run where the sweep ends it."""
         if self._record and not self._ended:
             self._end(self._record, "ended by the sweep", INTERRUPTED)
-        self._algorithm.stop()
+        self._watching.end()
+        # One that stands still would not hear of it.
+        if not self._watching.found_one:
+            self._algorithm.stop()
 
     def _fail(self, record: Record, problem: Exception) -> None:
         """Say how the run ended; what it has learned is kept, unless that is spoilt."""
