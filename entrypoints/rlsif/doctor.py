@@ -63,9 +63,7 @@ def _apptainer(checkout: Path) -> Iterator[Finding]:
         return
     said = _run(program, "--version")
     if said is None:
-        yield Finding(
-            WRONG, f"`{program} --version` fails, or takes longer than {SECONDS} s.", "module load apptainer"
-        )
+        yield Finding(WRONG, f"`{program} --version` fails, or takes longer than {SECONDS} s.", "module load apptainer")
         return
     runtime = told_by(said)
     if runtime.problem:

@@ -265,14 +265,3 @@ def test_a_resumed_run_has_its_task(runs, tmp_path):
         assert runs(Learner(), iterations=4) == 0
     assert runs.checkpoints[4].task == [{"level": 3, "3": [1]}]
     assert (tmp_path / "task.txt").read_text() == "task None\ntask {'level': 2, '3': [1]}\n"
-
-
-def test_an_iteration_that_takes_long_is_told_once_a_minute(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    output = io.StringIO()
-    display = PlainLines(output)
-    for second in range(0, 200, 2):
-        now[0] = float(second)
-        display.progress(f"{second} of 200 env steps")
-    assert output.getvalue().splitlines() == [f"{second} of 200 env steps" for second in (60, 120, 180)]

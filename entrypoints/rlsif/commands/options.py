@@ -21,9 +21,7 @@ ENV_CONFIG = Annotated[
 ]
 ENV_TIMEOUT = Annotated[
     float,
-    typer.Option(
-        help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES
-    ),
+    typer.Option(help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES),
 ]
 WRAP = Annotated[
     Optional[list[str]],
