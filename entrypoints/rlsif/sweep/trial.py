@@ -19,9 +19,9 @@ from rlsif.errors import RlsifError
 from rlsif.learning.finite import SpoiltWeights, check_finite
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
-from rlsif.sweep.watching import Watching
+from rlsif.sweep.watching import Watching, raise_what_was_reported
 from rlsif.training.checkpoints import CheckpointError, Progress
-from rlsif.training.learner_host import RunFailed, failed
+from rlsif.training.learner_host import RunFailed
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.stopping import Stop
 from rlsif.values import merge, nested
@@ -113,9 +113,7 @@ class Trial(Trainable):  # type: ignore[misc]
         began, before = time.monotonic(), self._record.env_steps if self._record else 0
         while True:
             iteration = self._algorithm.step()
-            failure = failures.reported(self.trial_id)
-            if failure:
-                raise RunFailed(failure.sentence or failed(failure.traceback))
+            raise_what_was_reported(self.trial_id)
             if iteration["num_env_steps_sampled_lifetime"] > before:
                 return iteration
             if time.monotonic() - began > SECONDS_WITHOUT_STEP:
