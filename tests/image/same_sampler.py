@@ -28,12 +28,13 @@ from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.distributions import EpsilonGreedy
-from rlsif.policies.networks import ActorCritic, QNetwork
+from rlsif.policies.networks import ActorCritic, QNetwork, parts_of
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
 from tests.image import same_masks
 
 found = {}
+PIXELS = {"Pixels84-v0": (84, 84, 4), "Pixels7-v0": (7, 7, 3), "Pixels4x20-v0": (4, 20, 20)}
 ENV_CONFIG = {"max_episode_steps": 14}
 
 
@@ -58,10 +59,10 @@ def policy_of(algo, env_id, **hyperparameters):
     policy_class = config.algo_class.get_default_policy_class(config)
     with tf.Graph().as_default(), tf.compat.v1.Session().as_default():
         policy = policy_class(config.observation_space, config.action_space, config.to_dict())
-    # RLlib begins with outputs near zero, where every mistake is small, too.
-    random = np.random.default_rng(1)
+    # RLlib begins with outputs near zero, where every mistake is small, too; those of images would be large.
+    random, scale = np.random.default_rng(1), 0.02 if env_id.startswith("Pixels") else 0.2
     weights = policy.get_weights()
-    policy.set_weights({n: random.normal(scale=0.2, size=w.shape).astype(np.float32) for n, w in weights.items()})
+    policy.set_weights({n: random.normal(scale=scale, size=w.shape).astype(np.float32) for n, w in weights.items()})
     return policy, config, env
 
 
@@ -80,16 +81,76 @@ def forward_passes():
             model = {"fcnet_hiddens": [16, 8], "fcnet_activation": activation, "vf_share_layers": share}
             policy, config, _ = policy_of("PPO", "CartPole-v1", model=model)
             _, _, theirs = policy.compute_actions(observations)
-            mine = ActorCritic.from_config(config.model)
+            mine = ActorCritic.from_config(config.model, (4,))
             mine.set_weights(policy.get_weights())
             logits, values = mine.forward(observations)
             note("logits and values", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
     for hiddens, dueling in (([16], True), ([16], False), ([], True), ([], False)):
         policy, config, _ = policy_of("DQN", "CartPole-v1", hiddens=hiddens, dueling=dueling)
         _, _, theirs = policy.compute_actions(observations)
-        mine = QNetwork.from_config(config.model, hiddens, dueling)
+        mine = QNetwork.from_config(config.model, (4,), hiddens, dueling)
         mine.set_weights(policy.get_weights())
         note("q-values", (mine.forward(observations), theirs["q_values"]))
+
+
+# Of the shapes that PIXELS has: settings of PPO's model, and of DQN's with its own layers.
+OF_IMAGES = [
+    ("Pixels84-v0", {"vf_share_layers": True}),
+    ("Pixels7-v0", {"vf_share_layers": False, "conv_activation": "tanh"}),
+    ("Pixels4x20-v0", {"vf_share_layers": False, "post_fcnet_hiddens": [8, 6]}),
+    ("Pixels4x20-v0", {"vf_share_layers": True, "post_fcnet_hiddens": [8], "post_fcnet_activation": "tanh"}),
+    # Four rows of pixels are seen by no filter.
+    ("Pixels84-v0", {"conv_filters": [[4, [8, 6], [4, 3]], [8, 4, 2], [5, [10, 14], 2]], "vf_share_layers": True}),
+]
+OF_IMAGES_BY_DQN = [([16], True, []), ([], True, []), ([16], False, [9, 7]), ([], False, [8])]
+
+
+def images():
+    """Networks of images, of fewer and more than go through the convolutions together."""
+    for env_id, model in OF_IMAGES:
+        policy, config, _ = policy_of("PPO", env_id, model=model)
+        seen = images_of(config)
+        mine = ActorCritic.from_config(config.model, seen.shape[1:])
+        mine.set_weights(policy.get_weights())
+        for given in (seen, seen[:3]):
+            _, _, theirs = policy.compute_actions(given)
+            logits, values = mine.forward(given)
+            note("logits of images", (logits, theirs["action_dist_inputs"]))
+            note("values of images", (values, theirs["vf_preds"]), (mine.values(given), theirs["vf_preds"]))
+        compare_order(policy, parts_of(config.model, seen.shape[1:]))
+    for hiddens, dueling, behind in OF_IMAGES_BY_DQN:
+        model = {"fcnet_hiddens": [12], "post_fcnet_hiddens": behind}
+        policy, config, _ = policy_of("DQN", "Pixels7-v0", hiddens=hiddens, dueling=dueling, model=model)
+        seen = images_of(config)
+        mine = QNetwork.from_config(config.model, seen.shape[1:], hiddens, dueling)
+        mine.set_weights(policy.get_weights())
+        note("q-values of images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
+        compare_order(policy, parts_of(config.model, seen.shape[1:], final_linear=not hiddens))
+
+
+def images_of(config):
+    space = config.observation_space
+    return np.random.default_rng(0).integers(256, size=(20, *space.shape)).astype(space.dtype)
+
+
+def compare_order(policy, parts):
+    """Count the layers that stand elsewhere in a list of the model's weights."""
+    theirs = [weight.name.split("/")[-2] for weight in policy.model.base_model.weights[::2]]
+    found["layers in another order"] = found.get("layers in another order", 0) + (theirs != parts.order)
+
+
+def bytes_of_images():
+    """How many bytes a pixel of a batch takes, and of the placeholder that it is fed to."""
+    for algo in ("PPO", "DQN", "IMPALA"):
+        policy, config, _ = policy_of(algo, "Pixels7-v0", rollout_fragment_length=10)
+        sampler = Sampling(config, 0).sampler
+        sampler.set_weights(policy.get_weights())
+        batch = sampler.sample()
+        found["bytes of a pixel"] = max(
+            found.get("bytes of a pixel", 0),
+            *(batch[name].itemsize for name in ("obs", "new_obs") if name in batch),
+            policy._loss_input_dict_no_rnn["obs"].dtype.size,
+        )
 
 
 def ppo(env_id):
@@ -240,7 +301,7 @@ EPOCHS, MINIBATCH, RATE = 3, 80, 3e-3
 
 def update():
     settings = {"train_batch_size": 256, "grad_clip": 0.5, "entropy_coeff": 0.01, "lr": RATE}
-    for env_id in ("CartPole-v1", "Pendulum-v1", "Both-v0"):
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Both-v0", "Pixels7-v0"):
         (mine, config, _), (theirs, _, _) = (policy_of("PPO", env_id, **settings) for _ in range(2))
         sampler = Sampling(config, 0).sampler
         sampler.set_weights(mine.get_weights())
@@ -308,7 +369,25 @@ def own_class():
             assert self.action_space.contains(action)
             return super().step(action["a"] + action["b"].sum())
 
+    class Pixels(gymnasium.Env):
+        action_space = gymnasium.spaces.Discrete(3)
+
+        def __init__(self, shape):
+            self.observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self._seen(), {}
+
+        def step(self, action):
+            return self._seen(), float(action), bool(self.np_random.random() < 0.1), False, {}
+
+        def _seen(self):
+            return self.np_random.integers(256, size=self.observation_space.shape, dtype=np.uint8)
+
     gymnasium.register("Walk-v0", Walk)
+    for name, shape in PIXELS.items():
+        gymnasium.register(name, Pixels, kwargs={"shape": shape})
     gymnasium.register("Both-v0", Both)
 
 
@@ -341,7 +420,9 @@ if __name__ == "__main__":
     own_class()
     watch_final_observations()
     forward_passes()
-    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0", "Both-v0"):
+    images()
+    bytes_of_images()
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0", "Both-v0", "Pixels4x20-v0"):
         ppo(env_id)
     vtrace()
     n_steps()

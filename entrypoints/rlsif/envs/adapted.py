@@ -90,9 +90,8 @@ def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gy
     if unsupported(observations) is not None:
         return space
     encoder = masks.encoder_of(observations)
-    if encoder.is_image:
-        return space
-    return gymnasium.spaces.Box(-np.inf, np.inf, encoder.shape, np.float32)
+    low, high = (space.low.min().item(), space.high.max().item()) if encoder.is_image else (-np.inf, np.inf)
+    return gymnasium.spaces.Box(low, high, encoder.shape, encoder.dtype.type)
 
 
 def policy_spaces(found: FoundEnv, normalize: bool) -> tuple[Any, Any]:

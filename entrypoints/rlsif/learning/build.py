@@ -14,8 +14,9 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.hyperparameters import refusal
+from rlsif.learning.image_model import set_filters
 from rlsif.learning.spec import Layout, RunSpec
-from rlsif.policies import masks
+from rlsif.policies import encoder, masks
 from rlsif.sampling.coverage import unsupported
 from rlsif.sampling.env_runner import ArrayEnvRunner, SamplingSpec
 from rlsif.values import merge
@@ -146,11 +147,13 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         clip_actions=False,
         disable_env_checking=True,
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
-        **({"is_atari": False} if spec.env.place else {}),
+        is_atari=False,
     )
-    if spec.env.wrappers:
-        # RLlib would wrap an Atari game once more.
+    if encoder.unsupported(env.observations) is None:
+        # They are encoded before RLlib sees them. It knows Atari's screen and memory by their shapes alone, and would
+        # scale them, and wrap a game once more.
         config.preprocessor_pref = None
+    set_filters(config, env)
     sampler = catalogue()[spec.algo].sampler_class()
     spaces = env.observation_space, env.action_space
     config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks)

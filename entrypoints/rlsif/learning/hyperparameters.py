@@ -27,6 +27,7 @@ BY_OPTION = {
 UNAVAILABLE = {
     "evaluation_interval": "use --evaluate-every, which also decides which checkpoint is best",
     "restart_failed_sub_environments": "RLlib's sampler alone would honour it; catch the error in the environment",
+    "preprocessor_pref": "observations reach the network as they are; --wrap changes them",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.

@@ -1,7 +1,8 @@
-"""What a policy sees of an observation: one vector of floats, or an image as it is.
+"""What a policy sees of an observation: one vector of floats, or an image [height, width, channels].
 
 The vector is the one that RLlib's preprocessors make (ray/rllib/models/preprocessors.py): integers one-hot,
-everything else as float32, the parts of Dict and Tuple one after the other.
+everything else as float32, the parts of Dict and Tuple one after the other. An image keeps its numbers, a byte each
+where its space has uint8; where its channels come first they become its last axis.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rlsif.policies.spaces import (
     Other,
     Space,
     described,
+    has_channels_first,
     is_image,
     leaves,
 )
@@ -87,10 +89,16 @@ class ObservationEncoder:
     def __init__(self, space: Space) -> None:
         """Take a space that `unsupported` has nothing against."""
         self.is_image = is_image(space)
-        image = space if isinstance(space, Box) and self.is_image else None
         # Of one encoded observation.
-        self.shape = image.shape if image else (width(space),)
-        self.dtype = image.dtype if image else np.dtype(np.float32)
+        self.shape: tuple[int, ...] = (width(space),)
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+        # The order of an image's axes, where it is another than the observation's.
+        self._axes: tuple[int, int, int] | None = None
+        if isinstance(space, Box) and self.is_image:
+            self._axes = (1, 2, 0) if has_channels_first(space.shape) else None
+            self.shape = tuple(space.shape[axis] for axis in self._axes or (0, 1, 2))
+            # The learner takes no float64.
+            self.dtype = space.dtype if space.dtype.kind in "iub" else self.dtype
         self._parts: list[tuple[tuple[Any, ...], _Part]] = []
         at = 0
         for path, leaf in leaves(space):
@@ -114,7 +122,9 @@ class ObservationEncoder:
         if self._box is not None:
             usual = isinstance(observation, np.ndarray) and (observation.shape, observation.dtype) == self._as_usual
             value = observation if usual else _of_box(observation, self._box)
-            places[row] = value if self._is_flat else value.reshape(-1)
+            if self._axes:
+                value = value.transpose(self._axes)
+            places[row] = value if self._is_flat else value.reshape(self.shape)
             return
         place = places[row]
         place[...] = 0
@@ -137,6 +147,8 @@ class ObservationEncoder:
             values = np.asarray(observations)
             if values.shape != (number, *self._box.shape):
                 raise MisfitError(f"the shape of {number} is {list(values.shape)}")
+            if self._axes:
+                values = np.moveaxis(values, 1, 3)
             # A copy, for environments may write their next observations into the same array.
             return values.reshape(number, *self.shape).astype(self.dtype)
         encoded = self.empty(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rlsif.policies import encoder, masks, networks
-from rlsif.policies.spaces import Space, is_image
+from rlsif.policies.spaces import Space
 from rlsif.sampling.samplers import Sampler
 
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ def unsupported(
     """
     if sampler is None:
         return f"{config.algo_class.__name__} is sampled by RLlib's own"
-    if is_image(observations):
-        return "observations are images"
-    defaults = type(config)()
+    if against := encoder.unsupported(observations):
+        return against
+    defaults, shape = type(config)(), masks.encoder_of(observations).shape
     return (
-        encoder.unsupported(observations)
-        or networks.unsupported(masks.inner_model(sampler.model(config)), defaults.model)
+        networks.unsupported(masks.inner_model(sampler.model(config)), defaults.model, shape)
         or sampler.exploration_unsupported(config.exploration_config)
         or _needs(sampler, config)
         or _settings(config, defaults)

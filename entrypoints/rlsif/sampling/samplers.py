@@ -7,7 +7,7 @@ random numbers, and steps every environment at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -74,7 +74,7 @@ class Sampler:
         # Env steps of all env runners, for schedules.
         self.timestep = 0
         self._actions, self._mask = actions, mask
-        self._make_policy(config, actions)
+        self._make_policy(config, environments.observations.shape[1:], actions)
         self._check_finite(environments.observations)
         self._check_masks()
         self._seen = self._filter(environments.observations)
@@ -93,8 +93,11 @@ class Sampler:
         model: Mapping[str, Any] = config["model"]
         return model
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`."""
+    def _make_policy(self, config: Mapping[str, Any], shape: Sequence[int], actions: Space) -> None:
+        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`.
+
+        `shape` is that of an encoded observation.
+        """
         raise NotImplementedError
 
     def set_weights(self, weights: Weights) -> None:
@@ -194,8 +197,8 @@ class ActorCriticSampler(Sampler):
 
     NEEDS = {"use_gae": True, "vtrace": True}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        network = ActorCritic.from_config(config["model"])
+    def _make_policy(self, config: Mapping[str, Any], shape: Sequence[int], actions: Space) -> None:
+        network = ActorCritic.from_config(config["model"], shape)
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 
@@ -299,8 +302,8 @@ class DQNSampler(TransitionSampler):
     EXPLORATION_SETTINGS = frozenset({"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps"})
     NEEDS = {"num_atoms": 1, "noisy": False}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        network = QNetwork.from_config(config["model"], list(config["hiddens"]), config["dueling"])
+    def _make_policy(self, config: Mapping[str, Any], shape: Sequence[int], actions: Space) -> None:
+        network = QNetwork.from_config(config["model"], shape, list(config["hiddens"]), config["dueling"])
         self._policy = masks.MaskedQNetwork(network, self._mask) if self._mask else network
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
@@ -321,8 +324,8 @@ class SACSampler(TransitionSampler):
         """The settings of the policy's network, of a config that is RLlib's or a mapping."""
         return {**config["model"], **config["policy_model_config"]}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        self._policy = PolicyNetwork.from_config(self.model(config))
+    def _make_policy(self, config: Mapping[str, Any], shape: Sequence[int], actions: Space) -> None:
+        self._policy = PolicyNetwork.from_config(self.model(config), shape)
         self._distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
 
     def _choose(self) -> Array:
