@@ -30,13 +30,13 @@ def test_where_rllibs_filters_work_they_are_taken():
 @pytest.mark.parametrize(
     ("filters", "flat", "said"),
     [
-        ([[16, [8, 8], 4]], False, "20x20 places of 84x84 pixels would be left behind the last filter, and 1x1 must be"),
-        ([[16, [99, 8], 4]], True, "nothing of 84x84 pixels would be left behind the last filter, and some must be"),
+        ([[9, [8, 8], 4]], False, "20x20 places of 84x84 pixels would be left behind the last filter, and 1x1 must be"),
+        ([[9, [99, 8], 4]], True, "nothing of 84x84 pixels would be left behind the last filter, and some must be"),
         ([16, 8, 4], False, "each filter is [outputs, [height, width], stride]"),
         ([[16, [8, 8]]], False, "each filter is [outputs, [height, width], stride]"),
         ([[0, [84, 84], 1]], False, "each filter is [outputs, [height, width], stride]"),
         ("none", False, "each filter is [outputs, [height, width], stride]"),
-        ([[16, [8, 8], 4]], True, None),
+        ([[9, [8, 8], 4]], True, None),
         ([[16, 84, 1]], False, None),
     ],
 )  # fmt: skip

@@ -8,9 +8,13 @@ import numpy as np
 
 from rlsif.envs.checker import ERROR, OK, WARNING, Finding
 from rlsif.envs.find import FoundEnv
+from rlsif.errors import InputError
+from rlsif.learning import hyperparameters
 from rlsif.learning.catalogue import able_to_act, catalogue, known_against
-from rlsif.policies import actions, encoder
-from rlsif.policies.spaces import Box, described
+from rlsif.learning.settings import network_fails
+from rlsif.learning.spec import Layout, RunSpec
+from rlsif.policies import actions, convolution, encoder
+from rlsif.policies.spaces import Box, described, is_image
 
 
 def judgement(found: FoundEnv) -> Iterator[Finding]:
@@ -25,6 +29,8 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
     if against:
         yield Finding(ERROR, f"no algorithm here can see it: its {against}.")
         return
+    if is_image(found.observations):
+        yield from _of_images(found)
     slow = known_against("PPO", found.observations)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
@@ -37,3 +43,24 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
         yield Finding(WARNING, "its actions have no bounds, so that none are scaled to; Box(-1, 1, ...) learns best.")
     if isinstance(found.observations, Box) and found.observations.dtype == np.float64:
         yield Finding(WARNING, "observations are float64; networks take float32, so that half of each is thrown away.")
+
+
+def _of_images(found: FoundEnv) -> Iterator[Finding]:
+    """How images are read, and whether the network that `train` would have acts on them."""
+    high, wide, channels = shape = encoder.ObservationEncoder(found.observations).shape
+    moved = "" if shape == found.observation_space.shape else ", which come first and are moved behind"
+    filters = str(convolution.default_filters(shape)).replace(" ", "")
+    preset = hyperparameters.preset("PPO", found.ref.short)
+    preset.pop("num_envs_per_env_runner", None)
+    try:
+        fails = network_fails(RunSpec("PPO", "tf", found.ref, 0, preset), Layout(0, 1, 0.0, 1), found)
+    except InputError as problem:
+        fails = str(problem)
+    if fails:
+        yield Finding(ERROR, f"the network that `train` would have cannot act in it: {fails.rstrip('.')}.")
+        return
+    yield Finding(
+        OK,
+        f"images have {high} x {wide} pixels of {channels} channels{moved}; the network that `train` would have acts in"
+        f" it, with conv_filters={filters}.",
+    )
