@@ -158,6 +158,12 @@ train --env CartPole-v1 --set restart_failed_sub_environments=true
     'restart_failed_sub_environments' has no effect here: RLlib's sampler alone would honour it; catch the error in the environment
 train --env CartPole-v1 --set sample_timeout_s=5
     'sample_timeout_s' has no effect here: a batch waits for every env runner that makes progress
+train --env ALE/Pong-v5 --atari deepmnd
+    --atari is 'deepmnd'; it must be machado or deepmind
+train --env CartPole-v1 --atari deepmind
+    --atari is for games, whose ids begin with ALE/, and --env is CartPole-v1
+train --env ALE/Pong-v5 --atari deepmind --env-config frameskip=2
+    --env-config frameskip is decided by --atari; give one of the two
 train --env CartPole-v1 --set preprocessor_pref=rllib
     'preprocessor_pref' has no effect here: observations reach the network as they are; --wrap changes them
 train --env envs.py:Sees --set model.conv_filters=[[16,[8,8],4]]

@@ -91,10 +91,19 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
     with _inside(ref.code_folder):
         located = locate(ref)
         if isinstance(located, str):
-            env = gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
+            env = gymnasium.make(located, disable_env_checker=True, **how, **_arguments(ref))
         else:
             env = _constructed(ref, located, worker_index, how)
         return wrapped(env, ref.wrappers)
+
+
+def _arguments(ref: EnvRef) -> dict[str, Any]:
+    """The user's arguments, and before them what the protocol of an Atari game has."""
+    if ref.atari is None:
+        return dict(ref.arguments)
+    from rlsif.envs.atari import arguments
+
+    return {**arguments(ref), **ref.arguments}
 
 
 @contextlib.contextmanager

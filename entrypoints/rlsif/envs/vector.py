@@ -14,11 +14,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from rlsif.envs import atari
+from rlsif.envs.atari import LIFE_LOST
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import locate
 from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
 from rlsif.envs.progress import PROGRESS
-from rlsif.envs.reference import EnvRef
+from rlsif.envs.reference import GAMES, EnvRef
 from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
 from rlsif.policies.actions import ActionAdapter
@@ -36,7 +38,8 @@ class WrongValue(RlsifError):
 class Step(NamedTuple):
     """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n].
 
-    `metrics` are those of the episodes that ended in this step, by copy.
+    `metrics` are those of the episodes that ended in this step, by copy. `life_lost`, [n], is where an episode goes on
+    that ends for the learner; None where there is no such thing.
     """
 
     observations: Array
@@ -44,6 +47,7 @@ class Step(NamedTuple):
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     metrics: Mapping[int, Metrics] = {}
+    life_lost: NDArray[np.bool_] | None = None
 
 
 class Environments(Protocol):
@@ -78,14 +82,25 @@ def make(
     """
     add_code_folder(ref.code_folder)
     located = locate(ref)
-    spec = gymnasium.registry.get(located) if isinstance(located, str) else None
-    bare = spec is not None and not spec.additional_wrappers and not ref.wrappers
-    if spec is not None and spec.vector_entry_point is not None and bare:
-        env = gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **ref.arguments)
+    env = _of_entry_point(ref, located, number) if isinstance(located, str) else None
+    if env is not None:
         if env.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
             return Vectorised(env, seeds, encoder, adapter)
         env.close()
     return OneByOne([create() for _ in range(number)], seeds, encoder, adapter)
+
+
+def _of_entry_point(ref: EnvRef, env_id: str, number: int) -> gymnasium.vector.VectorEnv[Any, Any, Any] | None:
+    """All copies as one; None where the id has no vector entry point, or one of other environments than asked for."""
+    spec = gymnasium.registry.get(env_id)
+    if spec is None or spec.vector_entry_point is None or spec.additional_wrappers:
+        return None
+    # ale-py's shows other observations than a single game.
+    if spec.id.startswith(GAMES):
+        return atari.vectorised(ref, spec.id, number)
+    if ref.wrappers:
+        return None
+    return gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **ref.arguments)
 
 
 class Vectorised:
@@ -113,7 +128,8 @@ class Vectorised:
         metrics = self._ended_with(infos, terminated | truncated) if KEY in infos or self._metrics.given else {}
         self.active = ~(terminated | truncated)
         PROGRESS.steps += self._number
-        return Step(self.observations, np.asarray(rewards, np.float64), terminated, truncated, metrics)
+        rewards, life_lost = np.asarray(rewards, np.float64), infos.get(LIFE_LOST)
+        return Step(self.observations, rewards, terminated, truncated, metrics, life_lost)
 
     def _ended_with(self, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Mapping[int, Metrics]:
         try:
@@ -160,7 +176,7 @@ class OneByOne:
         """Step every copy by what a policy chose, [n, ...]."""
         number = len(self._envs)
         after, rewards = self._encoder.empty(number), np.zeros(number)
-        terminated, truncated = np.zeros(number, np.bool_), np.zeros(number, np.bool_)
+        terminated, truncated, life_lost = (np.zeros(number, np.bool_) for _ in range(3))
         ended = []
         self._steps += 1
         for i, (env, action) in enumerate(zip(self._envs, self._adapter.each(chosen))):
@@ -168,6 +184,8 @@ class OneByOne:
             PROGRESS.steps += 1
             if info and KEY in info:
                 self._take(i, info)
+            if info and LIFE_LOST in info:
+                life_lost[i] = info[LIFE_LOST]
             self._encode(after, i, observation, info)
             try:
                 rewards[i] = reward
@@ -187,7 +205,7 @@ class OneByOne:
                 metrics[i] = self._ended_with(i)
                 self._steps[i] = 0
                 self._encode(self.observations, i, *self._reset(self._envs[i]))
-        return Step(after, rewards, terminated, truncated, metrics)
+        return Step(after, rewards, terminated, truncated, metrics, life_lost)
 
     def _take(self, i: int, info: Mapping[str, Any]) -> None:
         try:

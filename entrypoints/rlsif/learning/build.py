@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 
 from rlsif.envs.adapted import Adapted, policy_spaces
+from rlsif.envs.atari import protocol
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
@@ -83,6 +84,12 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
     against = unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
     if against and env.mask:
         _check_rllib_honours_masks(spec, config)
+    played = protocol(spec.env)
+    if against and played and played.lives:
+        raise InputError(
+            f"with --atari {spec.env.atari} a lost life ends what is learned from, and RLlib's own sampler, which is needed"
+            f" because {against}, knows of no lives; use --atari machado"
+        )
     return against
 
 
@@ -122,6 +129,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     config.debugging(seed=spec.seed, log_sys_usage=False)
     set_values(config, _threads(layout))
     set_values(config, catalogue()[spec.algo].defaults)
+    if spec.env.atari:
+        config.clip_rewards = True
     set_values(config, spec.hyperparameters)
     _set_env(config, spec, layout, env)
     return config

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rlsif.envs.atari import protocol
 from rlsif.envs.checker import ERROR, OK, WARNING, Finding
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
@@ -29,6 +30,8 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
     if against:
         yield Finding(ERROR, f"no algorithm here can see it: its {against}.")
         return
+    if played := protocol(found.ref):
+        yield Finding(OK, f"{played}.")
     if is_image(found.observations):
         yield from _of_images(found)
     slow = known_against("PPO", found.observations)

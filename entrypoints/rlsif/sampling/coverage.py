@@ -17,7 +17,6 @@ AS_RLLIB_HAS_IT: dict[str, tuple[Any, ...]] = {
     "batch_mode": ("truncate_episodes",),
     "explore": (True,),
     "compress_observations": (False,),
-    "clip_rewards": (None, False),
     "count_steps_by": ("env_steps",),
     "callbacks_class": (), "output": (), "input_": (), "env_task_fn": (), "remote_worker_envs": (),
     "postprocess_inputs": (), "sampler_perf_stats_ema_coef": (), "sample_collector": (), "render_env": (),

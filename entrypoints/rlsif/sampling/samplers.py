@@ -74,6 +74,7 @@ class Sampler:
         # Env steps of all env runners, for schedules.
         self.timestep = 0
         self._actions, self._mask = actions, mask
+        self._clip = config["clip_rewards"]
         self._make_policy(config, environments.observations.shape[1:], actions)
         self._check_finite(environments.observations)
         self._check_masks()
@@ -131,8 +132,8 @@ class Sampler:
         self._rows.add(
             obs=seen,
             actions=actions,
-            rewards=step.rewards.astype(np.float32),
-            terminateds=step.terminated,
+            rewards=self._clipped(step.rewards).astype(np.float32),
+            terminateds=step.terminated if step.life_lost is None else step.terminated | step.life_lost,
             truncateds=step.truncated,
             valid=active,
             **columns,
@@ -140,6 +141,12 @@ class Sampler:
         self._count(step.rewards, active, done, step.metrics)
         self._check_masks()
         return next_obs
+
+    def _clipped(self, rewards: Array) -> Array:
+        """What the learner sees of rewards [envs], as RLlib's clip_rewards has it."""
+        if self._clip is True:
+            return np.sign(rewards)
+        return np.clip(rewards, -self._clip, self._clip) if self._clip else rewards
 
     def _see(self, observations: Array, done: NDArray[np.bool_]) -> Array:
         """Filter what came next, and what is to be acted on, each once."""

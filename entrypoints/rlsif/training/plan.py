@@ -12,7 +12,7 @@ from rlsif.cluster.resources import Cluster, Resources, available
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.find import find as find_env
-from rlsif.envs.reference import WrapperRef, parse
+from rlsif.envs.reference import EnvRef, WrapperRef, parse
 from rlsif.errors import InputError
 from rlsif.learning import catalogue, hyperparameters
 from rlsif.learning.settings import check_hyperparameters, resolve
@@ -52,9 +52,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
     algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
-    env = find_env(
-        parse(options.env, env_arguments(options.env_settings), options.code_folder, wrapper_arguments(options.wrap))
-    )
+    env = find_env(_ref(options, options.env))
     catalogue.check_spaces(algorithm, env.ref.title, env.observations, env.actions)
     given = _given_hyperparameters(options, algorithm.name)
     merged = merge(hyperparameters.preset(algorithm.name, env.ref.short), given)
@@ -63,6 +61,12 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
     return Plan(spec, env, processes, resources, stop, None, None, None)
+
+
+def _ref(options: TrainOptions, env: str) -> EnvRef:
+    """What the user asked for, of an environment of this name. Raises InputError."""
+    wrappers = wrapper_arguments(options.wrap)
+    return parse(env, env_arguments(options.env_settings), options.code_folder, wrappers, options.atari)
 
 
 def _placed(
@@ -129,11 +133,12 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
 def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec:
     """The spec of a run that is resumed, with the hyperparameters given anew. Raises InputError for contradictions."""
     spec = replace(spec, env=saved.moved(spec.env, options.env, options.code_folder))
-    asked = parse(options.env or "", {}, options.code_folder, wrapper_arguments(options.wrap))
+    asked = _ref(options, options.env or spec.env.name)
     for name, value, is_ in (
-        ("--env", asked.name or None, spec.env.name),
-        ("--env-config", env_arguments(options.env_settings) or None, dict(spec.env.arguments)),
-        ("--wrap", _in_words(asked.wrappers), _in_words(spec.env.wrappers)),
+        ("--env", options.env and asked.name, spec.env.name),
+        ("--env-config", dict(asked.arguments) or None, dict(spec.env.arguments)),
+        ("--wrap", _in_words(asked.own_wrappers), _in_words(spec.env.own_wrappers)),
+        ("--atari", options.atari, spec.env.atari),
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
