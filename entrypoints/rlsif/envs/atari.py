@@ -71,7 +71,7 @@ def arguments(ref: EnvRef) -> dict[str, Any]:
 def vectorised(ref: EnvRef, env_id: str, number: int) -> gymnasium.vector.VectorEnv[Any, Any, Any] | None:
     """All copies in ale-py's vector environment; None where it does not have what is asked for."""
     found = protocol(ref)
-    if found is None or len(ref.wrappers) > 1 or set(ref.arguments) - OF_VECTORS:
+    if found is None or set(ref.arguments) - OF_VECTORS:
         return None
     given = {"repeat_action_probability": found.sticky, **ref.arguments}
     env = gymnasium.make_vec(

@@ -87,8 +87,8 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
     played = protocol(spec.env)
     if against and played and played.lives:
         raise InputError(
-            f"with --atari {spec.env.atari} a lost life ends what is learned from, and RLlib's own sampler, which is needed"
-            f" because {against}, knows of no lives; use --atari machado"
+            f"with --atari {spec.env.atari} a lost life ends what is learned from, and RLlib's sampler knows of none;"
+            f" it is needed because {against}; use --atari machado"
         )
     return against
 
