@@ -23,11 +23,13 @@ from ray.rllib.utils.filter import MeanStdFilter
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
+from rlsif.envs.spaces import plain
 from rlsif.learning import compiled_update
 from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.distributions import EpsilonGreedy
+from rlsif.policies.masks import encoder_of
 from rlsif.policies.networks import ActorCritic, QNetwork, parts_of
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
@@ -126,6 +128,24 @@ def images():
         mine.set_weights(policy.get_weights())
         note("q-values of images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
         compare_order(policy, parts_of(config.model, seen.shape[1:], final_linear=not hiddens))
+
+
+def images_beside():
+    """Networks of images and of what is beside them."""
+    for behind in ([], [9, 7]):
+        model = {"fcnet_hiddens": [8, 6], "post_fcnet_hiddens": behind, "post_fcnet_activation": "tanh"}
+        policy, config, _ = policy_of("PPO", "PixelsBeside-v0", model=model)
+        seen = np.random.default_rng(0).normal(size=(20, *config.observation_space.shape)).astype(np.float32)
+        parts = encoder_of(plain(config.rlsif.observation_space)).seen
+        mine = ActorCritic.from_config(config.model, parts)
+        mine.set_weights(policy.get_weights())
+        _, _, theirs = policy.compute_actions(seen)
+        logits, values = mine.forward(seen)
+        note("logits beside images", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
+    policy, config, _ = policy_of("DQN", "PixelsBeside-v0", hiddens=[16], model={"fcnet_hiddens": [8, 6]})
+    mine = QNetwork.from_config(config.model, parts, [16], dueling=True)
+    mine.set_weights(policy.get_weights())
+    note("logits beside images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
 
 
 def images_of(config):
@@ -369,6 +389,13 @@ def own_class():
             assert self.action_space.contains(action)
             return super().step(action["a"] + action["b"].sum())
 
+    gymnasium.register("Walk-v0", Walk)
+    gymnasium.register("Both-v0", Both)
+
+
+def pixel_classes():
+    """Environments that show images."""
+
     class Pixels(gymnasium.Env):
         action_space = gymnasium.spaces.Discrete(3)
 
@@ -385,10 +412,20 @@ def own_class():
         def _seen(self):
             return self.np_random.integers(256, size=self.observation_space.shape, dtype=np.uint8)
 
-    gymnasium.register("Walk-v0", Walk)
+    class Beside(Pixels):
+        def __init__(self):
+            sizes = {"a": (4, 20, 20), "c": (7, 7, 3)}
+            pixels = {name: gymnasium.spaces.Box(0, 255, size, np.uint8) for name, size in sizes.items()}
+            self.observation_space = gymnasium.spaces.Dict(
+                **pixels, b=gymnasium.spaces.Discrete(3), d=gymnasium.spaces.Box(-1, 1, (2, 3))
+            )
+
+        def _seen(self):
+            return self.observation_space.sample()
+
+    gymnasium.register("PixelsBeside-v0", Beside)
     for name, shape in PIXELS.items():
         gymnasium.register(name, Pixels, kwargs={"shape": shape})
-    gymnasium.register("Both-v0", Both)
 
 
 def masked_class():
@@ -418,9 +455,11 @@ def masked_class():
 
 if __name__ == "__main__":
     own_class()
+    pixel_classes()
     watch_final_observations()
     forward_passes()
     images()
+    images_beside()
     bytes_of_images()
     for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0", "Both-v0", "Pixels4x20-v0"):
         ppo(env_id)

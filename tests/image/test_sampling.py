@@ -26,6 +26,7 @@ def found(apptainer, rl_sif):
     "what",
     [
         "logits and values", "q-values", "logits of images", "values of images", "q-values of images",
+        "logits beside images",
         "layers in another order", "log-probabilities", "log-probabilities of mixed actions", "advantages",
         "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlsif.envs.spaces import plain
-from rlsif.policies.convolution import RLLIBS, ConvolutionalTrunk, against, default_filters, filters_of
+from rlsif.policies.convolution import (
+    RLLIBS,
+    ConvolutionalTrunk,
+    against,
+    default_filters,
+    default_filters_of,
+    filters_of,
+)
 from rlsif.policies.encoder import ObservationEncoder
 from rlsif.policies.layers import relu
 
@@ -57,11 +64,13 @@ def by_loops(images, filter_, kernel, bias):
     return np.maximum(out, 0)
 
 
+# Two places are left by the first; the last takes one, and leaves a row of pixels that it does not see.
+@pytest.mark.parametrize("last", [[4, [3, 2], 1], [4, [4, 2], 1], [4, [3, 2], 3]])
 @pytest.mark.parametrize("number", [0, 1, 8, 19])
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_convolutions_are_those_of_a_loop(number, kind):
+def test_convolutions_are_those_of_a_loop(number, kind, last):
     random, shape = np.random.default_rng(0), (13, 9, 2)
-    filters = filters_of([[3, [4, 3], [2, 3]], [5, [1, 1], 2], [4, [3, 2], 1]])
+    filters = filters_of([[3, [4, 3], [2, 3]], [5, [1, 1], 2], last])
     depths = [2, *(each.outputs for each in filters)]
     layers = {
         f"conv{number}": (random.normal(size=(*each.kernel, inputs, each.outputs)), random.normal(size=each.outputs))
@@ -76,8 +85,29 @@ def test_convolutions_are_those_of_a_loop(number, kind):
     expected = images
     for each, layer in zip(filters, layers.values(), strict=True):
         expected = by_loops(expected, each, *layer)
-    # The last one leaves more than one place here, of which RLlib takes none.
-    np.testing.assert_allclose(trunk(images), expected[:, 0, 0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(trunk(images), expected.reshape(number, trunk(images).shape[1]), rtol=1e-4, atol=1e-4)
+
+
+def test_images_beside_other_things_are_parts_of_one_vector():
+    from gymnasium.spaces import Box, Dict, Discrete
+
+    space = Dict(
+        {"at": Discrete(3), "views": Dict({"far": Box(0, 255, (2, 9, 8), np.uint8), "near": Box(0, 1, (4, 4, 3))})}
+    )
+    encode = ObservationEncoder(plain(space))
+    assert encode.seen == ((3,), (9, 8, 2), (4, 4, 3)) and encode.shape == (195,)
+    observation = space.sample()
+    encoded = encode.one(observation, {})
+    assert encoded[:3].argmax() == observation["at"]
+    assert np.array_equal(encoded[3:147].reshape(9, 8, 2), observation["views"]["far"].transpose(1, 2, 0))
+    assert np.array_equal(encoded[147:], observation["views"]["near"].ravel())
+
+
+@given(st.lists(st.tuples(SIDES, SIDES), min_size=1, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_images_of_several_sizes_have_filters_that_fit_all(sizes):
+    filters = default_filters_of([(*size, 3) for size in sizes])
+    assert all(against(size, filters, flat=True) is None for size in sizes)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from rlsif.envs.vector import WrongValue
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
-from rlsif.policies.encoder import unsupported
+from rlsif.policies.encoder import has_parts
 from rlsif.policies.spaces import ActionMask, Space
 
 
@@ -30,8 +30,7 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Wrap an environment; RLlib's normalize_actions and clip_actions are for its Box actions."""
         super().__init__(env)
         observations, actions = masks.masked(plain(env.observation_space), mask), plain(env.action_space)
-        # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
-        self._encoder = masks.encoder_of(observations) if unsupported(observations) is None else None
+        self._encoder = masks.encoder_of(observations)
         self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
         self._metrics = OfCopies(1)
         self._chosen_from = policy_space(actions, normalize)
@@ -63,8 +62,6 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._encode(observation, info), reward, terminated, truncated, info
 
     def _encode(self, observation: Any, info: Mapping[str, Any]) -> Any:
-        if self._encoder is None:
-            return observation
         try:
             self._encoded = self._encoder.one(observation, info)
         except masks.MaskError as problem:
@@ -86,12 +83,15 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:
-    """The space of encoded observations; Gymnasium's `space` itself where RLlib preprocesses them."""
-    if unsupported(observations) is not None:
-        return space
+    """The space of encoded observations, which are those of Gymnasium's `space`."""
     encoder = masks.encoder_of(observations)
     low, high = (space.low.min().item(), space.high.max().item()) if encoder.is_image else (-np.inf, np.inf)
-    return gymnasium.spaces.Box(low, high, encoder.shape, encoder.dtype.type)
+    encoded = gymnasium.spaces.Box(low, high, encoder.shape, encoder.dtype.type)
+    if has_parts(encoder.seen):
+        # By this attribute RLlib's model finds the parts in a vector.
+        parts = [gymnasium.spaces.Box(-np.inf, np.inf, shape) for shape in encoder.seen]
+        encoded.original_space = gymnasium.spaces.Tuple(parts)  # type: ignore[attr-defined]
+    return encoded
 
 
 def policy_spaces(found: FoundEnv, normalize: bool) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ from rlsif.learning.catalogue import catalogue
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.spec import Layout, RunSpec
-from rlsif.policies import encoder, masks
+from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
 from rlsif.sampling.env_runner import ArrayEnvRunner, SamplingSpec
 from rlsif.values import merge
@@ -158,10 +158,9 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
         is_atari=False,
     )
-    if encoder.unsupported(env.observations) is None:
-        # They are encoded before RLlib sees them. It knows Atari's screen and memory by their shapes alone, and would
-        # scale them, and wrap a game once more.
-        config.preprocessor_pref = None
+    # They are encoded before RLlib sees them. It knows Atari's screen and memory by their shapes alone, and would scale
+    # them, and wrap a game once more.
+    config.preprocessor_pref = None
     set_filters(config, env)
     sampler = catalogue()[spec.algo].sampler_class()
     spaces = env.observation_space, env.action_space

@@ -53,7 +53,7 @@ def able_to_act(space: Space) -> list[str]:
 
 def check_spaces(algorithm: Algorithm, env: str, observation_space: Space, action_space: Space) -> None:
     """Refuse an environment that the algorithm cannot see or act in. Raises InputError."""
-    against = actions.unsupported(action_space) or encoder.refused(observation_space)
+    against = actions.unsupported(action_space) or encoder.unsupported(observation_space)
     if against:
         raise InputError(f"no algorithm here can train in {env}: its {against}")
     able = able_to_act(action_space)

@@ -14,8 +14,8 @@ from rlsif.learning import hyperparameters
 from rlsif.learning.catalogue import able_to_act, catalogue, known_against
 from rlsif.learning.settings import network_fails
 from rlsif.learning.spec import Layout, RunSpec
-from rlsif.policies import actions, convolution, encoder
-from rlsif.policies.spaces import Box, described, is_image
+from rlsif.policies import actions, convolution, encoder, masks
+from rlsif.policies.spaces import Box, described, has_channels_first, is_image, leaves
 
 
 def judgement(found: FoundEnv) -> Iterator[Finding]:
@@ -26,14 +26,14 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
         return
     able = ", ".join(able_to_act(found.actions))
     yield Finding(OK, f"actions are {described(found.actions)}; {able} can choose them.")
-    against = encoder.refused(found.observations)
+    against = encoder.unsupported(found.observations)
     if against:
         yield Finding(ERROR, f"no algorithm here can see it: its {against}.")
         return
     if played := protocol(found.ref):
         yield Finding(OK, f"{played}.")
-    if is_image(found.observations):
-        yield from _of_images(found)
+    if images := convolution.images_of(masks.encoder_of(found.observations).seen):
+        yield from _of_images(found, images)
     slow = known_against("PPO", found.observations)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
@@ -48,11 +48,12 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
         yield Finding(WARNING, "observations are float64; networks take float32, so that half of each is thrown away.")
 
 
-def _of_images(found: FoundEnv) -> Iterator[Finding]:
+def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Finding]:
     """How images are read, and whether the network that `train` would have acts on them."""
-    high, wide, channels = shape = encoder.ObservationEncoder(found.observations).shape
-    moved = "" if shape == found.observation_space.shape else ", which come first and are moved behind"
-    filters = str(convolution.default_filters(shape)).replace(" ", "")
+    given = [leaf.shape for _, leaf in leaves(found.observations) if isinstance(leaf, Box) and is_image(leaf)]
+    moved = ", which come first and are moved behind" if any(has_channels_first(shape) for shape in given) else ""
+    pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in images)
+    filters = str(convolution.default_filters_of(images)).replace(" ", "")
     preset = hyperparameters.preset("PPO", found.ref.short)
     preset.pop("num_envs_per_env_runner", None)
     try:
@@ -64,6 +65,5 @@ def _of_images(found: FoundEnv) -> Iterator[Finding]:
         return
     yield Finding(
         OK,
-        f"images have {high} x {wide} pixels of {channels} channels{moved}; the network that `train` would have acts in"
-        f" it, with conv_filters={filters}.",
+        f"images have {pixels}{moved}; the network that `train` would have acts in it, with conv_filters={filters}.",
     )

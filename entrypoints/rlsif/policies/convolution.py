@@ -5,6 +5,7 @@ Images may be of integers: each is turned into float32 where the first layer rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.policies.encoder import Seen, has_parts
 from rlsif.policies.layers import Activation, Array, Layer, as_dense, dense, through
 
 Shape = tuple[int, ...]
@@ -24,6 +26,8 @@ RLLIBS: Mapping[Shape, list[list[Any]]] = {
 }
 # Of other images: the most that the last filter sees of a side, the outputs of those before it, and its own.
 LAST_SEES, OUTPUTS, FEATURES = 12, (16, 32, 64, 64, 64, 64, 64, 64), 256
+# Of several images that are too different.
+FOR_ANY = [[16, [4, 4], 2], [32, [3, 3], 2], [64, [1, 1], 1]]
 # From this side on the first filter has the size that RLlib has for 84x84.
 LARGE = 64
 # Images that go through the convolutions together: what they need between two layers stays in a core's cache.
@@ -72,6 +76,18 @@ def _two(value: Any) -> tuple[int, int]:
     return int(high), int(wide)
 
 
+def images_of(seen: Seen) -> list[Shape]:
+    """The shapes of the images that a network sees."""
+    parts = seen if has_parts(seen) else [seen]
+    return [shape for shape in parts if len(shape) == 3]  # type: ignore[arg-type, misc]
+
+
+def default_filters_of(images: Sequence[Shape]) -> list[list[Any]]:
+    """RLlib's conv_filters for images that all have the same, of which all places that are left are taken."""
+    candidates = [*(default_filters(image) for image in images), FOR_ANY]
+    return next(each for each in candidates if not any(against(image, each, flat=True) for image in images))
+
+
 def default_filters(image: Shape) -> list[list[Any]]:
     """RLlib's conv_filters for an image of any size; those that RLlib has where its own work."""
     size = tuple(image[:2])
@@ -116,7 +132,7 @@ def against(image: Shape, conv_filters: Any, *, flat: bool) -> str | None:
 
 
 class ConvolutionalTrunk:
-    """Convolutions of which the last leaves one place, and dense layers behind them: features of images."""
+    """Convolutions, and dense layers behind them: features of images."""
 
     def __init__(
         self,
@@ -131,38 +147,42 @@ class ConvolutionalTrunk:
 
         Weights come by `set_layers`.
         """
-        self._convolutions = []
-        for each in filters[:-1]:
+        self._convolutions: list[_Convolution] = []
+        self._whole: tuple[int, int] | None = None
+        for each in filters:
+            if each is filters[-1] and each.size(shape) == (1, 1):
+                # A product of matrices for all images at once.
+                self._whole = each.kernel
+                break
             self._convolutions.append(_Convolution(each, shape))
             shape = (*each.size(shape), each.outputs)
-        self._last, self._conv_names, self._activation = filters[-1], list(names), activation
+        self._conv_names, self._activation = list(names), activation
         self._dense_names, self._dense_activation = list(dense_names), dense_activation or activation
-        self.names = [*names, *dense_names]
 
     def set_layers(self, layers: Mapping[str, Layer]) -> None:
         """Take the weights. Raises KeyError for those of another model."""
         for convolution, name in zip(self._convolutions, self._conv_names):
             convolution.set_layer(layers[name])
-        # The last one is a product of matrices for all images at once.
-        self._all_of_it = as_dense(layers[self._conv_names[-1]])
+        self._last = as_dense(layers[self._conv_names[-1]]) if self._whole else None
         self._dense = [as_dense(layers[name]) for name in self._dense_names]
 
     def __call__(self, images: NDArray[Any]) -> Array:
         """Features [n, width] of images [n, height, width, channels]."""
         # No image is one part of no rows; the shape of the features comes with it.
         starts = range(0, max(1, len(images)), TOGETHER)
-        seen = np.concatenate([self._seen_by_last(images[at : at + TOGETHER]) for at in starts])
-        features = self._activation(dense(seen, self._all_of_it))
+        features = np.concatenate([self._convolved(images[at : at + TOGETHER]) for at in starts])
+        if self._last:
+            features = self._activation(dense(features, self._last))
         return through(features, self._dense, self._dense_activation)
 
-    def _seen_by_last(self, images: NDArray[Any]) -> Array:
-        """What the last convolution sees, [n, inputs]."""
+    def _convolved(self, images: NDArray[Any]) -> Array:
+        """What comes out of the convolutions, or what a last one sees at once; [n, width]."""
         maps = images
         for convolution in self._convolutions:
             maps = self._activation(convolution(maps))
-        high, wide = self._last.kernel
-        seen = maps[:, :high, :wide].reshape(len(maps), len(self._all_of_it[0]))
-        return seen.astype(np.float32, copy=False)
+        if self._whole:
+            maps = maps[:, : self._whole[0], : self._whole[1]]
+        return maps.reshape(len(maps), math.prod(maps.shape[1:])).astype(np.float32, copy=False)
 
 
 class _Convolution:

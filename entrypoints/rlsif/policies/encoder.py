@@ -2,7 +2,8 @@
 
 The vector is the one that RLlib's preprocessors make (ray/rllib/models/preprocessors.py): integers one-hot,
 everything else as float32, the parts of Dict and Tuple one after the other. An image keeps its numbers, a byte each
-where its space has uint8; where its channels come first they become its last axis.
+where its space has uint8; where its channels come first they become its last axis. Images beside other things are
+parts of the vector, and networks take them out of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,15 @@ LONGEST_ONE_HOT = 20_000
 
 # What would work with kinds of spaces of packages that are much used.
 INSTEAD = {"MissionSpace": ": --wrap minigrid.wrappers:ImgObsWrapper leaves the grid alone"}
-BESIDE = "an image beside other things"
+# Of an image beside other things, whose edges RLlib would cut off.
+OF_ATARI = (210, 160, 3)
+# What a network sees: a vector or an image by its shape, or a vector of several parts by their shapes.
+Seen = Union[Tuple[int, ...], Tuple[Tuple[int, ...], ...]]
+
+
+def has_parts(seen: Seen) -> bool:
+    """Whether a network sees a vector of several parts."""
+    return not isinstance(seen[0], int)
 
 
 class MisfitError(ValueError):
@@ -58,20 +67,12 @@ def unsupported(space: Space) -> str | None:
             )
         if isinstance(space, Masked) and is_image(part):
             return f"observations{name} are an image beside an action mask"
-        if path and is_image(part):
-            return f"observations{name} are {BESIDE}"
+        if path and is_image(part) and part.shape == OF_ATARI:  # type: ignore[union-attr]
+            size = " x ".join(map(str, OF_ATARI))
+            return f"observations{name} are an image of {size} beside other things; give it in another size"
         if not path and width(part) == 0:
             return f"observations are {described(part)}, with nothing in them"
     return None
-
-
-def refused(space: Space) -> str | None:
-    """Why no policy can see observations of this space, in a few words; None where one can.
-
-    RLlib's own preprocessors take images beside other things.
-    """
-    against = unsupported(space)
-    return None if against and against.endswith(BESIDE) else against
 
 
 def width(space: Space) -> int:
@@ -94,13 +95,15 @@ class ObservationEncoder:
         # Of one encoded observation.
         self.shape: tuple[int, ...] = (width(space),)
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
-        # The order of an image's axes, where it is another than the observation's.
-        self._axes: tuple[int, int, int] | None = None
+        self._axes = _axes(space)
         if isinstance(space, Box) and self.is_image:
-            self._axes = (1, 2, 0) if has_channels_first(space.shape) else None
-            self.shape = tuple(space.shape[axis] for axis in self._axes or (0, 1, 2))
+            self.shape = _in_order(space)
             # The learner takes no float64.
             self.dtype = space.dtype if space.dtype.kind in "iub" else self.dtype
+        # What a network sees of it.
+        self.seen: Seen = self.shape
+        if not self.is_image and any(is_image(leaf) for _, leaf in leaves(space)):
+            self.seen = tuple(_in_order(leaf) if is_image(leaf) else (width(leaf),) for _, leaf in leaves(space))
         self._parts: list[tuple[tuple[Any, ...], _Part]] = []
         at = 0
         for path, leaf in leaves(space):
@@ -159,6 +162,16 @@ class ObservationEncoder:
         return encoded
 
 
+def _axes(space: Space) -> tuple[int, int, int] | None:
+    """The order of an image's axes as a network sees them, where it is another than the observation's."""
+    return (1, 2, 0) if is_image(space) and has_channels_first(space.shape) else None  # type: ignore[union-attr]
+
+
+def _in_order(image: Space) -> tuple[int, ...]:
+    """The shape of an image, channels last."""
+    return tuple(image.shape[axis] for axis in _axes(image) or (0, 1, 2))  # type: ignore[union-attr]
+
+
 def _of_box(observation: Any, space: Box) -> Array:
     """An observation as an array of the space's shape, of whatever numbers it has."""
     value = np.asarray(observation)
@@ -188,7 +201,7 @@ class _Part:
     """Encodes one leaf of a space into its places of the vector."""
 
     def __init__(self, space: Space, places: slice) -> None:
-        self._space, self._places = space, places
+        self._space, self._places, self._axes = space, places, _axes(space)
         # Of one-hot vectors: how many places each integer has, the first integer, and where its vector begins.
         self._counts: Array | None = None
         if isinstance(space, Discrete):
@@ -221,6 +234,8 @@ class _Part:
         values = np.asarray(values)
         if values.dtype.kind not in "fiub":
             raise MisfitError(f"its numbers are {values.dtype}")
+        if self._axes:
+            values = np.moveaxis(values, 1, 3)
         if self._counts is None:
             encoded[:, self._places] = values.reshape(len(encoded), -1)
             return

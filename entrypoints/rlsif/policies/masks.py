@@ -180,6 +180,7 @@ class MaskedEncoder:
         self._features, self._mask = ObservationEncoder(space.features), space.mask
         self._width = self._features.shape[0]
         self.shape, self.dtype = (self._width + self._mask.size,), np.dtype(np.float32)
+        self.seen = self._features.seen
 
     def empty(self, number: int) -> Array:
         """Room for so many encoded observations, [number, ...]."""

@@ -1,12 +1,13 @@
 """The forward pass of RLlib's TensorFlow models, in NumPy from their weights.
 
 A network is a trunk, which makes features of observations, and heads on it. `parts_of` says which layers of RLlib's
-models are what, after ray/rllib/models/tf/fcnet.py and visionnet.py; the heads of DQN are those of
-ray/rllib/algorithms/dqn/distributional_q_tf_model.py.
+models are what, after fcnet.py, visionnet.py and complex_input_net.py of ray/rllib/models/tf; the heads of DQN are
+those of ray/rllib/algorithms/dqn/distributional_q_tf_model.py.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.policies.convolution import ConvolutionalTrunk, filters_of
+from rlsif.policies.convolution import ConvolutionalTrunk, Shape, filters_of
+from rlsif.policies.encoder import Seen, has_parts
 from rlsif.policies.layers import (
     ACTIVATIONS,
     Activation,
@@ -51,6 +53,13 @@ MODEL_OF_IMAGES: Mapping[str, Accepts] = {
     "post_fcnet_activation": _known,
     "vf_share_layers": MODEL["vf_share_layers"],
 }
+# With images beside other things, whose value has no layers of its own.
+MODEL_OF_PARTS: Mapping[str, Accepts] = {
+    **MODEL_OF_IMAGES, "fcnet_hiddens": lambda given: True, "fcnet_activation": _known,
+    "vf_share_layers": lambda given: True,
+}  # fmt: skip
+# What decides nothing for a vector.
+OF_IMAGES_ALONE = {"conv_filters", "conv_activation"}
 # Settings of RLlib's that decide nothing for a network without memory.
 WITHOUT_EFFECT = {
     "dim", "grayscale", "zero_mean", "framestack", "max_seq_len", "lstm_cell_size", "lstm_use_prev_action",
@@ -60,13 +69,12 @@ WITHOUT_EFFECT = {
 }  # fmt: skip
 
 
-def unsupported(model: Mapping[str, Any], defaults: Mapping[str, Any], shape: Sequence[int]) -> str | None:
+def unsupported(model: Mapping[str, Any], defaults: Mapping[str, Any], seen: Seen) -> str | None:
     """Why a model of RLlib's is not one of these networks, in a few words; None where it is.
 
-    `model` are all of RLlib's settings of it, `defaults` those that RLlib has without any of the user's, `shape` is
-    that of an encoded observation.
+    `model` are all of RLlib's settings of it, `defaults` those that RLlib has without any of the user's.
     """
-    known, others = (MODEL_OF_IMAGES, MODEL) if of_image(shape) else (MODEL, {"conv_filters", "conv_activation"})
+    known, others = _settings(seen)
     for name, given in model.items():
         accepts = known.get(name)
         if accepts and not accepts(given):
@@ -78,9 +86,11 @@ def unsupported(model: Mapping[str, Any], defaults: Mapping[str, Any], shape: Se
     return None
 
 
-def of_image(shape: Sequence[int]) -> bool:
-    """Whether RLlib has convolutions for encoded observations of this shape."""
-    return len(shape) == 3
+def _settings(seen: Seen) -> tuple[Mapping[str, Accepts], Iterable[str]]:
+    """The settings of a network that sees this, and those of others."""
+    if has_parts(seen):
+        return MODEL_OF_PARTS, ()
+    return (MODEL_OF_IMAGES, MODEL) if len(seen) == 3 else (MODEL, OF_IMAGES_ALONE)
 
 
 class Trunk(Protocol):
@@ -109,6 +119,27 @@ class DenseTrunk:
         return through(observations, self._layers, self._activation)
 
 
+class PartedTrunk:
+    """A trunk for each part of a vector, and dense layers on all of their features."""
+
+    def __init__(self, shapes: Sequence[Shape], trunks: Sequence[Trunk], behind: DenseTrunk) -> None:
+        """Take the shapes of the parts, in their order, with a trunk for each."""
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        self._places = [slice(end - math.prod(shape), end) for end, shape in zip(ends, shapes)]
+        self._shapes, self._trunks, self._behind = shapes, trunks, behind
+
+    def set_layers(self, layers: Mapping[str, Layer]) -> None:
+        """Take the weights from those of a whole model. Raises KeyError for those of another model."""
+        for trunk in (*self._trunks, self._behind):
+            trunk.set_layers(layers)
+
+    def __call__(self, observations: Array) -> Array:
+        """Features [n, width] of observations [n, all parts]."""
+        parts = zip(self._trunks, self._places, self._shapes)
+        features = [trunk(observations[:, places].reshape(-1, *shape)) for trunk, places, shape in parts]
+        return self._behind(np.concatenate(features, axis=1))
+
+
 @dataclass(frozen=True)
 class Parts:
     """Which layers of one of RLlib's models are what."""
@@ -120,16 +151,19 @@ class Parts:
     value_trunk: Trunk | None
     # On the features of `value_trunk`.
     value_out: str
-    # All names of layers, as tf2 orders their weights.
+    # All names of layers, as tf2 orders their weights; empty where that is not known.
     order: list[str]
 
 
-def parts_of(model: Mapping[str, Any], shape: Sequence[int], *, final_linear: bool = True) -> Parts:
-    """The parts of RLlib's model with these settings, for encoded observations of this shape.
+def parts_of(model: Mapping[str, Any], seen: Seen, *, final_linear: bool = True) -> Parts:
+    """The parts of RLlib's model with these settings, for what it sees.
 
     Without `final_linear` the last of the hidden layers is the output, as RLlib's no_final_linear has it.
     """
-    return _of_image(model, shape, final_linear) if of_image(shape) else _of_vector(model, final_linear)
+    if has_parts(seen):
+        return _of_parts(model, seen)  # type: ignore[arg-type]
+    shape: Shape = seen  # type: ignore[assignment]
+    return _of_image(model, shape, final_linear) if len(shape) == 3 else _of_vector(model, final_linear)
 
 
 def _of_vector(model: Mapping[str, Any], final_linear: bool) -> Parts:
@@ -148,7 +182,7 @@ def _of_vector(model: Mapping[str, Any], final_linear: bool) -> Parts:
     )
 
 
-def _of_image(model: Mapping[str, Any], shape: Sequence[int], final_linear: bool) -> Parts:
+def _of_image(model: Mapping[str, Any], shape: Shape, final_linear: bool) -> Parts:
     filters, shared = filters_of(model["conv_filters"]), bool(model.get("vf_share_layers"))
     activation, behind = ACTIVATIONS[model.get("conv_activation")], ACTIVATIONS[model.get("post_fcnet_activation")]
     numbers, hiddens = range(1, len(filters) + 1), len(model["post_fcnet_hiddens"])
@@ -161,12 +195,36 @@ def _of_image(model: Mapping[str, Any], shape: Sequence[int], final_linear: bool
     # On features of its own, the value is one more convolution, and then a layer without weights.
     value_out = ["value_out"] if shared else ["conv_value_out", ""]
     return Parts(
-        trunk=ConvolutionalTrunk(tuple(shape), filters, names, activation, then, behind),
+        trunk=ConvolutionalTrunk(shape, filters, names, activation, then, behind),
         out=out,
-        value_trunk=None if shared else ConvolutionalTrunk(tuple(shape), filters, value, activation),
+        value_trunk=None if shared else ConvolutionalTrunk(shape, filters, value, activation),
         value_out=value_out[0],
         order=_order([*names, *then, *([out] if out else [])], None if shared else value, value_out),
     )
+
+
+def _of_parts(model: Mapping[str, Any], seen: Sequence[Shape]) -> Parts:
+    filters, dense_layers = filters_of(model["conv_filters"]), len(model["fcnet_hiddens"])
+    of_conv, of_fc = ACTIVATIONS[model["conv_activation"]], ACTIVATIONS[model["fcnet_activation"]]
+    trunks: list[Trunk] = []
+    images = others = 0
+    for shape in seen:
+        if len(shape) == 3:
+            trunks.append(ConvolutionalTrunk(shape, filters, _numbered("conv", len(filters), images), of_conv))
+            images += 1
+        else:
+            trunks.append(DenseTrunk(_numbered("fc_", dense_layers, others), of_fc))
+            others += 1
+    behind = DenseTrunk(
+        _numbered("fc_", len(model["post_fcnet_hiddens"]), others), ACTIVATIONS[model["post_fcnet_activation"]]
+    )
+    # Every dense network but this has a layer of that name, which is not used.
+    return Parts(PartedTrunk(seen, trunks, behind), "logits", None, f"value_out_{others + 1}", [])
+
+
+def _numbered(prefix: str, layers: int, copy: int) -> list[str]:
+    """The names of the layers of a network; TensorFlow numbers those that were there before."""
+    return [f"{prefix}{number}{f'_{copy}' * (copy > 0)}" for number in range(1, layers + 1)]
 
 
 def _order(policy: list[str], value: list[str] | None, value_out: list[str]) -> list[str]:
@@ -183,9 +241,9 @@ class ActorCritic:
         self._trunk, self._value_trunk = parts.trunk, parts.value_trunk or parts.trunk
 
     @classmethod
-    def from_config(cls, model: Mapping[str, Any], shape: Sequence[int]) -> ActorCritic:
-        """The network with RLlib's settings of a model, for encoded observations of this shape."""
-        return cls(parts_of(model, shape))
+    def from_config(cls, model: Mapping[str, Any], seen: Seen) -> ActorCritic:
+        """The network with RLlib's settings of a model, for what it sees."""
+        return cls(parts_of(model, seen))
 
     def set_weights(self, weights: Weights) -> None:
         """Take the weights as RLlib's policy gives them. Raises ValueError, KeyError for those of another model."""
@@ -216,9 +274,9 @@ class PolicyNetwork:
         self._trunk, self._out_name = parts.trunk, parts.out
 
     @classmethod
-    def from_config(cls, model: Mapping[str, Any], shape: Sequence[int]) -> PolicyNetwork:
-        """The network with RLlib's settings of the policy's model, for encoded observations of this shape."""
-        return cls(parts_of(model, shape))
+    def from_config(cls, model: Mapping[str, Any], seen: Seen) -> PolicyNetwork:
+        """The network with RLlib's settings of the policy's model, for what it sees."""
+        return cls(parts_of(model, seen))
 
     def set_weights(self, weights: Weights) -> None:
         """Take the weights as RLlib's policy gives them. Raises ValueError, KeyError for those of another model."""
@@ -242,12 +300,10 @@ class QNetwork:
         self._parts, self._depth, self._dueling = parts, depth, dueling
 
     @classmethod
-    def from_config(
-        cls, model: Mapping[str, Any], shape: Sequence[int], hiddens: Sequence[int], dueling: bool
-    ) -> QNetwork:
+    def from_config(cls, model: Mapping[str, Any], seen: Seen, hiddens: Sequence[int], dueling: bool) -> QNetwork:
         """The network with RLlib's settings of the model and of DQN's own layers."""
         # With those, the last of the model's layers is its output, and has an activation.
-        return cls(parts_of(model, shape, final_linear=not hiddens), len(hiddens), dueling)
+        return cls(parts_of(model, seen, final_linear=not hiddens), len(hiddens), dueling)
 
     def set_weights(self, weights: Weights) -> None:
         """Take the weights as RLlib's policy gives them. Raises ValueError, KeyError for those of another model."""

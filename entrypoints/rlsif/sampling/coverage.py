@@ -35,13 +35,21 @@ def unsupported(
         return f"{config.algo_class.__name__} is sampled by RLlib's own"
     if against := encoder.unsupported(observations):
         return against
-    defaults, shape = type(config)(), masks.encoder_of(observations).shape
+    defaults, seen = type(config)(), masks.encoder_of(observations).seen
     return (
-        networks.unsupported(masks.inner_model(sampler.model(config)), defaults.model, shape)
+        _without_names(config, seen)
+        or networks.unsupported(masks.inner_model(sampler.model(config)), defaults.model, seen)
         or sampler.exploration_unsupported(config.exploration_config)
         or _needs(sampler, config)
         or _settings(config, defaults)
     )
+
+
+def _without_names(config: AlgorithmConfig, seen: encoder.Seen) -> str | None:
+    """A network whose weights come in an order that is not known."""
+    if encoder.has_parts(seen) and config.framework_str != "tf":
+        return f"images are beside other things, with framework {config.framework_str}"
+    return None
 
 
 def _needs(sampler: type[Sampler], config: AlgorithmConfig) -> str | None:

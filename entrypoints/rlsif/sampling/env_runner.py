@@ -93,6 +93,7 @@ class Sampling:
             config.get_rollout_fragment_length(worker_index),
             random,
             mask,
+            encoder.seen,
         )
 
     def sample(self, fragments: int = 1) -> MultiAgentBatch:

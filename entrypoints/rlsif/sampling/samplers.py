@@ -7,7 +7,7 @@ random numbers, and steps every environment at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from rlsif.envs.metrics import NONE, Metrics
 from rlsif.envs.vector import Environments, WrongValue
 from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_actions
+from rlsif.policies.encoder import Seen
 from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
@@ -59,11 +60,13 @@ class Sampler:
         fragment: int,
         random: np.random.Generator,
         mask: int = 0,
+        seen: Seen | None = None,
     ) -> None:
         """Take what stands around the policy.
 
         `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
-        steps of one environment in a batch; `mask` is how many places of an observation are its action mask.
+        steps of one environment in a batch; `mask` is how many places of an observation are its action mask; `seen` is
+        what the network sees of an observation, by default all of it.
         """
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
@@ -74,8 +77,8 @@ class Sampler:
         # Env steps of all env runners, for schedules.
         self.timestep = 0
         self._actions, self._mask = actions, mask
-        self._clip = config["clip_rewards"]
-        self._make_policy(config, environments.observations.shape[1:], actions)
+        self._clip = config.get("clip_rewards")
+        self._make_policy(config, seen or environments.observations.shape[1:], actions)
         self._check_finite(environments.observations)
         self._check_masks()
         self._seen = self._filter(environments.observations)
@@ -94,10 +97,10 @@ class Sampler:
         model: Mapping[str, Any] = config["model"]
         return model
 
-    def _make_policy(self, config: Mapping[str, Any], shape: Sequence[int], actions: Space) -> None:
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
         """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`.
 
-        `shape` is that of an encoded observation.
+        `seen` is what the network sees of an encoded observation.
         """
         raise NotImplementedError
 
@@ -204,8 +207,8 @@ class ActorCriticSampler(Sampler):
 
     NEEDS = {"use_gae": True, "vtrace": True}
 
-    def _make_policy(self, config: Mapping[str, Any], shape: Sequence[int], actions: Space) -> None:
-        network = ActorCritic.from_config(config["model"], shape)
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        network = ActorCritic.from_config(config["model"], seen)
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 
@@ -309,8 +312,8 @@ class DQNSampler(TransitionSampler):
     EXPLORATION_SETTINGS = frozenset({"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps"})
     NEEDS = {"num_atoms": 1, "noisy": False}
 
-    def _make_policy(self, config: Mapping[str, Any], shape: Sequence[int], actions: Space) -> None:
-        network = QNetwork.from_config(config["model"], shape, list(config["hiddens"]), config["dueling"])
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        network = QNetwork.from_config(config["model"], seen, list(config["hiddens"]), config["dueling"])
         self._policy = masks.MaskedQNetwork(network, self._mask) if self._mask else network
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
@@ -331,8 +334,8 @@ class SACSampler(TransitionSampler):
         """The settings of the policy's network, of a config that is RLlib's or a mapping."""
         return {**config["model"], **config["policy_model_config"]}
 
-    def _make_policy(self, config: Mapping[str, Any], shape: Sequence[int], actions: Space) -> None:
-        self._policy = PolicyNetwork.from_config(self.model(config), shape)
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        self._policy = PolicyNetwork.from_config(self.model(config), seen)
         self._distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
 
     def _choose(self) -> Array:
