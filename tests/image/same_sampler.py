@@ -30,9 +30,10 @@ from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.distributions import EpsilonGreedy
 from rlsif.policies.masks import encoder_of
-from rlsif.policies.networks import ActorCritic, QNetwork, parts_of
+from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork, parts_of
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
+from rlsif.sampling.samplers import SACSampler
 from tests.image import same_masks
 
 found = {}
@@ -128,6 +129,10 @@ def images():
         mine.set_weights(policy.get_weights())
         note("q-values of images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
         compare_order(policy, parts_of(config.model, seen.shape[1:], final_linear=not hiddens))
+    policy, config, _ = policy_of("SAC", "Pixels7-v0", policy_model_config={"fcnet_hiddens": [8]})
+    mine = PolicyNetwork.from_config(SACSampler.model(config), seen.shape[1:])
+    mine.set_weights(policy.get_weights())
+    note("logits of images", (mine.forward(seen), policy.compute_actions(seen)[2]["action_dist_inputs"]))
 
 
 def images_beside():

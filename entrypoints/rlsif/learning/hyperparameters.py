@@ -44,14 +44,15 @@ ACTIVATIONS = (
 ANY_DICTIONARY = {"custom_model_config", "exploration_config", "env_config", "replay_buffer_config", "optimizer"}
 
 
-def preset(algo: str, env: str) -> dict[str, Any]:
+def preset(algo: str, env: str, *, images: bool = False) -> dict[str, Any]:
     """What presets/<algo>.yaml says for every environment, overlaid with what it says for this one.
 
-    `env` is the environment's short name.
+    `env` is the environment's short name; `images` says whether it shows some, for which there may be other defaults.
     """
     text = resources.files("rlsif").joinpath(f"presets/{algo.lower()}.yaml").read_text()
     presets = read(text)
-    return merge(presets.get("default") or {}, presets.get(env) or {})
+    of_images = presets.get("images") if images else None
+    return merge(merge(presets.get("default") or {}, of_images or {}), presets.get(env) or {})
 
 
 def from_file(path: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Findi
     moved = ", which come first and are moved behind" if any(has_channels_first(shape) for shape in given) else ""
     pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in images)
     filters = str(convolution.default_filters_of(images)).replace(" ", "")
-    preset = hyperparameters.preset("PPO", found.ref.short)
+    preset = hyperparameters.preset("PPO", found.ref.short, images=True)
     preset.pop("num_envs_per_env_runner", None)
     try:
         fails = network_fails(RunSpec("PPO", "tf", found.ref, 0, preset), Layout(0, 1, 0.0, 1), found)

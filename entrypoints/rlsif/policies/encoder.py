@@ -26,6 +26,7 @@ from rlsif.policies.spaces import (
     Space,
     described,
     has_channels_first,
+    has_images,
     is_image,
     leaves,
 )
@@ -102,7 +103,7 @@ class ObservationEncoder:
             self.dtype = space.dtype if space.dtype.kind in "iub" else self.dtype
         # What a network sees of it.
         self.seen: Seen = self.shape
-        if not self.is_image and any(is_image(leaf) for _, leaf in leaves(space)):
+        if has_images(space) and not self.is_image:
             self.seen = tuple(_in_order(leaf) if is_image(leaf) else (width(leaf),) for _, leaf in leaves(space))
         self._parts: list[tuple[tuple[Any, ...], _Part]] = []
         at = 0

@@ -135,6 +135,11 @@ def is_image(space: Space) -> bool:
     return isinstance(space, Box) and len(space.shape) == 3
 
 
+def has_images(space: Space) -> bool:
+    """Whether it is one, or has some among its parts."""
+    return any(is_image(leaf) for _, leaf in leaves(space))
+
+
 def has_channels_first(image: Sequence[int]) -> bool:
     """Whether an image of this shape is [channels, height, width]; RLlib's convolutions take [height, width, channels].
 

@@ -17,6 +17,7 @@ from rlsif.errors import InputError
 from rlsif.learning import catalogue, hyperparameters
 from rlsif.learning.settings import check_hyperparameters, resolve
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
@@ -55,7 +56,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     env = find_env(_ref(options, options.env))
     catalogue.check_spaces(algorithm, env.ref.title, env.observations, env.actions)
     given = _given_hyperparameters(options, algorithm.name)
-    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short), given)
+    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=has_images(env.observations)), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
     spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged)
     processes, resources = _placed(options, cluster, envs, spec, env)
@@ -90,7 +91,7 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     RLlib is asked only where settings are not those of a preset, all of which are known to be covered.
     """
     against = catalogue.known_against(spec.algo, env.observations)
-    preset = hyperparameters.preset(spec.algo, spec.env.short)
+    preset = hyperparameters.preset(spec.algo, spec.env.short, images=has_images(env.observations))
     preset.pop("num_envs_per_env_runner", None)
     if against or dict(spec.hyperparameters) == preset:
         return against
