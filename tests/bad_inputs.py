@@ -167,7 +167,7 @@ train --env ALE/Pong-v5 --atari deepmind --env-config frameskip=2
 train --env CartPole-v1 --set preprocessor_pref=rllib
     'preprocessor_pref' has no effect here: observations reach the network as they are; --wrap changes them
 train --env envs.py:Sees --set model.conv_filters=[[16,[8,8],4]]
-    model.conv_filters is [[16,[8,8],4]]: 4x4 places of 20x20 pixels would be left behind the last filter, and 1x1 must be; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],[32,[3,3],2],[256,[5,5],1]]
+    model.conv_filters is [[16,[8,8],4]]: 4x4 places of 20x20 pixels would be left behind the last filter, and one place must be; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],[32,[3,3],2],[256,[5,5],1]]
 train --env envs.py:Sees --set model.conv_filters=[16,32]
     model.conv_filters is [16,32]: each filter is [outputs, [height, width], stride]; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],...
 train --env envs.py:Sees --set observation_filter=MeanStdFilter

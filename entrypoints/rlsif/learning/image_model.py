@@ -8,6 +8,8 @@ from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
 from rlsif.policies import convolution, masks
 
+OPTION = "--set model.conv_filters="
+
 
 def set_filters(config: Any, env: FoundEnv) -> None:
     """Give a config of RLlib's the filters for the environment's images. Raises InputError for those that do not fit.
@@ -25,18 +27,22 @@ def set_filters(config: Any, env: FoundEnv) -> None:
         )
     if config.model["custom_model"]:
         return
-    default = convolution.default_filters_of(images)
+    default = convolution.default_filters(images[0])
     given = config.model["conv_filters"] or default
-    # Where there is more behind the network than what it gives out, RLlib takes all places that are left.
-    flat = len(images) > 1 or not encoder.is_image or config.model["use_lstm"] or config.model["use_attention"]
     for image in images:
-        against = convolution.against(image, given, flat=flat)
+        against = convolution.against(image, given)
         if against:
-            raise InputError(
-                f"model.conv_filters is {_typed(given)}: {against}; leave it out, or begin with what is chosen then:"
-                f" --set model.conv_filters={_typed(default)}"
-            )
+            instead = _alike(images) or f"leave it out, or begin with what is chosen then: {OPTION}{_typed(default)}"
+            raise InputError(f"model.conv_filters is {_typed(given)}: {against}; {instead}")
     config.model = {**config.model, "conv_filters": given}
+
+
+def _alike(images: list[tuple[int, ...]]) -> str | None:
+    """What helps where images have several sizes; None where they have one."""
+    sizes = list(dict.fromkeys(f"{high}x{wide}" for high, wide, _ in images))
+    return (
+        f"all images have the same filters, so let those of {' and '.join(sizes)} have one size" if sizes[1:] else None
+    )
 
 
 def _typed(filters: Any) -> str:

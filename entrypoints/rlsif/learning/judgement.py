@@ -51,9 +51,10 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
 def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Finding]:
     """How images are read, and whether the network that `train` would have acts on them."""
     given = [leaf.shape for _, leaf in leaves(found.observations) if isinstance(leaf, Box) and is_image(leaf)]
-    moved = ", which come first and are moved behind" if any(has_channels_first(shape) for shape in given) else ""
-    pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in images)
-    filters = str(convolution.default_filters_of(images)).replace(" ", "")
+    sizes = [(*shape[1:], shape[0]) if has_channels_first(shape) else shape for shape in given]
+    pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in sizes)
+    moved = ", which come first and are moved behind" if sizes != given else ""
+    filters = str(convolution.default_filters(images[0])).replace(" ", "")
     preset = hyperparameters.preset("PPO", found.ref.short, images=True)
     preset.pop("num_envs_per_env_runner", None)
     try:

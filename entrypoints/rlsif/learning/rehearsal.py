@@ -21,9 +21,8 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
 
     try:
         config = configure(spec, layout, env)
-        config.rollout_fragment_length = STEPS
-        config.train_batch_size = STEPS * layout.num_envs_per_env_runner
         config.validate()
+        config.rollout_fragment_length = STEPS
         policy = _policy(config)
         sampler = Sampling(config, 0).sampler
         sampler.set_weights(policy.get_weights())

@@ -5,7 +5,6 @@ Images may be of integers: each is turned into float32 where the first layer rea
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +25,6 @@ RLLIBS: Mapping[Shape, list[list[Any]]] = {
 }
 # Of other images: the most that the last filter sees of a side, the outputs of those before it, and its own.
 LAST_SEES, OUTPUTS, FEATURES = 12, (16, 32, 64, 64, 64, 64, 64, 64), 256
-# Of several images that are too different.
-FOR_ANY = [[16, [4, 4], 2], [32, [3, 3], 2], [64, [1, 1], 1]]
 # From this side on the first filter has the size that RLlib has for 84x84.
 LARGE = 64
 # Images that go through the convolutions together: what they need between two layers stays in a core's cache.
@@ -82,12 +79,6 @@ def images_of(seen: Seen) -> list[Shape]:
     return [shape for shape in parts if len(shape) == 3]  # type: ignore[arg-type, misc]
 
 
-def default_filters_of(images: Sequence[Shape]) -> list[list[Any]]:
-    """RLlib's conv_filters for images that all have the same, of which all places that are left are taken."""
-    candidates = [*(default_filters(image) for image in images), FOR_ANY]
-    return next(each for each in candidates if not any(against(image, each, flat=True) for image in images))
-
-
 def default_filters(image: Shape) -> list[list[Any]]:
     """RLlib's conv_filters for an image of any size; those that RLlib has where its own work."""
     size = tuple(image[:2])
@@ -110,11 +101,8 @@ def _step(side: int, *, first: bool) -> tuple[int, int]:
     return (8, 4) if side >= LARGE and first else (4, 2)
 
 
-def against(image: Shape, conv_filters: Any, *, flat: bool) -> str | None:
-    """Why RLlib cannot make a network with these filters for an image, in a few words; None where it can.
-
-    `flat` says that all places that are left are taken; else it must be one.
-    """
+def against(image: Shape, conv_filters: Any) -> str | None:
+    """Why RLlib cannot make a network with these filters for an image, in a few words; None where it can."""
     try:
         filters = filters_of(conv_filters)
     except (TypeError, ValueError):
@@ -124,15 +112,14 @@ def against(image: Shape, conv_filters: Any, *, flat: bool) -> str | None:
     size: Shape = tuple(image[:2])
     for each in filters:
         size = each.size(size)
-    if min(size) < 1 or (size != (1, 1) and not flat):
-        left = "nothing" if min(size) < 1 else f"{size[0]}x{size[1]} places"
-        needed = "some" if flat else "1x1"
-        return f"{left} of {image[0]}x{image[1]} pixels would be left behind the last filter, and {needed} must be"
-    return None
+    if size == (1, 1):
+        return None
+    left = f"{size[0]}x{size[1]} places" if min(size) else "nothing"
+    return f"{left} of {image[0]}x{image[1]} pixels would be left behind the last filter, and one place must be"
 
 
 class ConvolutionalTrunk:
-    """Convolutions, and dense layers behind them: features of images."""
+    """Convolutions of which the last leaves one place, and dense layers behind them: features of images."""
 
     def __init__(
         self,
@@ -147,15 +134,11 @@ class ConvolutionalTrunk:
 
         Weights come by `set_layers`.
         """
-        self._convolutions: list[_Convolution] = []
-        self._whole: tuple[int, int] | None = None
-        for each in filters:
-            if each is filters[-1] and each.size(shape) == (1, 1):
-                # A product of matrices for all images at once.
-                self._whole = each.kernel
-                break
+        self._convolutions = []
+        for each in filters[:-1]:
             self._convolutions.append(_Convolution(each, shape))
             shape = (*each.size(shape), each.outputs)
+        self._last_sees = filters[-1].kernel
         self._conv_names, self._activation = list(names), activation
         self._dense_names, self._dense_activation = list(dense_names), dense_activation or activation
 
@@ -163,26 +146,26 @@ class ConvolutionalTrunk:
         """Take the weights. Raises KeyError for those of another model."""
         for convolution, name in zip(self._convolutions, self._conv_names):
             convolution.set_layer(layers[name])
-        self._last = as_dense(layers[self._conv_names[-1]]) if self._whole else None
+        # A product of matrices for all images at once.
+        self._last = as_dense(layers[self._conv_names[-1]])
         self._dense = [as_dense(layers[name]) for name in self._dense_names]
 
     def __call__(self, images: NDArray[Any]) -> Array:
         """Features [n, width] of images [n, height, width, channels]."""
         # No image is one part of no rows; the shape of the features comes with it.
         starts = range(0, max(1, len(images)), TOGETHER)
-        features = np.concatenate([self._convolved(images[at : at + TOGETHER]) for at in starts])
-        if self._last:
-            features = self._activation(dense(features, self._last))
+        seen = np.concatenate([self._seen_by_last(images[at : at + TOGETHER]) for at in starts])
+        features = self._activation(dense(seen, self._last))
         return through(features, self._dense, self._dense_activation)
 
-    def _convolved(self, images: NDArray[Any]) -> Array:
-        """What comes out of the convolutions, or what a last one sees at once; [n, width]."""
+    def _seen_by_last(self, images: NDArray[Any]) -> Array:
+        """What the last convolution sees, [n, inputs]."""
         maps = images
         for convolution in self._convolutions:
             maps = self._activation(convolution(maps))
-        if self._whole:
-            maps = maps[:, : self._whole[0], : self._whole[1]]
-        return maps.reshape(len(maps), math.prod(maps.shape[1:])).astype(np.float32, copy=False)
+        high, wide = self._last_sees
+        seen = maps[:, :high, :wide].reshape(len(maps), len(self._last[0]))
+        return seen.astype(np.float32, copy=False)
 
 
 class _Convolution:

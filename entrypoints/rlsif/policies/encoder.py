@@ -37,7 +37,7 @@ LONGEST_ONE_HOT = 20_000
 
 # What would work with kinds of spaces of packages that are much used.
 INSTEAD = {"MissionSpace": ": --wrap minigrid.wrappers:ImgObsWrapper leaves the grid alone"}
-# Of an image beside other things, whose edges RLlib would cut off.
+# RLlib takes an image of this shape for Atari's screen, whose edges it cuts off; on its side it is another.
 OF_ATARI = (210, 160, 3)
 # What a network sees: a vector or an image by its shape, or a vector of several parts by their shapes.
 Seen = Union[Tuple[int, ...], Tuple[Tuple[int, ...], ...]]
@@ -68,9 +68,6 @@ def unsupported(space: Space) -> str | None:
             )
         if isinstance(space, Masked) and is_image(part):
             return f"observations{name} are an image beside an action mask"
-        if path and is_image(part) and part.shape == OF_ATARI:  # type: ignore[union-attr]
-            size = " x ".join(map(str, OF_ATARI))
-            return f"observations{name} are an image of {size} beside other things; give it in another size"
         if not path and width(part) == 0:
             return f"observations are {described(part)}, with nothing in them"
     return None
@@ -154,7 +151,7 @@ class ObservationEncoder:
             if values.shape != (number, *self._box.shape):
                 raise MisfitError(f"the shape of {number} is {list(values.shape)}")
             if self._axes:
-                values = np.moveaxis(values, 1, 3)
+                values = values.transpose(0, *(axis + 1 for axis in self._axes))
             # A copy, for environments may write their next observations into the same array.
             return values.reshape(number, *self.shape).astype(self.dtype)
         encoded = self.empty(number)
@@ -165,11 +162,13 @@ class ObservationEncoder:
 
 def _axes(space: Space) -> tuple[int, int, int] | None:
     """The order of an image's axes as a network sees them, where it is another than the observation's."""
-    return (1, 2, 0) if is_image(space) and has_channels_first(space.shape) else None  # type: ignore[union-attr]
+    if not isinstance(space, Box) or not is_image(space):
+        return None
+    return (1, 2, 0) if has_channels_first(space.shape) else (1, 0, 2) if space.shape == OF_ATARI else None
 
 
 def _in_order(image: Space) -> tuple[int, ...]:
-    """The shape of an image, channels last."""
+    """The shape of an image as a network sees it."""
     return tuple(image.shape[axis] for axis in _axes(image) or (0, 1, 2))  # type: ignore[union-attr]
 
 
@@ -236,7 +235,7 @@ class _Part:
         if values.dtype.kind not in "fiub":
             raise MisfitError(f"its numbers are {values.dtype}")
         if self._axes:
-            values = np.moveaxis(values, 1, 3)
+            values = values.transpose(0, *(axis + 1 for axis in self._axes))
         if self._counts is None:
             encoded[:, self._places] = values.reshape(len(encoded), -1)
             return
