@@ -17,7 +17,7 @@ from rlsif.envs.vector import WrongValue
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
-from rlsif.policies.encoder import has_parts
+from rlsif.policies.encoder import has_parts, shapes_of
 from rlsif.policies.spaces import ActionMask, Space
 
 
@@ -85,11 +85,13 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:
     """The space of encoded observations, which are those of Gymnasium's `space`."""
     encoder = masks.encoder_of(observations)
-    low, high = (space.low.min().item(), space.high.max().item()) if encoder.is_image else (-np.inf, np.inf)
+    low, high = -np.inf, np.inf
+    if encoder.is_image and isinstance(space, gymnasium.spaces.Box):
+        low, high = space.low.min().item(), space.high.max().item()
     encoded = gymnasium.spaces.Box(low, high, encoder.shape, encoder.dtype.type)
     if has_parts(encoder.seen):
         # By this attribute RLlib's model finds the parts in a vector.
-        parts = [gymnasium.spaces.Box(-np.inf, np.inf, shape) for shape in encoder.seen]
+        parts = [gymnasium.spaces.Box(-np.inf, np.inf, shape) for shape in shapes_of(encoder.seen)]
         encoded.original_space = gymnasium.spaces.Tuple(parts)  # type: ignore[attr-defined]
     return encoded
 

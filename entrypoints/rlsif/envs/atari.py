@@ -129,15 +129,15 @@ class Atari(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Play so many frames; of the last two each pixel is the brighter one, for some games draw in turns."""
-        total, before = 0.0, None
+        total, screens = 0.0, []
         for _ in range(FRAMES):
-            last = before
-            before, reward, terminated, truncated, info = self.env.step(action)
+            screen, reward, terminated, truncated, info = self.env.step(action)
+            screens.append(screen)
             total += float(reward)
             if terminated or truncated:
                 break
         self._stack[:-1] = self._stack[1:]
-        self._stack[-1] = self._small(before if last is None else np.maximum(before, last))
+        self._stack[-1] = self._small(np.maximum(screens[-1], screens[-2:][0]))
         if self._protocol.lives:
             info = {**info, LIFE_LOST: info["lives"] < self._lives and not terminated}
         self._lives = info["lives"]

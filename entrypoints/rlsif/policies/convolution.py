@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.policies.encoder import Seen, has_parts
+from rlsif.policies.encoder import Seen, shapes_of
 from rlsif.policies.layers import Activation, Array, Layer, as_dense, dense, through
 
 Shape = tuple[int, ...]
@@ -75,8 +75,7 @@ def _two(value: Any) -> tuple[int, int]:
 
 def images_of(seen: Seen) -> list[Shape]:
     """The shapes of the images that a network sees."""
-    parts = seen if has_parts(seen) else [seen]
-    return [shape for shape in parts if len(shape) == 3]  # type: ignore[arg-type, misc]
+    return [shape for shape in shapes_of(seen) if len(shape) == 3]
 
 
 def default_filters(image: Shape) -> list[list[Any]]:

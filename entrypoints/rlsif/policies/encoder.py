@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Tuple, Union
 
 import numpy as np
@@ -46,6 +46,11 @@ Seen = Union[Tuple[int, ...], Tuple[Tuple[int, ...], ...]]
 def has_parts(seen: Seen) -> bool:
     """Whether a network sees a vector of several parts."""
     return not isinstance(seen[0], int)
+
+
+def shapes_of(seen: Seen) -> Sequence[tuple[int, ...]]:
+    """The shapes of all parts; of what has none, its own."""
+    return seen if has_parts(seen) else [seen]  # type: ignore[return-value, list-item]
 
 
 class MisfitError(ValueError):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.policies.convolution import ConvolutionalTrunk, Shape, filters_of
-from rlsif.policies.encoder import Seen, has_parts
+from rlsif.policies.encoder import Seen, has_parts, shapes_of
 from rlsif.policies.layers import (
     ACTIVATIONS,
     Activation,
@@ -161,7 +161,7 @@ def parts_of(model: Mapping[str, Any], seen: Seen, *, final_linear: bool = True)
     Without `final_linear` the last of the hidden layers is the output, as RLlib's no_final_linear has it.
     """
     if has_parts(seen):
-        return _of_parts(model, seen)  # type: ignore[arg-type]
+        return _of_parts(model, shapes_of(seen))
     shape: Shape = seen  # type: ignore[assignment]
     return _of_image(model, shape, final_linear) if len(shape) == 3 else _of_vector(model, final_linear)
 
