@@ -6,7 +6,6 @@ Usage: same_atari.py FOLDER, where ale-py is.
 import json
 import sys
 
-import gymnasium
 import numpy as np
 
 from rlsif.envs import atari
@@ -39,5 +38,4 @@ def compared(game):
 
 if __name__ == "__main__":
     add_code_folder(sys.argv[1])
-    gymnasium.logger.set_level(50)
-    print(json.dumps({game: compared(game) for game in ("ALE/Breakout-v5", "ALE/Seaquest-v5")}))
+    print(json.dumps({game: compared(game) for game in ("ALE/Breakout-v5", "ALE/MsPacman-v5")}))
