@@ -65,6 +65,8 @@ def _in_words(found: dict[str, Any]) -> str:
         f"  min {found['return_min']:.1f}  max {found['return_max']:.1f}",
         f"length  mean {found['length_mean']:.1f}  over {found['episodes']} episodes, seeds {seeds}",
     ]
+    agents = found["agents"]
+    lines += [f"agent   {name}  mean return {mean:.1f}" for name, mean in agents.items()]
     custom = found["custom"]
     lines += [
         f"{name}  mean {custom[name]:.4g}  min {custom[f'{name}_min']:.4g}  max {custom[f'{name}_max']:.4g}"

@@ -36,7 +36,8 @@ class WrongValue(RlsifError):
 class Step(NamedTuple):
     """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n].
 
-    `metrics` are those of the episodes that ended in this step, by copy.
+    `metrics` are those of the episodes that ended in this step, by copy. Where there are many agents, n is their slots;
+    `there` says which of them have an observation, [n], and `over` in which copies the episode ended for all.
     """
 
     observations: Array
@@ -44,11 +45,15 @@ class Step(NamedTuple):
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     metrics: Mapping[int, Metrics] = {}
+    there: NDArray[np.bool_] | None = None
+    over: NDArray[np.bool_] | None = None
 
 
 class Environments(Protocol):
     """Copies of one environment."""
 
+    # The names of its agents, each of which has a slot in every copy; none where a copy is one agent's.
+    agents: Sequence[str]
     # What to act on next, encoded, [n, ...].
     observations: Array
     # Which copies will act; the others' next step only begins an episode, [n].
@@ -90,6 +95,8 @@ def make(
 
 class Vectorised:
     """An environment with a vector entry point, which begins a new episode in the step after the end of one."""
+
+    agents = ()
 
     def __init__(
         self,
@@ -139,6 +146,8 @@ class Vectorised:
 
 class OneByOne:
     """Environments stepped one after the other, each reset as soon as its episode ends."""
+
+    agents = ()
 
     def __init__(
         self,

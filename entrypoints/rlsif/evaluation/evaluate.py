@@ -21,7 +21,7 @@ from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
-from rlsif.training.results import own_numbers
+from rlsif.training.results import means, own_numbers
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         _environments(asked, spec) as environments,
         _recording(asked, environments[0]) as watch,
     ):
-        agent = _agent(checkpoint, spec.framework, env, len(environments), asked.seed)
+        agent = _agent(checkpoint, spec.framework, env, len(environments) * max(1, len(env.agents)), asked.seed)
         episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch, most)
     return {
         "algo": spec.algo,
@@ -83,11 +83,11 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     }
 
 
-def _agent(checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> Any:
+def _agent(checkpoint: Path, framework: str, env: FoundEnv, slots: int, seed: int) -> Any:
     # Takes seconds to import, with TensorFlow.
     from rlsif.learning.saved_policy import Agent, load
 
-    return Agent(*load(checkpoint, framework, seed), env, environments)
+    return Agent(*load(checkpoint, framework, seed), env, slots)
 
 
 @contextlib.contextmanager
@@ -147,6 +147,7 @@ def _statistics(episodes: list[Episode]) -> dict[str, Any]:
         "return_max": max(returns),
         "length_mean": statistics.fmean(lengths),
         "custom": own_numbers([e.metrics for e in episodes]),
+        "agents": means([e.agents for e in episodes]),
         "returns": returns,
         "lengths": lengths,
     }

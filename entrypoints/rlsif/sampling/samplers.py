@@ -8,33 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.envs.metrics import NONE, Metrics
-from rlsif.envs.vector import Environments, WrongValue
+from rlsif.envs.vector import Environments, Step, WrongValue
 from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_actions
 from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
+from rlsif.sampling.tally import Episode, Tally
 
 Array = NDArray[Any]
+# Rows of an agent that left before they were a stretch wait so long for those of others, in stretches; then they are
+# left out.
+MOST_STRETCHES = 8
 # Filters observations [n, features], and learns from them.
 ObservationFilter = Callable[[Array], Array]
-
-
-@dataclass
-class Episode:
-    """One that ended."""
-
-    total_reward: float
-    length: int
-    metrics: Metrics = field(default_factory=dict)
 
 
 class Sampler:
@@ -63,21 +56,22 @@ class Sampler:
         """Take what stands around the policy.
 
         `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
-        steps of one environment in a batch; `mask` is how many places of an observation are its action mask.
+        steps of one environment in a batch; `mask` is how many places of an observation are its action mask. Where
+        environments have many agents, rows are those of their slots.
         """
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
-        num_envs = len(environments.active)
         self._rows = RolloutBuffer(fragment + fragment // 4 + 2)
-        self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
-        self._episodes: list[Episode] = []
+        self._tally, self._episodes = Tally(environments), list[Episode]()
+        # Env steps of the batch that was given last.
+        self.env_steps = 0
         # Env steps of all env runners, for schedules.
         self.timestep = 0
         self._actions, self._mask = actions, mask
         self._make_policy(config, actions)
         self._check_finite(environments.observations)
         self._check_masks()
-        self._seen = self._filter(environments.observations)
+        self._seen = self._filtered(environments.observations, environments.active)
 
     @classmethod
     def exploration_unsupported(cls, exploration: Mapping[str, Any]) -> str | None:
@@ -104,7 +98,7 @@ class Sampler:
     def sample(self, fragments: int = 1) -> dict[str, Array]:
         """A batch: columns of [rows, ...], one environment after the other. Raises WrongValue for nan and infinity.
 
-        It has about `fragments` times `fragment` rows of every environment.
+        It has about `fragments` times `fragment` env steps of every environment; `env_steps` is what they come to.
         """
         raise NotImplementedError
 
@@ -124,7 +118,7 @@ class Sampler:
         step = environments.step(actions)
         self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
-        next_obs = self._see(step.observations, done)
+        next_obs = self._see(step, done)
         self._rows.add(
             obs=seen,
             actions=actions,
@@ -134,32 +128,34 @@ class Sampler:
             valid=active,
             **columns,
         )
-        self._count(step.rewards, active, done, step.metrics)
+        steps = int(self._tally.acting(active).sum())
+        self.timestep += steps
+        self.env_steps += steps
+        self._episodes += self._tally.add(step, active, done)
         self._check_masks()
         return next_obs
 
-    def _see(self, observations: Array, done: NDArray[np.bool_]) -> Array:
+    def _see(self, step: Step, done: NDArray[np.bool_]) -> Array:
         """Filter what came next, and what is to be acted on, each once."""
-        next_obs = self._filter(observations)
-        to_act_on = self._environments.observations
-        if to_act_on is observations:
+        next_obs = self._filtered(step.observations, step.there)
+        environments = self._environments
+        to_act_on = environments.observations
+        if to_act_on is step.observations:
             self._seen = next_obs
         else:
             self._check_finite(to_act_on)
+            begun = self._tally.begun(step, environments.active, done)
             self._seen = next_obs.copy()
-            self._seen[done] = self._filter(to_act_on[done])
+            self._seen[begun] = self._filter(to_act_on[begun])
         return next_obs
 
-    def _count(
-        self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_], metrics: Mapping[int, Metrics]
-    ) -> None:
-        self._returns += np.where(active, rewards, 0)
-        self._lengths += active
-        self.timestep += int(active.sum())
-        for env in np.flatnonzero(done):
-            total, length = float(self._returns[env]), int(self._lengths[env])
-            self._episodes.append(Episode(total, length, metrics.get(int(env), NONE)))
-            self._returns[env] = self._lengths[env] = 0
+    def _filtered(self, observations: Array, there: NDArray[np.bool_] | None) -> Array:
+        """Observations [envs, ...] filtered, of which some may not be `there`; nothing is learned from those."""
+        if there is None or there.all():
+            return self._filter(observations)
+        filtered = observations.copy()
+        filtered[there] = self._filter(observations[there])
+        return filtered
 
     def _check_finite(self, observations: Array, rewards: Array | None = None) -> None:
         """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
@@ -171,8 +167,8 @@ class Sampler:
             if len(bad):
                 env, *place = (int(i) for i in bad[0])
                 raise WrongValue(
-                    f"copy {env} of the environment gave {values[tuple(bad[0])]} as {what}{place or ''} after"
-                    f" {self._lengths[env]} steps of an episode, which would spoil every weight; `check` looks for"
+                    f"{self._tally.who(env)} gave {values[tuple(bad[0])]} as {what}{place or ''} after"
+                    f" {self._tally.steps(env)} steps of an episode, which would spoil every weight; `check` looks for"
                     " such values"
                 )
 
@@ -184,9 +180,7 @@ class Sampler:
         found = masks.wrong(self._environments.observations[acting], self._actions, self._mask)
         if found:
             env = int(acting[found[0]])
-            raise WrongValue(
-                f"copy {env} of the environment, after {self._lengths[env]} steps of an episode: {found[1]}"
-            )
+            raise WrongValue(f"{self._tally.who(env)}, after {self._tally.steps(env)} steps of an episode: {found[1]}")
 
 
 class ActorCriticSampler(Sampler):
@@ -227,11 +221,10 @@ class PPOSampler(ActorCriticSampler):
     SHARES_BATCH = True
 
     def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of about `fragments` times `fragment` rows of every environment."""
-        rows, wanted, valid = self._rows, fragments * self.fragment * len(self._returns), 0
-        rows.steps = 0
-        while valid < wanted:
-            valid += int(self._environments.active.sum())
+        """A batch of about `fragments` times `fragment` env steps of every environment."""
+        rows, wanted = self._rows, fragments * self.fragment * self._tally.copies
+        rows.steps = self.env_steps = 0
+        while self.env_steps < wanted:
             self._act()
         next_values, done = self._next_values()
         estimates, targets = advantages(
@@ -248,24 +241,49 @@ class VTraceSampler(ActorCriticSampler):
     """For APPO and IMPALA, which learn from stretches of one length, across ends of episodes."""
 
     def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of `fragments` stretches of every environment; what is left over opens the next one."""
-        rows, fragment = self._rows, fragments * self.fragment
-        counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._returns), np.int64)
-        while counts.min() < fragment:
+        """A batch of `fragments` stretches of every environment; what is left over opens the next one.
+
+        Of slots whose agents leave early there are fewer, and of others more.
+        """
+        rows, length, self.env_steps = self._rows, fragments * self.fragment, 0
+        counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._environments.active), np.int64)
+        while self._stretches(counts, length) < len(counts):
             counts = counts + self._environments.active
             self._act()
-        numbers = rows["valid"].cumsum(axis=0)
-        chosen = rows["valid"] & (numbers <= fragment)
+        whole, joined = self._chosen(counts, length)
         next_values, _ = self._next_values()
         names = ["obs", "actions", "rewards", "terminateds", "truncateds", "action_dist_inputs", "action_logp"]
-        batch = {
-            **flat(rows, names, chosen),
-            **flat({"values_bootstrapped": next_values}, ["values_bootstrapped"], chosen),
-            # RLlib asks whether there are several agents.
-            "agent_index": np.zeros(int(chosen.sum()), np.int8),
-        }
-        rows.keep_from((numbers < fragment).sum(axis=0) + 1)
-        return batch
+        columns = {**{name: rows[name] for name in names}, "values_bootstrapped": next_values}
+        batch = flat(columns, list(columns), whole)
+        if joined.any():
+            more = flat(columns, list(columns), joined)
+            batch = {name: np.concatenate([column, more[name]]) for name, column in batch.items()}
+        rest = rows["valid"] & ~whole & ~joined
+        rest[: max(0, rows.steps - MOST_STRETCHES * length), self._left] = False
+        rows.keep_from(np.where(rest.any(axis=0), rest.argmax(axis=0), rows.steps))
+        # RLlib asks whether there are several agents.
+        return {**batch, "agent_index": np.zeros(len(batch["obs"]), np.int8)}
+
+    @property
+    def _left(self) -> NDArray[np.bool_]:
+        """The slots whose agents are not there; their last row has ended."""
+        active = self._environments.active
+        return ~active if self._environments.agents else np.zeros_like(active)
+
+    def _stretches(self, counts: NDArray[np.int64], length: int) -> int:
+        """How many there are in slots with so many rows; what agents that left have over makes more of them."""
+        return int((counts // length).sum() + (counts % length)[self._left].sum() // length)
+
+    def _chosen(self, counts: NDArray[np.int64], length: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """The rows [steps, envs] of whole stretches, and those of what agents that left have over, joined end to end.
+
+        Rows after an end are as good from one slot as from another.
+        """
+        valid = self._rows["valid"]
+        whole = valid & (valid.cumsum(axis=0) <= counts // length * length)
+        over = valid & ~whole & self._left
+        numbers = over.T.cumsum().reshape(over.T.shape).T
+        return whole, over & (numbers <= over.sum() // length * length)
 
 
 class TransitionSampler(Sampler):
@@ -276,12 +294,11 @@ class TransitionSampler(Sampler):
         raise NotImplementedError
 
     def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of about `fragments` times `fragment` rows of every environment."""
-        rows, wanted, valid = self._rows, fragments * self.fragment * len(self._returns), 0
-        rows.steps = 0
+        """A batch of about `fragments` times `fragment` env steps of every environment."""
+        rows, wanted = self._rows, fragments * self.fragment * self._tally.copies
+        rows.steps = self.env_steps = 0
         next_obs = []
-        while valid < wanted:
-            valid += int(self._environments.active.sum())
+        while self.env_steps < wanted:
             next_obs.append(self._step(self._choose()))
         chosen = rows["valid"]
         columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds")}

@@ -1,0 +1,25 @@
+"""The same environment of many agents as RLlib's users write theirs."""
+
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+from tests.data.crowd import NAMES, Crowd
+
+
+class RLlibCrowd(MultiAgentEnv):
+    """What ends for all is told by "__all__"."""
+
+    def __init__(self, config=None):
+        self.crowd = Crowd(**(config or {}))
+        self.possible_agents, self.agents = list(NAMES), list(NAMES)
+        self.observation_spaces = {name: self.crowd.observation_space(name) for name in NAMES}
+        self.action_spaces = {name: self.crowd.action_space(name) for name in NAMES}
+        super().__init__()
+
+    def reset(self, *, seed=None, options=None):
+        return self.crowd.reset(seed)
+
+    def step(self, action_dict):
+        seen, rewards, terminated, truncated, infos = self.crowd.step(action_dict)
+        over = not self.crowd.agents
+        cut = self.crowd.steps >= self.crowd.length
+        return seen, rewards, {**terminated, "__all__": over and not cut}, {**truncated, "__all__": over and cut}, infos
