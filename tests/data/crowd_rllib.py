@@ -1,8 +1,8 @@
 """The same environment of many agents as RLlib's users write theirs."""
 
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
-
 from tests.data.crowd import NAMES, Crowd
+from tests.data.heap import PLAYERS, Heap
 
 
 class RLlibCrowd(MultiAgentEnv):
@@ -23,3 +23,28 @@ class RLlibCrowd(MultiAgentEnv):
         over = not self.crowd.agents
         cut = self.crowd.steps >= self.crowd.length
         return seen, rewards, {**terminated, "__all__": over and not cut}, {**truncated, "__all__": over and cut}, infos
+
+
+class RLlibHeap(MultiAgentEnv):
+    """A game in turns: who has an observation is to act."""
+
+    def __init__(self, config=None):
+        self.heap = Heap(**(config or {}))
+        self.possible_agents, self.agents = list(PLAYERS), list(PLAYERS)
+        self.observation_spaces = dict.fromkeys(PLAYERS, self.heap.seen["observation"])
+        self.action_spaces = dict.fromkeys(PLAYERS, self.heap.moves)
+        super().__init__()
+
+    def reset(self, *, seed=None, options=None):
+        self.heap.reset(seed)
+        return self.acting(), {}
+
+    def step(self, action_dict):
+        [action] = action_dict.values()
+        self.heap.step(min(int(action), self.heap.left - 1))
+        over = all(self.heap.terminations.values())
+        # Nobody sees the end, as RLlib's examples of such games have it.
+        return {} if over else self.acting(), dict(self.heap.rewards), {"__all__": over}, {"__all__": False}, {}
+
+    def acting(self):
+        return {self.heap.agent_selection: self.heap.observe(None)["observation"]}

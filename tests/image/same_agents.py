@@ -92,5 +92,8 @@ def _in_order(batch):
     rows = {name: np.asarray(batch[name]) for name in batch if name not in ("infos",)}
     obs = rows["obs"]
     order = np.lexsort(tuple(obs.T))
-    return {name: column[order].astype(np.float64 if column.dtype.kind == "f" else column.dtype)
-            for name, column in rows.items() if len(column) == len(obs)}
+    return {
+        name: column[order].astype(np.float64 if column.dtype.kind == "f" else column.dtype)
+        for name, column in rows.items()
+        if len(column) == len(obs)
+    }

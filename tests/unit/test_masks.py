@@ -43,7 +43,7 @@ def weights(features, outputs, seed):
 class Forbidding:
     """Copies of an environment of arrays alone, which count the illegal actions that they are sent."""
 
-    agents = ()
+    agents, waiting = (), None
 
     def __init__(self, number, counts):
         self.active, self._random, self._number = np.ones(number, np.bool_), np.random.default_rng(0), number

@@ -1,22 +1,29 @@
 """What samplers make of many agents, who come and go: rows, stretches, counts, and the filter of observations."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from rlsif.envs.find import find, make
+from rlsif.envs.reference import parse
+from rlsif.envs.slots import Slots
 from rlsif.envs.vector import Step
-from rlsif.policies.actions import policy_space
+from rlsif.policies import masks
+from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.policies.spaces import Discrete
 from rlsif.sampling.samplers import DQNSampler, PPOSampler, VTraceSampler
 from tests.unit.test_agents import slots_of
 from tests.unit.test_masks import CONFIG, weights
 
+HEAP = f"{Path(__file__).parents[1] / 'data/heap.py'}:Heap"
 AGENTS = ("a", "b", "c", "seldom", "never")
 
 
 class Numbered:
     """Slots of agents that come and go by chance; an observation says which slot it is of, and its number there."""
 
-    agents = AGENTS
+    agents, waiting = AGENTS, None
 
     def __init__(self, copies):
         self._random, self._number = np.random.default_rng(0), copies * len(AGENTS)
@@ -91,3 +98,85 @@ def test_the_filter_learns_from_observations_that_are_there():
     sampler_of(PPOSampler, slots_of(2), 60, see=see).sample()
     # Nobody who is there has both at 0: not there is what that would be.
     assert (np.concatenate(seen) != 0).any(axis=1).all()
+
+
+def heap():
+    """Two copies of the game in turns, and the size of its mask."""
+    ref = parse(HEAP)
+    found = find(ref)
+    assert found.mask is not None and found.agents == ("white", "black")
+    encoder, adapter = masks.encoder_of(found.observations), ActionAdapter(found.actions)
+    return Slots([make(ref) for _ in range(2)], [5, 6], encoder, adapter), found.mask.size
+
+
+def turns(slots):
+    """What every agent did and got, in the games that a sampler's steps were, told by the steps themselves."""
+    games, step_of = [], slots.step
+    open_ = {}
+
+    def step(chosen):
+        acted, seen = slots.active, slots.observations.copy()
+        told = step_of(chosen)
+        for slot in np.flatnonzero(acted):
+            open_[int(slot)] = {"obs": seen[slot], "reward": 0.0}
+        for slot, row in list(open_.items()):
+            row["reward"] += told.rewards[slot]
+            ended = bool(told.terminated[slot])
+            if ended or (slots.active[slot] and not told.over[slot // 2]):
+                games.append({**open_.pop(slot), "slot": slot, "ended": ended, "next": told.observations[slot]})
+        return told
+
+    slots.step = step
+    return games
+
+
+@pytest.mark.parametrize("kind", [PPOSampler, DQNSampler, VTraceSampler])
+def test_an_agents_row_has_what_the_turns_of_others_brought(kind):
+    slots, size = heap()
+    told = turns(slots)
+    mine = kind(slots, lambda seen: seen, CONFIG, Discrete(3, 0), 25, np.random.default_rng(0), size)
+    mine.set_weights(weights(2, 3, 1))
+    batches = [mine.sample() for _ in range(6)]
+    rows = np.concatenate([batch["obs"] for batch in batches])
+    rewards = np.concatenate([batch["rewards"] for batch in batches])
+    # Rows of one slot come in order; every one was told, once.
+    by_reward = sorted(zip(map(tuple, rows.tolist()), rewards.round(4).tolist()))
+    expected = sorted((tuple(row["obs"].tolist()), round(row["reward"], 4)) for row in told)
+    missing = len(expected) - len(by_reward)
+    assert 0 <= missing <= (0 if kind is not VTraceSampler else 4 * 25)
+    if not missing:
+        assert [seen for seen, _ in by_reward] == [seen for seen, _ in expected]
+        assert [r for _, r in by_reward] == pytest.approx([r for _, r in expected], abs=1e-4)
+    if kind is DQNSampler:
+        after = np.concatenate([batch["new_obs"] for batch in batches])
+        ends = np.concatenate([batch["terminateds"] for batch in batches])
+        assert ends.sum() == sum(row["ended"] for row in told)
+        assert sorted(map(tuple, after.tolist())) == sorted(tuple(row["next"].tolist()) for row in told)
+    for episode in mine.episodes():
+        assert episode.agents["white"] + episode.agents["black"] == pytest.approx(episode.total_reward)
+
+
+def test_advantages_follow_an_agent_over_the_turns_of_others():
+    slots, size = heap()
+    mine = PPOSampler(slots, lambda seen: seen, CONFIG, Discrete(3, 0), 200, np.random.default_rng(0), size)
+    mine.set_weights(weights(2, 3, 1))
+    batch, rows = mine.sample(), mine._rows
+    complete, at = mine._complete(), 0
+    for slot in range(4):
+        mine_at = np.flatnonzero(complete[:, slot])
+        after = np.flatnonzero(rows["valid"][:, slot])
+        running, expected = 0.0, []
+        for place in reversed(range(len(mine_at))):
+            row = mine_at[place]
+            if rows["terminateds"][row, slot]:
+                following, running = 0.0, 0.0
+            elif place + 1 < len(after):
+                following = rows["values"][after[place + 1], slot]
+            else:
+                following = mine._policy.values(mine._seen)[slot]
+            running = rows["rewards"][row, slot] + 0.9 * following - rows["values"][row, slot] + 0.9 * 0.9 * running
+            expected.append(running)
+        here = slice(at, at + len(mine_at))
+        assert batch["advantages"][here] == pytest.approx(expected[::-1], abs=1e-4)
+        at += len(mine_at)
+    assert at == len(batch["obs"])

@@ -1,4 +1,4 @@
-"""Environments of many agents behind one interface: PettingZoo's parallel environments, and RLlib's MultiAgentEnv.
+"""Environments of many agents behind one interface: PettingZoo's, in which they act together or in turns, and RLlib's.
 
 Neither library is imported here: what an environment is, its methods tell.
 """
@@ -22,7 +22,11 @@ class AgentError(RlsifError):
 
 
 class Outcome(NamedTuple):
-    """What a step gave, by agent; `seen` has observation and info of each agent that was told something."""
+    """What a step gave, by agent.
+
+    `seen` has observation and info of each agent that was told something. Those who acted before and neither act next
+    nor have ended wait for their turn; their rewards until then belong to the action that they took.
+    """
 
     seen: Mapping[AgentId, tuple[Any, Mapping[str, Any]]]
     rewards: Mapping[AgentId, Any]
@@ -50,7 +54,8 @@ class ManyAgents:
             raise AgentError("has no possible_agents; set them in __init__, as the list of all agents that may appear")
         self._possible = frozenset(self.agents)
         self._ended: set[AgentId] = set()
-        self._acting: Sequence[AgentId] = ()
+        # Who has acted, and what came of it is not known yet.
+        self._open: set[AgentId] = set()
         if hasattr(self.unwrapped, "set_task"):
             self.set_task = self.unwrapped.set_task
 
@@ -79,12 +84,11 @@ class ManyAgents:
 
     def reset(self, seed: int | None = None) -> Outcome:
         """Begin an episode. Raises AgentError."""
-        self._steps, self._ended = 0, set()
+        self._steps, self._ended, self._open = 0, set(), set()
         outcome = self._reset(seed)
         if outcome.over:
             raise AgentError("gave no agent an observation in its reset; one at least must act")
         self._check(outcome)
-        self._acting = outcome.acting
         return outcome
 
     def step(self, actions: Mapping[AgentId, Any]) -> Outcome:
@@ -92,12 +96,27 @@ class ManyAgents:
         self._steps += 1
         outcome = self._step(dict(actions))
         if self._steps == self.limit and not outcome.over:
-            outcome = outcome._replace(acting=(), truncated=dict.fromkeys(self.agents, True))
+            seen = {**self._waiting_see(), **outcome.seen}
+            outcome = outcome._replace(seen=seen, acting=(), truncated=dict.fromkeys(self.agents, True))
         self._check(outcome)
-        self._ended.update(agent for agent in outcome.terminated if outcome.terminated[agent])
-        self._ended.update(agent for agent in outcome.truncated if outcome.truncated[agent])
-        self._acting = outcome.acting
-        return outcome
+        self._open.update(actions)
+        return self._settled(outcome)
+
+    def _settled(self, outcome: Outcome) -> Outcome:
+        """The outcome with the ends and the rewards of those whose action is open, and no others'."""
+        terminated, truncated, rewards = {}, {}, {}
+        for agent in self._open:
+            cut = truncated[agent] = bool(outcome.truncated.get(agent))
+            # What ended without an observation is worth nothing, as RLlib has it.
+            lost = agent not in outcome.seen if cut else outcome.over
+            terminated[agent] = bool(outcome.terminated.get(agent)) or lost
+            if agent in outcome.rewards:
+                rewards[agent] = outcome.rewards[agent]
+        ended = {agent for agent in self._open if terminated[agent] or truncated[agent]}
+        self._ended |= ended
+        self._open -= ended
+        self._open.difference_update(outcome.acting)
+        return outcome._replace(rewards=rewards, terminated=terminated, truncated=truncated)
 
     def render(self) -> Any:
         """As the environment's."""
@@ -113,6 +132,10 @@ class ManyAgents:
     def _step(self, actions: dict[AgentId, Any]) -> Outcome:
         raise NotImplementedError
 
+    def _waiting_see(self) -> Mapping[AgentId, tuple[Any, Mapping[str, Any]]]:
+        """What those see who wait for their turn, where that can be asked."""
+        return {}
+
     def _check(self, outcome: Outcome) -> None:
         for agent in outcome.seen:
             if agent in self._ended:
@@ -125,15 +148,6 @@ class ManyAgents:
         for agent in outcome.acting:
             if agent not in outcome.seen:
                 raise AgentError(f"agent {agent!r} is to act and has no observation after step {self._steps}")
-        if outcome.over:
-            return
-        told = outcome.seen
-        waiting = [a for a in self._acting if not (a in told or outcome.terminated.get(a) or outcome.truncated.get(a))]
-        if waiting:
-            raise AgentError(
-                f"agent {waiting[0]!r} acted in step {self._steps} and neither ended nor has an observation;"
-                " agents that take turns are not supported, all that are there must act in every step"
-            )
 
     def _some_agents(self) -> str:
         more = ", ..." if len(self.agents) > 4 else ""
@@ -156,8 +170,57 @@ class OfPettingZoo(ManyAgents):
         return Outcome(_seen(observations, infos), {}, {}, {}, tuple(self.env.agents))
 
     def _step(self, actions: dict[AgentId, Any]) -> Outcome:
-        observations, *told, infos = _parts(self.env.step(actions), 5, "step", PARALLEL)
-        return Outcome(_seen(observations, infos), *told, tuple(self.env.agents), infos.get(COMMON) or {})
+        observations, rewards, terminated, truncated, infos = _parts(self.env.step(actions), 5, "step", PARALLEL)
+        acting = tuple(self.env.agents)
+        # Whoever is not there any more has ended, whether that was said or not.
+        gone = {a: True for a in actions.keys() - set(acting) if not (terminated.get(a) or truncated.get(a))}
+        told = rewards, {**terminated, **gone}, truncated, acting, infos.get(COMMON) or {}
+        return Outcome(_seen(observations, infos), *told)
+
+
+class OfTurns(ManyAgents):
+    """An AEC environment of PettingZoo's: one agent acts after the other."""
+
+    def observation_space(self, agent: AgentId) -> Any:
+        """Of one agent; None where it has none."""
+        return _space(self.env.observation_space, agent)
+
+    def action_space(self, agent: AgentId) -> Any:
+        """Of one agent; None where it has none."""
+        return _space(self.env.action_space, agent)
+
+    def _reset(self, seed: int | None) -> Outcome:
+        self.env.reset(seed=seed)
+        return self._outcome({}, {}, {}, {})
+
+    def _step(self, actions: dict[AgentId, Any]) -> Outcome:
+        env = self.env
+        [action] = actions.values()
+        env.step(action)
+        told = dict(env.rewards), dict(env.terminations), dict(env.truncations)
+        ended = [agent for agent in env.agents if told[1].get(agent) or told[2].get(agent)]
+        seen = {agent: self._told(agent) for agent in ended}
+        # PettingZoo has whoever ended step once more, by no action.
+        while env.agents and (env.terminations[env.agent_selection] or env.truncations[env.agent_selection]):
+            env.step(None)
+        return self._outcome(seen, *told)
+
+    def _outcome(
+        self,
+        seen: dict[AgentId, tuple[Any, Mapping[str, Any]]],
+        rewards: Mapping[AgentId, Any],
+        terminated: Mapping[AgentId, Any],
+        truncated: Mapping[AgentId, Any],
+    ) -> Outcome:
+        acting = (self.env.agent_selection,) if self.env.agents else ()
+        seen = {**seen, **{agent: self._told(agent) for agent in acting}}
+        return Outcome(seen, rewards, terminated, truncated, acting)
+
+    def _waiting_see(self) -> Mapping[AgentId, tuple[Any, Mapping[str, Any]]]:
+        return {agent: self._told(agent) for agent in self._open}
+
+    def _told(self, agent: AgentId) -> tuple[Any, Mapping[str, Any]]:
+        return self.env.observe(agent), self.env.infos.get(agent) or {}
 
 
 class OfRLlib(ManyAgents):
@@ -229,8 +292,8 @@ def is_rllibs(env: Any) -> bool:
 
 
 def is_pettingzoos(env: Any) -> bool:
-    """Whether an environment derives from PettingZoo's class of parallel environments."""
-    return _derives_from(env, "ParallelEnv", "pettingzoo.")
+    """Whether an environment, or a class of such, derives from one of PettingZoo's classes."""
+    return any(_derives_from(env, name, "pettingzoo.") for name in ("ParallelEnv", "AECEnv"))
 
 
 def is_taken(env: Any) -> bool:
@@ -242,8 +305,7 @@ def is_class(found: Any) -> bool:
     """Whether something is a class of environments of many agents, by what it derives from or by its methods."""
     if not isinstance(found, type):
         return False
-    by_name = any(_derives_from(found, name, "pettingzoo.") for name in ("ParallelEnv", "AECEnv"))
-    return is_rllibs(found) or by_name or (_has_spaces(found) and callable(getattr(found, "step", None)))
+    return is_rllibs(found) or is_pettingzoos(found) or (_has_spaces(found) and callable(getattr(found, "step", None)))
 
 
 def is_turn_based(env: Any) -> bool:
@@ -255,19 +317,13 @@ def adapted(env: Any, limit: int | None) -> ManyAgents:
     """An environment of either library behind our interface. Raises AgentError for one that cannot be."""
     if is_rllibs(env):
         return OfRLlib(env, limit)
-    return OfPettingZoo(parallel_form(env) if is_turn_based(env) else env, limit)
-
-
-def parallel_form(env: Any) -> Any:
-    """PettingZoo's parallel form of an AEC environment. Raises AgentError where there is none."""
+    if not is_turn_based(env):
+        return OfPettingZoo(env, limit)
     if not (getattr(env, "metadata", None) or {}).get("is_parallelizable"):
-        raise AgentError(
-            "is an AEC environment without a parallel form, for its metadata does not say is_parallelizable;"
-            " agents that take turns are not supported"
-        )
+        return OfTurns(env, limit)
     from pettingzoo.utils.conversions import aec_to_parallel
 
-    return aec_to_parallel(env)
+    return OfPettingZoo(aec_to_parallel(env), limit)
 
 
 def _has_spaces(env: Any) -> bool:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rlsif.envs.agents import AgentError, AgentId, ManyAgents, OfPettingZoo, Outcome, is_pettingzoos
+from rlsif.envs.agents import AgentError, AgentId, ManyAgents, OfRLlib, OfTurns, Outcome, is_pettingzoos
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import (
     COMPARED,
@@ -38,15 +38,15 @@ NO_FAULT = ("Environment has not defined a render() method", "has not defined `r
 def pettingzoos_own(create: Callable[[], ManyAgents], _: FoundEnv) -> Iterator[Finding]:
     """PettingZoo's own test, of what derives from its class."""
     env = create()
-    if not isinstance(env, OfPettingZoo) or not is_pettingzoos(env.env):
+    if isinstance(env, OfRLlib) or not is_pettingzoos(env.env):
         return
-    from pettingzoo.test import parallel_api_test
+    from pettingzoo.test import api_test, parallel_api_test
 
     said = []
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("always")
         try:
-            parallel_api_test(env.env, num_cycles=CYCLES)
+            (api_test if isinstance(env, OfTurns) else parallel_api_test)(env.env, num_cycles=CYCLES)
         except Exception as problem:
             what = str(problem) or "an assertion fails"
             said.append(Finding(ERROR, f"PettingZoo's test: {one_line(what)}"))

@@ -128,7 +128,7 @@ class _Table:
         try:
             outcome = self._stepped(actions)
             self._metrics.take(outcome)
-            rewards = {who: float(reward) for who, reward in outcome.rewards.items() if who in actions}
+            rewards = {who: float(reward) for who, reward in outcome.rewards.items()}
         except Exception as problem:
             where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
             raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem

@@ -37,6 +37,8 @@ class Slots:
         self._number = len(envs) * len(self.agents)
         self._steps = np.zeros(len(envs), np.int64)
         self._metrics = [OfAgents() for _ in envs]
+        # Who acted and waits for what comes of it, while others have their turns; None as long as nobody ever did.
+        self.waiting: NDArray[np.bool_] | None = None
         # Who acts next in each copy.
         self._acting: list[Sequence[AgentId]] = [() for _ in envs]
         self.observations, self.active = encoder.empty(self._number), np.zeros(self._number, np.bool_)
@@ -48,7 +50,8 @@ class Slots:
         actions = self._adapter.each(chosen)
         after, rewards = self._encoder.empty(self._number), np.zeros(self._number)
         terminated, truncated, there, over = (np.zeros(n, np.bool_) for n in (*[self._number] * 3, len(self._envs)))
-        before, self.active = self.active, np.zeros(self._number, np.bool_)
+        acted, waited = self.active, self.waiting
+        self.active = np.zeros(self._number, np.bool_)
         self.observations = after
         self._steps += 1
         for copy, env in enumerate(self._envs):
@@ -62,10 +65,10 @@ class Slots:
             self._flags(truncated, copy, outcome.truncated)
             over[copy] = outcome.over
             self._let_act(copy, outcome.acting)
-        # Whoever acted and does not go on has ended, whether that was said or not; what ended without an observation is
-        # worth nothing, as RLlib has it.
-        terminated |= before & ~self.active & ~(truncated & there)
-        return self._restarted(Step(after, rewards, terminated, truncated, {}, there, over))
+        waiting = (acted if waited is None else acted | waited) & ~(terminated | truncated | self.active)
+        if waited is not None or waiting.any():
+            self.waiting = waiting
+        return self._restarted(Step(after, rewards, terminated, truncated, {}, there, over, waited))
 
     def _restarted(self, step: Step) -> Step:
         """Begin a new episode in the copies in which one is over."""

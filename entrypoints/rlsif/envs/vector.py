@@ -37,7 +37,8 @@ class Step(NamedTuple):
     """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n].
 
     `metrics` are those of the episodes that ended in this step, by copy. Where there are many agents, n is their slots;
-    `there` says which of them have an observation, [n], and `over` in which copies the episode ended for all.
+    `there` says which of them have an observation, [n], and `over` in which copies the episode ended for all. Those
+    that `waited` did not act in this step: rewards and ends are those of their last action.
     """
 
     observations: Array
@@ -47,6 +48,7 @@ class Step(NamedTuple):
     metrics: Mapping[int, Metrics] = {}
     there: NDArray[np.bool_] | None = None
     over: NDArray[np.bool_] | None = None
+    waited: NDArray[np.bool_] | None = None
 
 
 class Environments(Protocol):
@@ -58,6 +60,8 @@ class Environments(Protocol):
     observations: Array
     # Which copies will act; the others' next step only begins an episode, [n].
     active: NDArray[np.bool_]
+    # Which acted before, and wait for what comes of it, [n]; None where nobody does.
+    waiting: NDArray[np.bool_] | None
 
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
@@ -96,7 +100,7 @@ def make(
 class Vectorised:
     """An environment with a vector entry point, which begins a new episode in the step after the end of one."""
 
-    agents = ()
+    agents, waiting = (), None
 
     def __init__(
         self,
@@ -147,7 +151,7 @@ class Vectorised:
 class OneByOne:
     """Environments stepped one after the other, each reset as soon as its episode ends."""
 
-    agents = ()
+    agents, waiting = (), None
 
     def __init__(
         self,

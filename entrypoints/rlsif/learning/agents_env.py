@@ -35,7 +35,7 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
         """Begin an episode."""
         outcome = self._env.reset(seed)
         PROGRESS.resets += 1
-        self._encode(outcome, frozenset(outcome.acting))
+        self._encode(outcome, set(outcome.acting))
         return self._encoded, {}
 
     def step(self, action_dict: Mapping[AgentId, Any]) -> tuple[dict[Any, Any], ...]:
@@ -49,18 +49,16 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
                 ENDED.append(self._metrics.ended())
         except (AgentError, NoNumber) as problem:
             raise RlsifError(f"the environment: {problem}") from None
-        self._encode(outcome, frozenset(outcome.acting) | action_dict.keys())
-        rewards = {agent: float(outcome.rewards.get(agent, 0)) for agent in self._encoded}
-        terminated, truncated = (_flags(told, actions) for told in (outcome.terminated, outcome.truncated))
-        for agent in actions.keys() - set(outcome.acting):
-            # Whoever acted and does not go on has ended, whether that was said or not.
-            terminated[agent] = terminated[agent] or not truncated[agent]
+        terminated, truncated = dict(outcome.terminated), dict(outcome.truncated)
+        ended = {agent for agent in terminated if terminated[agent] or truncated[agent]}
+        self._encode(outcome, {*outcome.acting, *ended})
+        rewards = {agent: float(reward) for agent, reward in outcome.rewards.items()}
         # What RLlib is told of all holds for each: where one was cut off, the others' own flags say how they ended.
         cut = any(truncated.values())
         terminated[ALL], truncated[ALL] = outcome.over and not cut, outcome.over and cut
         return self._encoded, rewards, terminated, truncated, {}
 
-    def _encode(self, outcome: Outcome, whose: frozenset[AgentId]) -> None:
+    def _encode(self, outcome: Outcome, whose: set[AgentId]) -> None:
         seen = {agent: told for agent, told in outcome.seen.items() if agent in whose}
         self._encoded = {agent: self._translation.encoded(*told) for agent, told in seen.items()}
 
@@ -71,7 +69,3 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
-
-
-def _flags(told: Mapping[AgentId, Any], acted: Mapping[AgentId, Any]) -> dict[Any, bool]:
-    return {agent: bool(told.get(agent, False)) for agent in acted}

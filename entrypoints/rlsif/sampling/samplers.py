@@ -38,6 +38,8 @@ class Sampler:
     EXPLORATION_SETTINGS: ClassVar[frozenset[str]] = frozenset()
     # Settings of the algorithm that must have this value.
     NEEDS: ClassVar[Mapping[str, Any]] = {}
+    # Whether rows have what came next.
+    KEEPS_NEXT: ClassVar[bool] = False
     # Whether each env runner collects its part of a batch, and can be told how much.
     SHARES_BATCH: ClassVar[bool] = False
     _policy: Any
@@ -63,6 +65,11 @@ class Sampler:
         self.fragment, self._random = fragment, random
         self._rows = RolloutBuffer(fragment + fragment // 4 + 2)
         self._tally, self._episodes = Tally(environments), list[Episode]()
+        # The row of each environment's last action, and whether it was cut off in the last step.
+        self._last, self._cut = (
+            np.zeros(len(environments.active), np.intp),
+            np.zeros(len(environments.active), np.bool_),
+        )
         # Env steps of the batch that was given last.
         self.env_steps = 0
         # Env steps of all env runners, for schedules.
@@ -119,6 +126,8 @@ class Sampler:
         self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
         next_obs = self._see(step, done)
+        if self.KEEPS_NEXT:
+            columns["new_obs"] = next_obs
         self._rows.add(
             obs=seen,
             actions=actions,
@@ -128,12 +137,49 @@ class Sampler:
             valid=active,
             **columns,
         )
+        self._last[active] = self._rows.steps - 1
+        self._cut = active & step.truncated & ~step.terminated
+        if step.waited is not None:
+            self._credit(step, next_obs)
         steps = int(self._tally.acting(active).sum())
         self.timestep += steps
         self.env_steps += steps
         self._episodes += self._tally.add(step, active, done)
         self._check_masks()
         return next_obs
+
+    def _credit(self, step: Step, next_obs: Array) -> None:
+        """Add what others' turns brought to the rows of those who waited."""
+        waited = np.flatnonzero(step.waited)
+        rows, at = self._rows, (self._last[waited], waited)
+        rows["rewards"][at] += step.rewards[waited].astype(np.float32)
+        rows["terminateds"][at] = step.terminated[waited]
+        rows["truncateds"][at] = step.truncated[waited]
+        if self.KEEPS_NEXT:
+            rows["new_obs"][at] = next_obs[waited]
+        self._cut |= step.waited & step.truncated & ~step.terminated
+
+    def _begin_batch(self) -> None:
+        """Forget the rows of the last batch, but those whose outcome is still open."""
+        waiting, self.env_steps = self._environments.waiting, 0
+        if waiting is None or not self._rows.steps:
+            self._rows.steps = 0
+        else:
+            self._keep_from(np.where(waiting, self._last, self._rows.steps))
+
+    def _keep_from(self, starts: NDArray[np.intp]) -> None:
+        before = self._rows.steps
+        self._rows.keep_from(starts)
+        self._last -= before - self._rows.steps
+
+    def _complete(self) -> NDArray[np.bool_]:
+        """The rows [steps, envs] of which all is known."""
+        valid, waiting = self._rows["valid"], self._environments.waiting
+        if waiting is None:
+            return valid
+        complete, open_ = valid.copy(), np.flatnonzero(waiting)
+        complete[self._last[open_], open_] = False
+        return complete
 
     def _see(self, step: Step, done: NDArray[np.bool_]) -> Array:
         """Filter what came next, and what is to be acted on, each once."""
@@ -201,15 +247,21 @@ class ActorCriticSampler(Sampler):
         next_obs = self._step(
             actions, action_dist_inputs=logits, action_logp=log_probabilities, values=values, last_values=last_values
         )
-        cut = self._rows["truncateds"][-1] & ~self._rows["terminateds"][-1] & self._rows["valid"][-1]
-        if cut.any():
-            self._rows["last_values"][-1][cut] = self._policy.values(next_obs[cut])
+        if self._cut.any():
+            cut = np.flatnonzero(self._cut)
+            self._rows["last_values"][self._last[cut], cut] = self._policy.values(next_obs[cut])
 
     def _next_values(self) -> tuple[Array, NDArray[np.bool_]]:
         """The value of what came next, 0 where the episode terminated, and where episodes are done; [steps, envs]."""
         rows = self._rows
         done = rows["terminateds"] | rows["truncateds"]
-        following = np.concatenate([rows["values"][1:], self._policy.values(self._seen)[None]])
+        now = self._policy.values(self._seen)
+        following = np.concatenate([rows["values"][1:], now[None]])
+        if self._environments.waiting is not None:
+            # Between two rows of an agent are those of others.
+            for step in reversed(range(rows.steps)):
+                following[step] = now
+                now = np.where(rows["valid"][step], rows["values"][step], now)
         return np.where(done, rows["last_values"], following), done
 
 
@@ -223,14 +275,15 @@ class PPOSampler(ActorCriticSampler):
     def sample(self, fragments: int = 1) -> dict[str, Array]:
         """A batch of about `fragments` times `fragment` env steps of every environment."""
         rows, wanted = self._rows, fragments * self.fragment * self._tally.copies
-        rows.steps = self.env_steps = 0
+        self._begin_batch()
         while self.env_steps < wanted:
             self._act()
         next_values, done = self._next_values()
+        chosen = self._complete()
+        turns = None if self._environments.waiting is None else chosen
         estimates, targets = advantages(
-            rows["rewards"], rows["values"], next_values, done, self._config["gamma"], self._config["lambda"]
+            rows["rewards"], rows["values"], next_values, done, self._config["gamma"], self._config["lambda"], turns
         )
-        chosen = rows["valid"]
         return {
             **flat(rows, ["obs", "actions", "rewards", "action_dist_inputs", "action_logp"], chosen),
             **flat({"advantages": estimates, "value_targets": targets}, ["advantages", "value_targets"], chosen),
@@ -247,10 +300,10 @@ class VTraceSampler(ActorCriticSampler):
         """
         rows, length, self.env_steps = self._rows, fragments * self.fragment, 0
         counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._environments.active), np.int64)
-        while self._stretches(counts, length) < len(counts):
+        while self._stretches(self._known(counts), length) < len(counts):
             counts = counts + self._environments.active
             self._act()
-        whole, joined = self._chosen(counts, length)
+        whole, joined = self._chosen(self._known(counts), length)
         next_values, _ = self._next_values()
         names = ["obs", "actions", "rewards", "terminateds", "truncateds", "action_dist_inputs", "action_logp"]
         columns = {**{name: rows[name] for name in names}, "values_bootstrapped": next_values}
@@ -260,15 +313,22 @@ class VTraceSampler(ActorCriticSampler):
             batch = {name: np.concatenate([column, more[name]]) for name, column in batch.items()}
         rest = rows["valid"] & ~whole & ~joined
         rest[: max(0, rows.steps - MOST_STRETCHES * length), self._left] = False
-        rows.keep_from(np.where(rest.any(axis=0), rest.argmax(axis=0), rows.steps))
+        self._keep_from(np.where(rest.any(axis=0), rest.argmax(axis=0), rows.steps))
         # RLlib asks whether there are several agents.
         return {**batch, "agent_index": np.zeros(len(batch["obs"]), np.int8)}
+
+    def _known(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rows are complete, of so many."""
+        waiting = self._environments.waiting
+        return counts if waiting is None else counts - waiting
 
     @property
     def _left(self) -> NDArray[np.bool_]:
         """The slots whose agents are not there; their last row has ended."""
-        active = self._environments.active
-        return ~active if self._environments.agents else np.zeros_like(active)
+        active, waiting = self._environments.active, self._environments.waiting
+        if not self._environments.agents:
+            return np.zeros_like(active)
+        return ~active if waiting is None else ~(active | waiting)
 
     def _stretches(self, counts: NDArray[np.int64], length: int) -> int:
         """How many there are in slots with so many rows; what agents that left have over makes more of them."""
@@ -279,7 +339,7 @@ class VTraceSampler(ActorCriticSampler):
 
         Rows after an end are as good from one slot as from another.
         """
-        valid = self._rows["valid"]
+        valid = self._complete()
         whole = valid & (valid.cumsum(axis=0) <= counts // length * length)
         over = valid & ~whole & self._left
         numbers = over.T.cumsum().reshape(over.T.shape).T
@@ -289,6 +349,8 @@ class VTraceSampler(ActorCriticSampler):
 class TransitionSampler(Sampler):
     """For DQN and SAC: transitions over n steps."""
 
+    KEEPS_NEXT = True
+
     def _choose(self) -> Array:
         """Actions [envs, ...] for what is seen now."""
         raise NotImplementedError
@@ -296,15 +358,14 @@ class TransitionSampler(Sampler):
     def sample(self, fragments: int = 1) -> dict[str, Array]:
         """A batch of about `fragments` times `fragment` env steps of every environment."""
         rows, wanted = self._rows, fragments * self.fragment * self._tally.copies
-        rows.steps = self.env_steps = 0
-        next_obs = []
+        self._begin_batch()
         while self.env_steps < wanted:
-            next_obs.append(self._step(self._choose()))
-        chosen = rows["valid"]
-        columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds")}
+            self._step(self._choose())
+        chosen = self._complete()
+        columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds", "new_obs")}
         batch = {
             **flat(rows, ["obs", "actions"], chosen),
-            **n_step({**columns, "new_obs": np.array(next_obs)}, chosen, self._config["n_step"], self._config["gamma"]),
+            **n_step(columns, chosen, self._config["n_step"], self._config["gamma"]),
         }
         return {**batch, "weights": np.ones(len(batch["obs"]), np.float32)}
 

@@ -47,7 +47,7 @@ class Tally:
 
     def add(self, step: Step, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> list[Episode]:
         """Count a step in which these slots were active, and came to an end; give the episodes that ended with it."""
-        self._returns += np.where(active, step.rewards, 0)
+        self._returns += np.where(active if step.waited is None else active | step.waited, step.rewards, 0)
         self._lengths += self.acting(active)
         self._part |= active
         over = done if step.over is None else step.over
