@@ -32,9 +32,14 @@ COLUMNS = {
 
 def compare(note, found):
     """Note the greatest differences of rows, and of episodes and counts."""
-    for env in ("crowd.py:Crowd", "crowd_rllib.py:RLlibCrowd"):
+    for env in ("crowd.py:Crowd", "crowd_rllib.py:RLlibCrowd", "crowd_rllib.py:RLlibHeap"):
         for algo in SETTINGS:
             _compare(algo, parse(f"{DATA / env}"), note, found)
+
+
+def most(found, name, number):
+    """Keep the greatest number."""
+    found[name] = max(found.get(name, 0), number)
 
 
 def _compare(algo, ref, note, found):
@@ -51,14 +56,14 @@ def _compare(algo, ref, note, found):
     sampling.sampler.set_weights(policy.get_weights())
     mine = sampling.sample()
     assert (mine.env_steps(), mine.agent_steps()) == (batch.env_steps(), batch.agent_steps())
-    found["agent steps for each env step"] = mine.agent_steps() / mine.env_steps()
+    most(found, "most agent steps for each env step", mine.agent_steps() / mine.env_steps())
     my_rows, their_rows = (_in_order(b.policy_batches[DEFAULT_POLICY_ID]) for b in (mine, batch))
     note("rows of agents", (my_rows["obs"], their_rows["obs"]))
     for column in COLUMNS[algo]:
         note(f"{algo} {column} of agents", (my_rows[column], their_rows[column]))
-    ended, their_ended = their_rows["terminateds"], their_rows["truncateds"]
-    found["agents that left"] = int(ended.sum())
-    found["agents that were cut off"] = int((their_ended & ~ended).sum())
+    ended, cut = their_rows["terminateds"], their_rows["truncateds"]
+    most(found, "agents that left", int(ended.sum()))
+    most(found, "agents that were cut off", int((cut & ~ended).sum()))
     my_episodes = sorted((e.total_reward, e.length, sorted(e.agents.items())) for e in sampling.sampler.episodes())
     their_episodes = sorted(
         (e.episode_reward, e.episode_length, sorted((agent, r) for (agent, _), r in e.agent_rewards.items()))
@@ -91,7 +96,7 @@ def _weights(policy):
 def _in_order(batch):
     rows = {name: np.asarray(batch[name]) for name in batch if name not in ("infos",)}
     obs = rows["obs"]
-    order = np.lexsort(tuple(obs.T))
+    order = np.lexsort((rows.get("advantages", rows["rewards"]).round(3), rows["rewards"].round(3), *obs.T))
     return {
         name: column[order].astype(np.float64 if column.dtype.kind == "f" else column.dtype)
         for name, column in rows.items()

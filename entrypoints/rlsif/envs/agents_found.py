@@ -13,6 +13,7 @@ from typing import Any
 
 from rlsif.envs import agents
 from rlsif.envs.agents import AgentError, ManyAgents
+from rlsif.envs.code import module_at
 from rlsif.envs.legal import random_action_of
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
@@ -33,7 +34,7 @@ def dotted(env_id: str) -> Any:
     top = package.partition(".")[0]
     if not (package and all(part.isidentifier() for part in env_id.split("."))) or not _is_there(top):
         return None
-    return in_package(import_module(MOVED.get(package, package)), name, env_id)
+    return in_package(module_at(MOVED.get(package, package), f"environment {env_id!r}"), name, env_id)
 
 
 def place_of(place: str, env_id: str) -> str:
