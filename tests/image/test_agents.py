@@ -68,7 +68,7 @@ def test_players_who_take_turns_learn_with_masks_and_rllib_samples_what_is_not_c
 
 
 def test_rllibs_class_is_taken_and_what_is_wrong_is_told(shell):
-    found = shell("check", f"{DATA}/crowd_rllib.py:RLlibCrowd", env={"PYTHONPATH": str(DATA.parents[1])})
+    found = shell("check", f"{DATA}/crowd_rllib.py:RLlibCrowd")
     assert found.returncode == 0, found.stdout + found.stderr
     assert "3 agents have equal spaces, so that they can share one policy" in found.stdout
     refused = shell.train(*CROWD, "--env-config", "wrong=spaces")
