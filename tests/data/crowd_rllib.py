@@ -1,8 +1,8 @@
 """The same environment of many agents as RLlib's users write theirs."""
 
-from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from crowd import NAMES, Crowd
 from heap import PLAYERS, Heap
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 
 class RLlibCrowd(MultiAgentEnv):
