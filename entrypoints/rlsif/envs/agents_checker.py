@@ -32,7 +32,7 @@ from rlsif.envs.legal import random_action_of
 # PettingZoo's test steps so often after each of its two resets.
 CYCLES = 200
 # What PettingZoo's test warns of where an environment is right.
-NO_FAULT = ("Environment has not defined a render() method", "has not defined `render_mode`")
+NO_FAULT = ("not defined a render() method", "not defined `render_mode`", "Observation numpy array is all zeros")
 
 
 def pettingzoos_own(create: Callable[[], ManyAgents], _: FoundEnv) -> Iterator[Finding]:
