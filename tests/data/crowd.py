@@ -60,6 +60,7 @@ class Crowd:
         left = [name for name in NAMES if name not in seen]
         if self.wrong == "back" and left and self.steps > 1 and self.agents:
             seen[left[0]] = self.seen(left[:1])[left[0]]
+            self.agents.append(left[0])
         if self.wrong == "waits" and self.agents:
             del seen[self.agents[0]]
         return seen, rewards, terminated, truncated, infos

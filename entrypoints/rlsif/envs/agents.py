@@ -112,11 +112,15 @@ class ManyAgents:
             terminated[agent] = bool(outcome.terminated.get(agent)) or lost
             if agent in outcome.rewards:
                 rewards[agent] = outcome.rewards[agent]
+        seen, whose = outcome.seen, self._open.union(outcome.acting)
+        if not seen.keys() <= whose:
+            # Some environments go on telling those who have left.
+            seen = {agent: told for agent, told in seen.items() if agent in whose}
         ended = {agent for agent in self._open if terminated[agent] or truncated[agent]}
         self._ended |= ended
         self._open -= ended
         self._open.difference_update(outcome.acting)
-        return outcome._replace(rewards=rewards, terminated=terminated, truncated=truncated)
+        return outcome._replace(seen=seen, rewards=rewards, terminated=terminated, truncated=truncated)
 
     def render(self) -> Any:
         """As the environment's."""
@@ -137,15 +141,14 @@ class ManyAgents:
         return {}
 
     def _check(self, outcome: Outcome) -> None:
-        for agent in outcome.seen:
+        for agent in outcome.acting:
             if agent in self._ended:
                 raise AgentError(
-                    f"agent {agent!r} has an observation in step {self._steps}, and it had ended before;"
+                    f"agent {agent!r} is to act after step {self._steps}, and it had ended before;"
                     " one that has ended stays away until the next reset"
                 )
             if agent not in self._possible:
                 raise AgentError(f"agent {agent!r} is not among its possible_agents, {self._some_agents()}")
-        for agent in outcome.acting:
             if agent not in outcome.seen:
                 raise AgentError(f"agent {agent!r} is to act and has no observation after step {self._steps}")
 
@@ -247,6 +250,10 @@ class OfRLlib(ManyAgents):
         # As RLlib's sampler takes it: what holds for all holds for each.
         ended = _for_all(terminated, self.agents), _for_all(truncated, self.agents)
         acting = () if over else tuple(a for a in observations if not (ended[0].get(a) or ended[1].get(a)))
+        if not (over or acting):
+            raise AgentError(
+                f'gave nobody an observation to act on in step {self._steps}, and "{ALL}" does not say that all have ended'
+            )
         return Outcome(_seen(observations, infos), rewards, *ended, acting, infos.get(COMMON) or {})
 
 
