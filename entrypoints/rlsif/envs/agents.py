@@ -51,7 +51,9 @@ class ManyAgents:
         self.env, self.limit, self._steps = env, limit, 0
         self.agents: tuple[AgentId, ...] = tuple(getattr(env, "possible_agents", None) or ())
         if not self.agents:
-            raise AgentError("has no possible_agents; set them in __init__, as the list of all agents that may appear")
+            raise AgentError(
+                "it has no possible_agents; set them in __init__, as the list of all agents that may appear"
+            )
         self._possible = frozenset(self.agents)
         self._ended: set[AgentId] = set()
         # Who has acted, and what came of it is not known yet.
@@ -87,7 +89,7 @@ class ManyAgents:
         self._steps, self._ended, self._open = 0, set(), set()
         outcome = self._reset(seed)
         if outcome.over:
-            raise AgentError("gave no agent an observation in its reset; one at least must act")
+            raise AgentError("nobody has an observation after its reset; one agent at least must act")
         self._check(outcome)
         return outcome
 
@@ -245,14 +247,15 @@ class OfRLlib(ManyAgents):
         observations, rewards, terminated, truncated, infos = _parts(self.env.step(actions), 5, "step", RLLIB)
         for name, flags in (("terminateds", terminated), ("truncateds", truncated)):
             if ALL not in flags:
-                raise AgentError(f'has no "{ALL}" in the {name} of a step; it says whether all agents have ended')
+                raise AgentError(f'there is no "{ALL}" in the {name} of a step; it says whether all agents have ended')
         over = terminated[ALL] or truncated[ALL]
         # As RLlib's sampler takes it: what holds for all holds for each.
         ended = _for_all(terminated, self.agents), _for_all(truncated, self.agents)
         acting = () if over else tuple(a for a in observations if not (ended[0].get(a) or ended[1].get(a)))
         if not (over or acting):
             raise AgentError(
-                f'gave nobody an observation to act on in step {self._steps}, and "{ALL}" does not say that all have ended'
+                f'nobody has an observation to act on after step {self._steps}, and "{ALL}" does not say that all'
+                " have ended"
             )
         return Outcome(_seen(observations, infos), rewards, *ended, acting, infos.get(COMMON) or {})
 

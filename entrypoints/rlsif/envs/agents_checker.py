@@ -69,7 +69,7 @@ def steps(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding
         try:
             outcome = env.step(_actions(outcome, found))
         except AgentError as problem:
-            wrong["agents"] = f"its {problem}."
+            wrong["agents"] = f"{problem}."
             break
         _look(outcome, found, f"step {number} after reset(seed={SEED})", wrong)
         rewards = rewards or any(reward != 0 for reward in outcome.rewards.values())

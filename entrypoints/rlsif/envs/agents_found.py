@@ -101,7 +101,7 @@ def _told_of(ref: EnvRef) -> Any:
     try:
         yield
     except AgentError as problem:
-        raise InputError(f"environment {ref.name!r} {problem}") from problem
+        raise InputError(f"environment {ref.name!r}: {problem}") from problem
 
 
 def shared_spaces(ref: EnvRef, env: ManyAgents) -> tuple[Any, Any]:

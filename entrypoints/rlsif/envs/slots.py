@@ -90,7 +90,7 @@ class Slots:
         try:
             outcome = self._envs[copy].reset(**how)
         except AgentError as problem:
-            raise WrongValue(f"the environment {problem}") from None
+            raise WrongValue(f"copy {copy} of the environment: {problem}") from None
         PROGRESS.resets += 1
         PROGRESS.doing = before
         for slot, agent, seen in self._slots(copy, outcome.seen):
