@@ -25,7 +25,7 @@ SETTINGS = {
     },
 }  # fmt: skip
 COLUMNS = {
-    "PPO": ("actions", "rewards", "action_dist_inputs", "advantages", "value_targets"),
+    "PPO": ("actions", "rewards", "advantages", "value_targets"),
     "DQN": ("actions", "rewards", "new_obs", "terminateds", "truncateds"),
 }
 
@@ -58,6 +58,10 @@ def _compare(algo, ref, note, found):
     assert (mine.env_steps(), mine.agent_steps()) == (batch.env_steps(), batch.agent_steps())
     most(found, "most agent steps for each env step", mine.agent_steps() / mine.env_steps())
     my_rows, their_rows = (_in_order(b.policy_batches[DEFAULT_POLICY_ID]) for b in (mine, batch))
+    if algo == "DQN" and "Heap" in ref.short:
+        # Nobody sees the end of that game; RLlib draws an observation, which does not count.
+        for rows in (my_rows, their_rows):
+            rows["new_obs"][rows["terminateds"].astype(bool)] = 0
     note("rows of agents", (my_rows["obs"], their_rows["obs"]))
     for column in COLUMNS[algo]:
         note(f"{algo} {column} of agents", (my_rows[column], their_rows[column]))

@@ -30,7 +30,7 @@ def found(apptainer, rl_sif):
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
         "n-step truncateds", "epsilon", "filter", "merged filter", "one seed", "masked logits and values",
         "masked q-values", "masked targets",
-        "rows of agents", "PPO actions of agents", "PPO rewards of agents", "PPO action_dist_inputs of agents",
+        "rows of agents", "PPO actions of agents", "PPO rewards of agents",
         "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",
         "DQN new_obs of agents", "DQN terminateds of agents", "DQN truncateds of agents",
         "returns of episodes of agents", "returns of agents",

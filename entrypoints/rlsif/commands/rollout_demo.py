@@ -62,7 +62,8 @@ def _with_agents(environment: Any, found: Any, steps: int, seed: int | None) -> 
         print(f"reset      {agent}  observation {_short(observation)}")
     for step in range(1, steps + 1):
         space, mask, seen = found.action_space, found.mask, outcome.seen
-        actions = {who: random_action_of(space, mask, *seen[who], found.ref.name) for who in outcome.acting}
+        name = found.ref.name
+        actions = {who: random_action_of(space, mask, seen[who][0], seen[who][1], name) for who in outcome.acting}
         outcome = environment.step(actions)
         for agent, action in actions.items():
             observation, reward = outcome.seen.get(agent, ("none",))[0], float(outcome.rewards.get(agent, 0))

@@ -32,6 +32,8 @@ from rlsif.envs.findings import (
 from rlsif.envs.legal import ActsLegally
 from rlsif.envs.reference import EnvRef
 
+# Looks at an environment that can be made, from one side.
+Look = Callable[[Callable[[], Any], FoundEnv], Iterator[Finding]]
 # What Gymnasium's checker says of the numbers of observations; our own says it once, and what to do.
 OF_NUMBERS = ("Casting input x", "was expecting", "is not within the observation space")
 
@@ -47,16 +49,21 @@ def check(ref: EnvRef, judge: Callable[[FoundEnv], Iterator[Finding]]) -> list[F
         return ActsLegally(make(ref), found.mask) if found.mask and not found.agents else make(ref)
 
     findings = []
-    looks = (_gymnasiums_own, lambda _, found: judge(found), _steps, _seeds, _pickles, _speed)
-    if found.agents:
-        looks = (agents_checker.pettingzoos_own, looks[1], agents_checker.steps, agents_checker.seeds, _pickles)
-        looks = (*looks, agents_checker.speed_of)
-    for look in looks:
+    for look in _of_agents(judge) if found.agents else _of_one(judge):
         try:
             findings += list(look(create, found))
         except (Exception, SystemExit) as problem:
             findings.append(Finding(ERROR, f"it raised {type(problem).__name__}: {problem}."))
     return list(dict.fromkeys(findings))
+
+
+def _of_one(judge: Callable[[FoundEnv], Iterator[Finding]]) -> tuple[Look, ...]:
+    return _gymnasiums_own, lambda _, found: judge(found), _steps, _seeds, _pickles, _speed
+
+
+def _of_agents(judge: Callable[[FoundEnv], Iterator[Finding]]) -> tuple[Look, ...]:
+    looks = agents_checker.steps, agents_checker.seeds, _pickles, agents_checker.speed_of
+    return agents_checker.pettingzoos_own, lambda _, found: judge(found), *looks
 
 
 def _gymnasiums_own(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ class Slots:
     ) -> None:
         """Reset them, each with a seed of its own. Raises WrongValue."""
         self._envs, self._encoder, self._adapter = envs, encoder, adapter
-        self.agents = envs[0].names
+        self.agents: Sequence[str] = envs[0].names
         self._place = {agent: number for number, agent in enumerate(envs[0].agents)}
         self._number = len(envs) * len(self.agents)
         self._steps = np.zeros(len(envs), np.int64)

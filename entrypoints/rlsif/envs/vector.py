@@ -120,7 +120,8 @@ def _of_many(ref: EnvRef, number: int) -> Any:
 class Vectorised:
     """An environment of many copies, which begins a new episode in the step after the end of one."""
 
-    agents, waiting = (), None
+    agents: Sequence[str] = ()
+    waiting: NDArray[np.bool_] | None = None
 
     def __init__(
         self,
@@ -223,7 +224,8 @@ def _final(infos: Mapping[str, Any]) -> Any:
 class OneByOne:
     """Environments stepped one after the other, each reset as soon as its episode ends."""
 
-    agents, waiting = (), None
+    agents: Sequence[str] = ()
+    waiting: NDArray[np.bool_] | None = None
 
     def __init__(
         self,

@@ -140,7 +140,7 @@ class Sampler:
         self._last[active] = self._rows.steps - 1
         self._cut = active & step.truncated & ~step.terminated
         if step.waited is not None:
-            self._credit(step, next_obs)
+            self._credit(step, step.waited, next_obs)
         steps = int(self._tally.acting(active).sum())
         self.timestep += steps
         self.env_steps += steps
@@ -148,16 +148,16 @@ class Sampler:
         self._check_masks()
         return next_obs
 
-    def _credit(self, step: Step, next_obs: Array) -> None:
-        """Add what others' turns brought to the rows of those who waited."""
-        waited = np.flatnonzero(step.waited)
+    def _credit(self, step: Step, waits: NDArray[np.bool_], next_obs: Array) -> None:
+        """Add what others' turns brought to the rows of those who waited, [envs]."""
+        waited = np.flatnonzero(waits)
         rows, at = self._rows, (self._last[waited], waited)
         rows["rewards"][at] += step.rewards[waited].astype(np.float32)
         rows["terminateds"][at] = step.terminated[waited]
         rows["truncateds"][at] = step.truncated[waited]
         if self.KEEPS_NEXT:
             rows["new_obs"][at] = next_obs[waited]
-        self._cut |= step.waited & step.truncated & ~step.terminated
+        self._cut |= waits & step.truncated & ~step.terminated
 
     def _begin_batch(self) -> None:
         """Forget the rows of the last batch, but those whose outcome is still open."""

@@ -39,7 +39,7 @@ class Tally:
 
     def acting(self, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """In which copies somebody acts, of the slots that do: each is an env step."""
-        return active.reshape(self.copies, self._each).any(axis=1) if self._agents else active
+        return np.asarray(active.reshape(self.copies, self._each).any(axis=1)) if self._agents else active
 
     def begun(self, step: Step, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The slots that act on the first observation of a new episode, of those that are active now."""
@@ -49,7 +49,8 @@ class Tally:
         """Count a step in which these slots were active, and came to an end; give the episodes that ended with it."""
         self._returns += np.where(active if step.waited is None else active | step.waited, step.rewards, 0)
         self._lengths += self.acting(active)
-        self._part |= active
+        if self._agents:
+            self._part |= active
         over = done if step.over is None else step.over
         return [self._ended(int(copy), step.metrics.get(int(copy), NONE)) for copy in np.flatnonzero(over)]
 
