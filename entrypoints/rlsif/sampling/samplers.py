@@ -65,11 +65,9 @@ class Sampler:
         self.fragment, self._random = fragment, random
         self._rows = RolloutBuffer(fragment + fragment // 4 + 2)
         self._tally, self._episodes = Tally(environments), list[Episode]()
-        # The row of each environment's last action, and whether it was cut off in the last step.
-        self._last, self._cut = (
-            np.zeros(len(environments.active), np.intp),
-            np.zeros(len(environments.active), np.bool_),
-        )
+        # The row of each environment's last action, which may wait for what others do, and whether it was cut off now.
+        self._last = np.zeros(len(environments.active), np.intp)
+        self._cut = np.zeros(len(environments.active), np.bool_)
         # Env steps of the batch that was given last.
         self.env_steps = 0
         # Env steps of all env runners, for schedules.
@@ -137,8 +135,9 @@ class Sampler:
             valid=active,
             **columns,
         )
-        self._last[active] = self._rows.steps - 1
-        self._cut = active & step.truncated & ~step.terminated
+        self._cut = done & ~step.terminated
+        if environments.agents:
+            self._last[active] = self._rows.steps - 1
         if step.waited is not None:
             self._credit(step, step.waited, next_obs)
         steps = int(self._tally.acting(active).sum())
@@ -249,7 +248,8 @@ class ActorCriticSampler(Sampler):
         )
         if self._cut.any():
             cut = np.flatnonzero(self._cut)
-            self._rows["last_values"][self._last[cut], cut] = self._policy.values(next_obs[cut])
+            at = self._last[cut] if self._environments.agents else self._rows.steps - 1
+            self._rows["last_values"][at, cut] = self._policy.values(next_obs[cut])
 
     def _next_values(self) -> tuple[Array, NDArray[np.bool_]]:
         """The value of what came next, 0 where the episode terminated, and where episodes are done; [steps, envs]."""

@@ -51,8 +51,14 @@ class Tally:
         self._lengths += self.acting(active)
         if self._agents:
             self._part |= active
+        ended = self._ended if self._agents else self._ended_alone
         over = done if step.over is None else step.over
-        return [self._ended(int(copy), step.metrics.get(int(copy), NONE)) for copy in np.flatnonzero(over)]
+        return [ended(copy, step.metrics.get(copy, NONE)) for copy in np.flatnonzero(over).tolist()]
+
+    def _ended_alone(self, copy: int, metrics: Metrics) -> Episode:
+        episode = Episode(float(self._returns[copy]), int(self._lengths[copy]), metrics, NONE)
+        self._returns[copy] = self._lengths[copy] = 0
+        return episode
 
     def _ended(self, copy: int, metrics: Metrics) -> Episode:
         mine = slice(copy * self._each, (copy + 1) * self._each)
