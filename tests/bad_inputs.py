@@ -222,6 +222,8 @@ evaluate run --video none/a.mp4
     --video none/a.mp4 cannot be written: there is no folder ...none
 evaluate run --env none.py:CartPole-v1
     environment '...none.py:CartPole-v1': there is no file ...none.py; an image sees bound folders alone
+evaluate run --against random
+    --against needs an environment of several agents, and CartPole-v1 has one
 evaluate damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
 sweep --env CartPole-v1

@@ -31,7 +31,7 @@ from rlsif.policies.distributions import EpsilonGreedy
 from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
-from tests.image import same_masks
+from tests.image import same_agents, same_masks
 
 found = {}
 ENV_CONFIG = {"max_episode_steps": 14}
@@ -350,4 +350,5 @@ if __name__ == "__main__":
     update()
     masked_class()
     same_masks.compare(policy_of, note, found)
+    same_agents.compare(note, found)
     json.dump(found, sys.stdout)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 KEY = "metrics"
 # Among RLlib's histograms, of which it keeps what every episode gave.
 HISTORY = "rlsif_metrics"
+# The same for what each agent got in it.
+OF_AGENTS = "rlsif_returns_of_agents"
 # Numbers of one episode, by name.
 Metrics = Mapping[str, float]
 NONE: Metrics = {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rlsif.envs.find import FoundEnv
-from rlsif.envs.metrics import HISTORY
+from rlsif.envs.metrics import HISTORY, OF_AGENTS
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.old_names import know_old_names
 from rlsif.learning.rllib import import_rllib
@@ -80,7 +80,15 @@ class Learner:
             "num_healthy_workers": int(result["num_healthy_workers"]),
             "evaluation": self._evaluations.ended() if self._evaluations else None,
             "statistics": _numbers({"info": {"learner": result["info"]["learner"]}, "timers": result["timers"]}),
+            **self._of_agents(result, history.get(OF_AGENTS, [])[-ended:] if ended else []),
         }
+
+    def _of_agents(self, result: Mapping[str, Any], returns: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+        """What an environment of many agents has beside."""
+        if not self._algorithm.config.rlsif.agents:
+            return {}
+        steps = int(result["num_agent_steps_sampled_lifetime"])
+        return {"agents": [dict(each) for each in returns], "num_agent_steps_sampled_lifetime": steps}
 
     def evaluation(self) -> dict[str, Any] | None:
         """What the evaluation that is under way comes to; None where there is none."""

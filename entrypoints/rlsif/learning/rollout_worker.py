@@ -21,7 +21,7 @@ from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, co
 
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
-from rlsif.envs.metrics import ENDED, HISTORY, NONE, Metrics
+from rlsif.envs.metrics import ENDED, HISTORY, NONE, OF_AGENTS, Metrics
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.task import set_task
 from rlsif.sampling.env_runner import Sampling, beating, doing
@@ -51,9 +51,20 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call, with the user's own numbers: those of RLlib's callbacks, too."""
         return [
-            each._replace(hist_data={**each.hist_data, HISTORY: [{**each.custom_metrics, **_next_ended()}]})
+            each._replace(
+                hist_data={
+                    **each.hist_data,
+                    HISTORY: [{**each.custom_metrics, **_next_ended()}],
+                    OF_AGENTS: [self._returns_of_agents(each)],
+                }
+            )
             for each in super().get_metrics()
         ]
+
+    def _returns_of_agents(self, episode: RolloutMetrics) -> dict[str, float]:
+        if not self.config.rlsif.agents:
+            return {}
+        return {str(agent): float(total) for (agent, _), total in episode.agent_rewards.items()}
 
     def set_state(self, state: Any) -> None:
         """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint.
