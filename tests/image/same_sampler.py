@@ -28,6 +28,7 @@ from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.distributions import EpsilonGreedy
+from rlsif.policies.layers import ACTIVATIONS
 from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
@@ -74,9 +75,10 @@ def trajectories(rows, env):
 
 
 def forward_passes():
-    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    # So large that each activation is met far from zero, too.
+    observations = np.random.default_rng(0).normal(scale=5, size=(50, 4)).astype(np.float32)
     for share in (True, False):
-        for activation in ("tanh", "relu"):
+        for activation in ACTIVATIONS:
             model = {"fcnet_hiddens": [16, 8], "fcnet_activation": activation, "vf_share_layers": share}
             policy, config, _ = policy_of("PPO", "CartPole-v1", model=model)
             _, _, theirs = policy.compute_actions(observations)
