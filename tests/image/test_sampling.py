@@ -28,8 +28,8 @@ def found(apptainer, rl_sif):
         "logits and values", "q-values", "log-probabilities", "log-probabilities of mixed actions", "advantages",
         "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
-        "n-step truncateds", "epsilon", "filter", "merged filter", "one seed", "masked logits and values",
-        "masked q-values", "masked targets",
+        "n-step truncateds", "epsilon", "epsilon of a schedule", "filter", "merged filter", "one seed",
+        "masked logits and values", "masked q-values", "masked targets",
     ],
 )  # fmt: skip
 def test_it_samples_as_rllib_does(found, what):

@@ -296,8 +296,19 @@ class DQNSampler(TransitionSampler):
     """For DQN: the best action, or any."""
 
     EXPLORATION = "EpsilonGreedy"
-    EXPLORATION_SETTINGS = frozenset({"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps"})
+    EXPLORATION_SETTINGS = frozenset(
+        {"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps", "epsilon_schedule"}
+    )
     NEEDS = {"num_atoms": 1, "noisy": False}
+
+    @classmethod
+    def exploration_unsupported(cls, exploration: Mapping[str, Any]) -> str | None:
+        """Why actions cannot be drawn by RLlib's exploration_config; None where they can."""
+        against = super().exploration_unsupported(exploration)
+        schedule = exploration.get("epsilon_schedule")
+        if not against and not EpsilonGreedy.knows(schedule):
+            against = f"exploration_config.epsilon_schedule is {schedule}"
+        return against
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
         network = QNetwork.from_config(config["model"], list(config["hiddens"]), config["dueling"])
