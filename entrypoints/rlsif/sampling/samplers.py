@@ -7,6 +7,7 @@ random numbers, and steps every environment at once.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -73,6 +74,8 @@ class Sampler:
         self._episodes: list[Episode] = []
         # Env steps of all env runners, for schedules.
         self.timestep = 0
+        # What the environments took so far.
+        self.env_seconds = 0.0
         self._actions, self._mask = actions, mask
         self._make_policy(config, actions)
         self._check_finite(environments.observations)
@@ -121,7 +124,9 @@ class Sampler:
         """Act, and append a row; give what the policy would see of the true next observations."""
         environments, seen = self._environments, self._seen
         active = environments.active
+        began = time.perf_counter()
         step = environments.step(actions)
+        self.env_seconds += time.perf_counter() - began
         self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
         next_obs = self._see(step.observations, done)
