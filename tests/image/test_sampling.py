@@ -28,7 +28,7 @@ def found(apptainer, rl_sif):
         "logits and values", "q-values", "log-probabilities", "log-probabilities of mixed actions", "advantages",
         "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
-        "n-step truncateds", "epsilon", "filter", "merged filter", "one seed", "masked logits and values",
+        "n-step truncateds", "epsilon", "epsilon of a schedule", "filter", "merged filter", "one seed", "masked logits and values",
         "masked q-values", "masked targets",
         "rows of agents", "PPO actions of agents", "PPO rewards of agents",
         "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",

@@ -7,6 +7,7 @@ random numbers, and steps every environment at once.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -72,6 +73,8 @@ class Sampler:
         self.env_steps = 0
         # Env steps of all env runners, for schedules.
         self.timestep = 0
+        # What the environments took so far.
+        self.env_seconds = 0.0
         self._actions, self._mask = actions, mask
         self._make_policy(config, actions)
         self._check_finite(environments.observations)
@@ -120,7 +123,9 @@ class Sampler:
         """Act, and append a row; give what the policy would see of the true next observations."""
         environments, seen = self._environments, self._seen
         active = environments.active
+        began = time.perf_counter()
         step = environments.step(actions)
+        self.env_seconds += time.perf_counter() - began
         self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
         next_obs = self._see(step, done)
@@ -374,8 +379,19 @@ class DQNSampler(TransitionSampler):
     """For DQN: the best action, or any."""
 
     EXPLORATION = "EpsilonGreedy"
-    EXPLORATION_SETTINGS = frozenset({"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps"})
+    EXPLORATION_SETTINGS = frozenset(
+        {"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps", "epsilon_schedule"}
+    )
     NEEDS = {"num_atoms": 1, "noisy": False}
+
+    @classmethod
+    def exploration_unsupported(cls, exploration: Mapping[str, Any]) -> str | None:
+        """Why actions cannot be drawn by RLlib's exploration_config; None where they can."""
+        against = super().exploration_unsupported(exploration)
+        schedule = exploration.get("epsilon_schedule")
+        if not against and not EpsilonGreedy.knows(schedule):
+            against = f"exploration_config.epsilon_schedule is {schedule}"
+        return against
 
     def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
         network = QNetwork.from_config(config["model"], list(config["hiddens"]), config["dueling"])
