@@ -36,7 +36,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("gamma", "lambda"), (0, 1)),
 }
 # Those of tf.nn that leave the shape as it is; RLlib would say so in a traceback.
-ACTIVATIONS = (
+ACCEPTED_ACTIVATIONS = (
     "linear", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish", "silu", "sigmoid", "softplus",
     "softsign",
 )  # fmt: skip
@@ -102,8 +102,8 @@ def _check_value(algo: str, name: str, key: str, value: Any) -> None:
     if isinstance(value, (int, float)) and not least <= value <= most:
         right = f"at least {least}" if most == math.inf else f"from {least} to {most}"
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
-    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACTIVATIONS:
-        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACTIVATIONS)}")
+    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACCEPTED_ACTIVATIONS:
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACCEPTED_ACTIVATIONS)}")
 
 
 def _check_schedule(algo: str, schedule: Any) -> None:

@@ -61,7 +61,7 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
                     **each.hist_data,
                     HISTORY: [{**each.custom_metrics, **_next_ended()}],
                     OF_AGENTS: [self._returns_of_agents(each)],
-                }
+                },
             )
             for each in super().get_metrics()
         ]
