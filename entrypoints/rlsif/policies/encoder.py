@@ -37,6 +37,8 @@ LONGEST_ONE_HOT = 20_000
 
 # What would work with kinds of spaces of packages that are much used.
 INSTEAD = {"MissionSpace": ": --wrap minigrid.wrappers:ImgObsWrapper leaves the grid alone"}
+# Of the board of a game, [rows, columns, planes]: more are an image.
+MOST_ROWS = 24
 # RLlib takes an image of this shape for Atari's screen, whose edges it cuts off; on its side it is another.
 OF_ATARI = (210, 160, 3)
 # What a network sees: a vector or an image by its shape, or a vector of several parts by their shapes.
@@ -71,11 +73,18 @@ def unsupported(space: Space) -> str | None:
                 f"observations{name} are {described(part)}, a one-hot vector of {width(part):,};"
                 f" {LONGEST_ONE_HOT:,} is the most: give them as a Box of numbers"
             )
+        if isinstance(space, Masked) and path and _is_board(part):
+            continue
         if isinstance(space, Masked) and is_image(part):
             return f"observations{name} are an image beside an action mask"
         if not path and width(part) == 0:
             return f"observations are {described(part)}, with nothing in them"
     return None
+
+
+def _is_board(space: Space) -> bool:
+    """Whether a Box of three dimensions is small enough to be seen as a vector: beside a mask nothing else can be."""
+    return isinstance(space, Box) and is_image(space) and max(space.shape[:2]) <= MOST_ROWS
 
 
 def width(space: Space) -> int:
