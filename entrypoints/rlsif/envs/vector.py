@@ -153,7 +153,7 @@ class Vectorised:
         metrics = self._ended_with(infos, done, acted)
         PROGRESS.steps += self._number
         rewards = np.asarray(rewards, np.float64)
-        return Step(after, rewards, terminated, truncated, metrics, infos.get(LIFE_LOST))
+        return Step(after, rewards, terminated, truncated, metrics, life_lost=infos.get(LIFE_LOST))
 
     def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
         """The true next observations; sets those to act on, and which copies will act."""
@@ -284,7 +284,7 @@ class OneByOne:
                 metrics[i] = self._ended_with(i)
                 self._steps[i] = 0
                 self._encode(self.observations, i, *self._reset(self._envs[i]))
-        return Step(after, rewards, terminated, truncated, metrics, life_lost)
+        return Step(after, rewards, terminated, truncated, metrics, life_lost=life_lost)
 
     def _take(self, i: int, info: Mapping[str, Any]) -> None:
         try:
