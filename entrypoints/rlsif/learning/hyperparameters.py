@@ -27,6 +27,7 @@ BY_OPTION = {
 UNAVAILABLE = {
     "evaluation_interval": "use --evaluate-every, which also decides which checkpoint is best",
     "restart_failed_sub_environments": "RLlib's sampler alone would honour it; catch the error in the environment",
+    "preprocessor_pref": "observations reach the network as they are; --wrap changes them",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
@@ -43,14 +44,15 @@ ACCEPTED_ACTIVATIONS = (
 ANY_DICTIONARY = {"custom_model_config", "exploration_config", "env_config", "replay_buffer_config", "optimizer"}
 
 
-def preset(algo: str, env: str) -> dict[str, Any]:
+def preset(algo: str, env: str, *, images: bool = False) -> dict[str, Any]:
     """What presets/<algo>.yaml says for every environment, overlaid with what it says for this one.
 
-    `env` is the environment's short name.
+    `env` is the environment's short name; `images` says whether it shows some, for which there may be other defaults.
     """
     text = resources.files("rlsif").joinpath(f"presets/{algo.lower()}.yaml").read_text()
     presets = read(text)
-    return merge(presets.get("default") or {}, presets.get(env) or {})
+    of_images = presets.get("images") if images else None
+    return merge(merge(presets.get("default") or {}, of_images or {}), presets.get(env) or {})
 
 
 def from_file(path: Path) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class Sampling:
             config.get_rollout_fragment_length(worker_index),
             random,
             mask,
+            encoder.seen,
         )
         # What sampling took since its metrics were told, and what the environments had taken before.
         self._seconds = self._env_seconds = 0.0
