@@ -27,6 +27,10 @@ UNEQUAL += (":", "--cpus-per-task=3", "--mem-per-cpu=2G", "--gres=none")
 
 
 def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, slurm):
+    """A hetjob starts: Ray on four nodes, which share the cores of this machine.
+
+    Then the nodes are searched for ten seconds.
+    """
     job = submit("hetjob", *TRAIN, "--stop-iters", "10", sbatch=UNEQUAL, RL_IMAGE_GPU="/not/needed.sif")
     job.until(lambda: "done: mean return" in job.output, 120, "the run is done")
     # Looks for ten seconds.
@@ -51,6 +55,7 @@ def test_a_hetjob_trains_on_the_nodes_of_its_groups_and_leaves_nothing(submit, s
 
 @pytest.mark.fault("TensorFlow does not see the GPU of the learner's node", promise="the job ends at once and says why")
 def test_a_learner_whose_gpu_tensorflow_does_not_see_ends_the_job_at_once_and_says_why(submit):
+    """A hetjob starts: Ray on four nodes, which share the cores of this machine."""
     without_option = [word for word in TRAIN if word not in ("--num-gpus", "0")]
     job = submit("hetjob", *without_option, sbatch=WITH_GPU)
     job.wait("FAILED")
@@ -90,6 +95,7 @@ PART_OF_A_NODE = ("--nodes=1", "--cpus-per-task=2")
 
 
 def test_a_job_of_a_whole_node_uses_every_core(submit):
+    """Nine processes import Ray: the head, the learner and seven env runners."""
     job = submit("node", *TRAIN, "--stop-iters", "2")
     job.completes()
     assert job.summary["resources"]["num_env_runners"] == 7
@@ -100,6 +106,7 @@ def test_a_job_of_a_whole_node_uses_every_core(submit):
 )
 @pytest.mark.fault("Slurm has forgotten a job", promise="`slurm/rl status` and `logs` tell of it from its folder")
 def test_a_job_of_a_part_of_a_node_is_not_run_again_and_rl_tells_of_it_when_slurm_has_forgotten_it(submit, slurm):
+    """Two starts of a job."""
     job = submit("multinode", *TRAIN, "--stop-iters", "2", sbatch=PART_OF_A_NODE)
     job.completes()
     assert job.summary["resources"]["num_env_runners"] == 1
@@ -189,6 +196,7 @@ def test_scancel_leaves_nothing_however_far_a_job_is(submit, slurm, said):
 
 @pytest.mark.fault("two jobs of a user share a node, and one ends", promise="the other continues")
 def test_jobs_of_one_user_and_of_two_share_a_node_without_noticing(submit, slurm):
+    """Three jobs start, and train beside each other."""
     where = ("--nodelist=cpu1", *PART_OF_A_NODE)
     stays, goes, others = (submit("multinode", *STAYS, sbatch=where, user=user) for user in ("alice", "alice", "bob"))
     for job in (stays, goes, others):
@@ -207,6 +215,7 @@ def test_jobs_of_one_user_and_of_two_share_a_node_without_noticing(submit, slurm
 
 
 def test_roles_sit_on_their_nodes_and_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
+    """A hetjob starts: Ray on four nodes, which share the cores of this machine."""
     job = submit("hetjob", *STAYS, sbatch=WITH_GPU)
     job.trains()
     where = {}
@@ -270,6 +279,7 @@ class Mine(gymnasium.Env):
 
 
 def test_cpu_jobs_use_every_core_and_an_environment_of_ones_own_is_found_on_every_node(submit, slurm):
+    """Two nodes start Ray, a learner and three env runners."""
     (slurm.folder / "home/alice/mine.py").write_text(OWN)
     own = ("--env", "../mine.py:Mine", *TRAIN[2:], "--stop-iters", "2")
     job = submit("multinode", *own, sbatch=("--nodes=2", "--cpus-per-task=2"))

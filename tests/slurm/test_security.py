@@ -30,6 +30,7 @@ def job(slurm):
 
 
 def test_no_port_answers_without_the_token(job, slurm):
+    """A hetjob starts: Ray on four nodes, which share the cores of this machine."""
     for node in slurm.names:
         told = answers(slurm, node)
         assert told and all(answer in (401, ["UNAUTHENTICATED"]) for answer in told.values()), (node, told)
