@@ -44,6 +44,11 @@ bench: image-cpu dev  ## measure image, start-up and training beside others; wri
 	@containers/host-venv.sh bench/.venv-peers bench/peers/peers.lock 3.11
 	@$(DEV) -m bench
 
+.PHONY: bench-off-policy
+bench-off-policy: image-cpu dev  ## measure DQN and SAC beside Stable-Baselines3 and SBX
+	@containers/host-venv.sh bench/.venv-off-policy bench/peers/off_policy.lock 3.11
+	@$(DEV) -m bench.off_policy
+
 .PHONY: bench-cluster
 bench-cluster: image-cpu dev  ## measure how long a cluster takes to come up, on a Slurm made for it; needs root
 	@$(DEV) -m bench.cluster

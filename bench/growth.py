@@ -40,18 +40,18 @@ def main(env_runners: int, whose: str, began: float) -> None:
         host(resources, layout) as algorithm,
     ):
         algorithm.build(spec, layout, find(spec.env))
-        algorithm.step(lambda: False)
+        algorithm.step(None, lambda: False)
         figures = {"first iteration, s": time.time() - began, **measured(algorithm)}
     print(json.dumps(figures))
 
 
 def measured(algorithm: object) -> dict[str, float]:
     """Steps a second over some seconds, and the shares of the time in percent."""
-    last = algorithm.step(lambda: False)
+    last = algorithm.step(None, lambda: False)
     steps, times = last["num_env_steps_sampled_lifetime"], dict.fromkeys(TIMERS, 0.0)
     iterations, started = 0, time.monotonic()
     while time.monotonic() - started < SECONDS:
-        last = algorithm.step(lambda: False)
+        last = algorithm.step(None, lambda: False)
         iterations += 1
         for name, timer in TIMERS.items():
             times[name] += last["statistics"][f"timers/{timer}"] / 1000

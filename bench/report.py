@@ -29,23 +29,26 @@ def write(record: Mapping[str, Any], kind: str) -> None:
 
 def write_page() -> None:
     """Write README.md, and print it."""
-    tables = {"machine": table_of_machine, "cluster": table_of_cluster, "node-death": table_of_node_death}
+    tables = {
+        "machine": table_of_machine,
+        "off-policy": table_of_off_policy,
+        "cluster": table_of_cluster,
+        "node-death": table_of_node_death,
+    }
     records = {kind: sorted(RESULTS.glob(f"{kind}-*.json")) for kind in tables}
     text = "".join(table(json.loads(records[kind][-1].read_text())) for kind, table in tables.items() if records[kind])
     (HERE / "README.md").write_text(text)
     print(text)
 
 
-def spread(values: list[float | None], unit: str = "s") -> str:
-    """`median (min to max)`, with how many did not get there."""
+def spread(values: list[float | None], unit: str = "s", longest: int = LONGEST_TRAINING_S) -> str:
+    """`median (min to max)`, with how many did not get there in so many seconds."""
     there = [v for v in values if v is not None]
     missing = (
-        f", {len(values) - len(there)} of {len(values)} not within {LONGEST_TRAINING_S} s"
-        if len(there) < len(values)
-        else ""
+        f", {len(values) - len(there)} of {len(values)} not within {longest} s" if len(there) < len(values) else ""
     )
     if not there:
-        return f"none of {len(values)} within {LONGEST_TRAINING_S} s"
+        return f"none of {len(values)} within {longest} s"
     low, mid, high = min(there), statistics.median(there), max(there)
     digits = 0 if mid >= 100 else 1
     return f"{mid:,.{digits}f} {unit} ({low:,.{digits}f} to {high:,.{digits}f}){missing}".replace("  ", " ")
@@ -122,6 +125,35 @@ def curve(record: Mapping[str, Any]) -> list[str]:
         values = [1 / (1 / (n * rate) + size / NETWORK + 1 / learner) for n in counts]
         lines.append(f"| {kind} | {learner:,.0f} | {' | '.join(f'{value:,.0f}' for value in values)} |")
     return lines
+
+
+def table_of_off_policy(record: Mapping[str, Any]) -> str:
+    """DQN and SAC beside their peers as Markdown."""
+    machine, longest = record["machine"], record["longest_s"]
+    lines = [
+        "",
+        "## DQN and SAC",
+        "",
+        f"Measured on {record['date']} by `make bench-off-policy` on {machine['cpus']} cores, the ways in turn;",
+        f"the load was {machine['load_before']:.1f} before. rlsif has one env runner beside the learner. The rates are",
+        "those of equal networks, batches and updates per env step, after all have compiled. The goals are mean",
+        "returns over 100 episodes, each library with its own preset: rl-zoo's for the peers.",
+    ]
+    for task, ways in record["rates"].items():
+        ours = [r["updates/s"] for r in ways["rlsif"]]
+        lines += ["", f"| {task} | env-steps/s | updates/s | rlsif's to theirs |", "|---|---|---|---|"]
+        for way, rounds in ways.items():
+            steps, updates = ([r[name] for r in rounds] for name in ("env-steps/s", "updates/s"))
+            lines.append(f"| {way} | {spread(steps, '')} | {spread(updates, '')} | {ratio(ours, updates)} |")
+    for goal, ways in record["goals"].items():
+        ours = [r["training_s"] for r in ways["rlsif"]]
+        lines += ["", f"| {goal} | training | env steps | theirs to rlsif's |", "|---|---|---|---|"]
+        for way, rounds in ways.items():
+            seconds, steps = ([r[name] for r in rounds] for name in ("training_s", "env_steps"))
+            lines.append(
+                f"| {way} | {spread(seconds, longest=longest)} | {spread(steps, '')} | {ratio(seconds, ours)} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def table_of_cluster(record: Mapping[str, Any]) -> str:

@@ -162,6 +162,8 @@ train --env CartPole-v1 --config list.yaml
     --config list.yaml has list at its top; it must be keys and values, as in `lr: 0.0003`
 train --env CartPole-v1 --config bytes.yaml
     --config bytes.yaml is not a YAML text: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte
+train --env CartPole-v1 --save-replay-buffer
+    --save-replay-buffer: PPO has no replay buffer; DQN and SAC have one
 train --env CartPole-v1 --seed -1
     --seed is -1; it must be at least 0
 train --env CartPole-v1 --num-cpus 9999

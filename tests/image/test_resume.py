@@ -1,6 +1,7 @@
 """What a resumed run learns with: its place in schedules, settings given anew, a replay buffer that is empty."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -134,6 +135,25 @@ def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
     # Iterations of 400 env steps: two that only sample, before the run and after it was resumed.
     assert [value is None for value in learned[:2]] == [True, True] and learned[3] is not None
     assert [value is None for value in learned[4:6]] == [True, True] and learned[7] > learned[3]
+
+
+@pytest.mark.fault("DQN is resumed with --save-replay-buffer", promise="it learns at once, from the rows that it had")
+def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
+    dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=2400")
+    save = ("--save-replay-buffer", "--checkpoint-every", "1", "--stop-iters")
+    done = shell.train(*dqn, *save, "3")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"a replay buffer of 50,000 rows, up to 2.* MB, saved with checkpoints", done.stdout), done.stdout
+    [run] = shell.runs
+    files = {path.name: path for path in sorted((run / "checkpoints").glob("*/replay_buffer/rows_*"))}
+    whole = files["rows_000000000000_000000004096.npz"]
+    assert whole.stat().st_nlink == 2, "the third checkpoint links what the second wrote"
+    done = shell.train("--resume", run, "--local-mode", "--stop-iters", "4")
+    assert done.returncode == 0, done.stderr
+    assert "replay buffer is empty" not in done.stdout
+    learned = [row["info/learner/default_policy/num_grad_updates_lifetime"] for row in rows(run)[1:]]
+    # As many updates after the resume as before it.
+    assert learned[2] - learned[1] == learned[1] - learned[0]
 
 
 # Every variable that Ray, Python or TensorFlow read, and that a host may carry.

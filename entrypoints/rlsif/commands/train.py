@@ -98,6 +98,14 @@ def train(
     keep_checkpoints: Annotated[
         int, typer.Option(help="Newest checkpoints to keep, beside the best.", rich_help_panel=FILES)
     ] = 3,
+    save_replay_buffer: Annotated[
+        bool,
+        typer.Option(
+            "--save-replay-buffer",
+            help="DQN, SAC: keep the replay buffer in checkpoints, so that a resumed run learns at once.",
+            rich_help_panel=FILES,
+        ),
+    ] = False,
     log_to: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -159,6 +167,7 @@ def train(
         evaluate_episodes=evaluate_episodes,
         checkpoint_every=checkpoint_every,
         keep_checkpoints=keep_checkpoints,
+        save_replay_buffer=save_replay_buffer,
         resume=resume,
         log_to=tuple(log_to or ()),
         callbacks=callbacks,

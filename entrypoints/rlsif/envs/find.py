@@ -19,6 +19,7 @@ from rlsif.envs.code import add_code_folder, module_at
 from rlsif.envs.legal import random_action
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
+from rlsif.envs.vector_class import Single, has_only_copies, is_vector_class, only_copies
 from rlsif.envs.wrappers import check_reset, wrapped
 from rlsif.errors import InputError, near
 from rlsif.packages import EXTRA_OF
@@ -90,7 +91,9 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
     add_code_folder(ref.code_folder)
     with _inside(ref.code_folder):
         located = locate(ref)
-        if isinstance(located, str):
+        if has_only_copies(located):
+            env = Single(only_copies(ref, located, 1, **how))
+        elif isinstance(located, str):
             env = gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
         else:
             env = _constructed(ref, located, worker_index, how)
@@ -225,6 +228,8 @@ def locate(ref: EnvRef) -> Located:
         raise InputError(_not_in(env_id, module, name))
     if not callable(found):
         raise InputError(f"environment {env_id!r}: {name} in {place} is no class derived from gymnasium.Env")
+    if is_vector_class(found):
+        return cast(Located, found)
     is_env = inspect.isclass(found) and issubclass(found, gymnasium.Env)
     if inspect.isclass(found) and not is_env:
         raise InputError(f"environment {env_id!r}: {name} in {place} is not a class derived from gymnasium.Env")

@@ -20,6 +20,16 @@ from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.task import set_task
+from rlsif.envs.vector_class import (
+    FINAL_INFO,
+    FINAL_OBS,
+    copies,
+    has_only_copies,
+    infos_of,
+    mode_of,
+    only_copies,
+    part_of,
+)
 from rlsif.errors import RlsifError
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
@@ -72,24 +82,34 @@ def make(
     encoder: Encoder,
     adapter: ActionAdapter,
 ) -> Environments:
-    """Use the environment's own vector entry point where it has one; else `create` every copy.
+    """Use the environment's own way to have many copies where it has one; else `create` every copy.
 
     `seeds` has one for each copy, [number].
     """
     add_code_folder(ref.code_folder)
+    env = None if ref.wrappers else _of_many(ref, number)
+    if env is None:
+        return OneByOne([create() for _ in range(number)], seeds, encoder, adapter)
+    return BY_MODE[mode_of(env)](env, seeds, encoder, adapter)
+
+
+def _of_many(ref: EnvRef, number: int) -> Any:
+    """So many copies in one; None for an environment that has no such way, or does not say when it is reset."""
     located = locate(ref)
+    if has_only_copies(located):
+        return only_copies(ref, located, number)
     spec = gymnasium.registry.get(located) if isinstance(located, str) else None
-    bare = spec is not None and not spec.additional_wrappers and not ref.wrappers
-    if spec is not None and spec.vector_entry_point is not None and bare:
-        env = gymnasium.make_vec(spec.id, number, vectorization_mode="vector_entry_point", **ref.arguments)
-        if env.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
-            return Vectorised(env, seeds, encoder, adapter)
+    if spec is None or spec.vector_entry_point is None or spec.additional_wrappers:
+        return None
+    env = copies(ref, spec.id, number)
+    if mode_of(env) is None:
         env.close()
-    return OneByOne([create() for _ in range(number)], seeds, encoder, adapter)
+        return None
+    return env
 
 
 class Vectorised:
-    """An environment with a vector entry point, which begins a new episode in the step after the end of one."""
+    """An environment of many copies, which begins a new episode in the step after the end of one."""
 
     def __init__(
         self,
@@ -109,16 +129,28 @@ class Vectorised:
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
         observations, rewards, terminated, truncated, infos = self._env.step(self._adapter.batch(chosen))
-        self.observations = self._encoded(observations, infos)
-        metrics = self._ended_with(infos, terminated | truncated) if KEY in infos or self._metrics.given else {}
-        self.active = ~(terminated | truncated)
+        done, acted = terminated | truncated, self.active
+        after = self._next(observations, infos, done)
+        metrics = self._ended_with(infos, done, acted)
         PROGRESS.steps += self._number
-        return Step(self.observations, np.asarray(rewards, np.float64), terminated, truncated, metrics)
+        return Step(after, np.asarray(rewards, np.float64), terminated, truncated, metrics)
 
-    def _ended_with(self, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Mapping[int, Metrics]:
+    def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
+        """The true next observations; sets those to act on, and which copies will act."""
+        self.observations, self.active = self._encoded(observations, infos), ~done
+        return self.observations
+
+    def _take(self, infos: Mapping[str, Any], done: NDArray[np.bool_], acted: NDArray[np.bool_]) -> None:
+        """Note the metrics of a step."""
+        self._metrics.take(infos, acted)
+
+    def _ended_with(
+        self, infos: Mapping[str, Any], done: NDArray[np.bool_], acted: NDArray[np.bool_]
+    ) -> Mapping[int, Metrics]:
         try:
-            self._metrics.take(infos, self.active)
-            return {int(i): self._metrics.ended(int(i)) for i in np.flatnonzero(done & self.active)}
+            self._take(infos, done, acted)
+            ended = np.flatnonzero(done & acted) if self._metrics.given else ()
+            return {int(i): self._metrics.ended(int(i)) for i in ended}
         except NoNumber as problem:
             raise WrongValue(f"its {problem}") from None
 
@@ -135,6 +167,46 @@ class Vectorised:
     def close(self) -> None:
         """Close it."""
         self._env.close()
+
+
+class ResetInStep(Vectorised):
+    """One that begins a new episode in the step that ends one, and has the last observation in its infos."""
+
+    def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
+        self.observations = self._encoded(observations, infos)
+        if not done.any():
+            return self.observations
+        after, final, last = self.observations.copy(), _final(infos), infos.get(FINAL_INFO, {})
+        for i in np.flatnonzero(done):
+            self._encoder.into(after, int(i), part_of(final, int(i)), infos_of(last, int(i)))
+        return after
+
+    def _take(self, infos: Mapping[str, Any], done: NDArray[np.bool_], acted: NDArray[np.bool_]) -> None:
+        self._metrics.take(infos, ~done)
+        self._metrics.take(infos.get(FINAL_INFO, {}), done)
+
+
+class ResetByCaller(Vectorised):
+    """One that begins new episodes when it is told to."""
+
+    def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
+        after = self.observations = self._encoded(observations, infos)
+        if done.any():
+            self.observations = self._encoded(*self._env.reset(options={"reset_mask": done}))
+        return after
+
+
+BY_MODE = {
+    AutoresetMode.NEXT_STEP: Vectorised,
+    AutoresetMode.SAME_STEP: ResetInStep,
+    AutoresetMode.DISABLED: ResetByCaller,
+}
+
+
+def _final(infos: Mapping[str, Any]) -> Any:
+    if FINAL_OBS not in infos:
+        raise WrongValue(f"episodes ended, and infos have no {FINAL_OBS!r}, which autoreset_mode SAME_STEP wants")
+    return infos[FINAL_OBS]
 
 
 class OneByOne:

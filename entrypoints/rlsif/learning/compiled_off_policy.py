@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from rlsif.learning.replay_buffer import (
     row_bytes,
 )
 from rlsif.learning.rounds import Rounds
+from rlsif.learning.saved_rows import SavedRows
 
 # RLlib's buffers that ArrayReplayBuffer stands for, and whether they are prioritized.
 BUFFERS = {"MultiAgentReplayBuffer": False, "MultiAgentPrioritizedReplayBuffer": True}
@@ -91,9 +93,11 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
     def setup(self, config: Any) -> None:
         """Compile the updates, where they can be, while env runners start to sample."""
         super().setup(config)
-        self._uncompiled = uncompiled(self.config)
+        self._uncompiled, self._saved_rows = uncompiled(self.config), None
         if self._uncompiled:
             return
+        if self.config.store_buffer_in_checkpoints:
+            self._saved_rows = SavedRows(self.local_replay_buffer)
         self._check_buffer_fits()
         self._round = self._of_round()
         self._sampling, self._update = Rounds(self.env_runner_group, self._round.fragments), self.compiled_update()
@@ -125,12 +129,25 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         if self._uncompiled:
             return [f"{ratio}, by RLlib one after the other, for {self._uncompiled}"]
         size = gigabytes(self.local_replay_buffer.capacity * self._row_bytes())
+        saved = ", saved with checkpoints" if self._saved_rows else ""
         rounds = 2 if self.env_runner_group.num_remote_env_runners() else 1
         return [
             f"{ratio}, {one.updates} in one call of TensorFlow; env steps are sampled by weights that are at most"
             f" {rounds * one.steps:,} env steps old;"
-            f" a replay buffer of {self.local_replay_buffer.capacity:,} rows, up to {size}"
+            f" a replay buffer of {self.local_replay_buffer.capacity:,} rows, up to {size}{saved}"
         ]
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write RLlib's checkpoint, and the replay buffer where that is wanted."""
+        super().save_checkpoint(checkpoint_dir)
+        if self._saved_rows:
+            self._saved_rows.save(Path(checkpoint_dir))
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Load the replay buffer, then RLlib's checkpoint, which looks whether there is a buffer."""
+        if self._saved_rows:
+            self._saved_rows.restore(Path(checkpoint_dir))
+        super().load_checkpoint(checkpoint_dir)
 
     def training_step(self) -> Any:
         """Sample, store, update, and send the weights, as DQN of RLlib does."""

@@ -37,11 +37,22 @@ class ArrayReplayBuffer:
         self.capacity, self._memory = capacity, memory
         self._priorities = _Prioritized(capacity, priorities) if priorities else None
         self._columns: dict[str, Array] = {}
-        self._rows = self._next = 0
+        # Rows are numbered in the order in which they come; row n is at place n modulo the capacity.
+        self._oldest = self._end = 0
 
     def __len__(self) -> int:
         """How many rows there are."""
-        return self._rows
+        return self._end - self.first
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest row."""
+        return max(self._oldest, self._end - self.capacity)
+
+    @property
+    def end(self) -> int:
+        """The number that the next row will have."""
+        return self._end
 
     @property
     def nbytes(self) -> int:
@@ -69,9 +80,9 @@ class ArrayReplayBuffer:
         """A batch for each update: columns [updates, batch_size, ...], which rows they are, and importance weights."""
         shape = (updates, batch_size)
         if self._priorities:
-            places, weights = self._priorities.draw(shape, self._rows, random)
+            places, weights = self._priorities.draw(shape, len(self), random)
         else:
-            places, weights = random.integers(self._rows, size=shape), np.ones(shape, np.float32)
+            places, weights = random.integers(len(self), size=shape), np.ones(shape, np.float32)
         return {name: column[places] for name, column in self._columns.items()}, places, weights
 
     def update_priorities(self, places: NDArray[np.int64], td_errors: Array) -> None:
@@ -79,28 +90,34 @@ class ArrayReplayBuffer:
         if self._priorities:
             self._priorities.learn(places.ravel(), np.asarray(td_errors, np.float64).ravel())
 
+    def rows(self, first: int, end: int) -> dict[str, Array]:
+        """The columns of rows `first` to `end` - 1, which must be there."""
+        places = np.arange(first, end) % self.capacity
+        return {name: column[places] for name, column in self._columns.items()}
+
+    def priorities(self) -> dict[str, Any] | None:
+        """The priorities of all rows, from the oldest to the newest; None where rows are drawn uniformly."""
+        return self._priorities and self._priorities.state(np.arange(self.first, self._end) % self.capacity)
+
+    def restore(self, first: int, columns: Mapping[str, Array], priorities: Mapping[str, Any] | None) -> None:
+        """Have these rows alone, the oldest with the number `first`; the newest, where there is no room for all."""
+        self._columns, self._oldest, self._end = {}, first, first
+        self.add(columns)
+        if self._priorities and priorities:
+            self._priorities.restore(np.arange(self.first, self._end) % self.capacity, priorities)
+
     def get_state(self) -> dict[str, Any]:
-        """The rows from the oldest to the newest, and their priorities; for checkpoints."""
-        # Until it is full, the next row's place is behind the last one's.
-        order = (self._next - self._rows + np.arange(self._rows)) % self.capacity
-        columns = {name: column[order] for name, column in self._columns.items()}
-        return {"columns": columns, "priorities": self._priorities and self._priorities.state(order)}
+        """Nothing: rows are saved beside RLlib's state; rlsif.learning.saved_rows says how."""
+        return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take rows over, the newest of them where there is no room for all; those of RLlib's buffers are left out."""
-        if not state.get("columns"):
-            return
-        self._columns, self._rows, self._next = {}, 0, 0
-        self.add(state["columns"])
-        if self._priorities and state["priorities"]:
-            # As many as there is room for begin at place 0, unless some were left out.
-            self._priorities.restore(
-                (self._next - self._rows + np.arange(self._rows)) % self.capacity, state["priorities"]
-            )
+        """Take over the rows that an earlier version kept in RLlib's state; those of RLlib's buffers are left out."""
+        if state.get("columns"):
+            self.restore(0, state["columns"], state["priorities"])
 
     def stats(self, debug: bool = False) -> dict[str, Any]:
         """What RLlib's callbacks may ask for."""
-        return {"num_entries": self._rows, "est_size_bytes": self.nbytes}
+        return {"num_entries": len(self), "est_size_bytes": self.nbytes}
 
     def _allocate(self, rows: Mapping[str, Array]) -> None:
         """Make the columns, each with the dtype of its first rows."""
@@ -112,10 +129,9 @@ class ArrayReplayBuffer:
 
     def _places(self, rows: int) -> NDArray[np.int64]:
         """Where so many new rows go; of more than the capacity only the last ones are kept."""
-        kept = min(rows, self.capacity)
-        places = (self._next + np.arange(kept)) % self.capacity
-        self._next = (self._next + kept) % self.capacity
-        self._rows = min(self._rows + kept, self.capacity)
+        end = self._end + rows
+        places = np.arange(max(self._end, end - self.capacity), end) % self.capacity
+        self._end = end
         return places
 
 
@@ -150,7 +166,7 @@ class _Prioritized:
         return {"scaled": self._sums[places], "highest": self._highest}
 
     def restore(self, places: NDArray[np.int64], state: Mapping[str, Any]) -> None:
-        self._highest = state["highest"]
+        self._highest = float(state["highest"])
         self._write(places, state["scaled"][-len(places) :])
 
     def _set(self, places: NDArray[np.int64], priorities: NDArray[np.float64]) -> None:

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,9 +59,10 @@ def write(folder: Path, progress: Progress, save: Callable[[str], object]) -> Pa
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         save(str(staging))
-        manifest = {"progress": asdict(progress), "files": _digests(staging)}
+        known = _known(folder)
+        manifest = {"progress": asdict(progress), "files": _digests(staging, known)}
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _flush_to_disk(staging)
+        _flush_to_disk(staging, known)
         shutil.rmtree(final, ignore_errors=True)
         staging.rename(final)
     except BaseException as problem:
@@ -137,14 +138,32 @@ def check(checkpoint: Path) -> Progress:
     return progress
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _digests(folder: Path, known: Mapping[int, str] | None = None) -> dict[str, str]:
+    """The digest of each file but the manifest; `known` has those of files that need not be read, by inode."""
+    known = known or {}
     files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST)
-    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return {
+        p.relative_to(folder).as_posix(): known.get(p.stat().st_ino) or hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in files
+    }
 
 
-def _flush_to_disk(folder: Path) -> None:
+def _known(folder: Path) -> dict[int, str]:
+    """The digests of the newest checkpoint's files, by inode; the next one may have links to them."""
+    there = complete(folder)[-1:]
+    return {
+        (path / name).stat().st_ino: digest
+        for path in there
+        for name, digest in json.loads((path / MANIFEST).read_text())["files"].items()
+        if (path / name).is_file()
+    }
+
+
+def _flush_to_disk(folder: Path, known: Mapping[int, str]) -> None:
     """Without this a crash of the machine can leave a renamed folder of empty files."""
     for path in [*folder.rglob("*"), folder]:
+        if path.stat().st_ino in known:
+            continue
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

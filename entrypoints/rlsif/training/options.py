@@ -42,6 +42,7 @@ class TrainOptions:
     evaluate_episodes: int | None = None
     checkpoint_every: int = 10
     keep_checkpoints: int = 3
+    save_replay_buffer: bool = False
     resume: Path | None = None
     # Services that are told of the run, as tracking.SERVICES has them.
     log_to: tuple[str, ...] = ()

@@ -97,7 +97,17 @@ def _given_hyperparameters(options: TrainOptions, algo: str) -> dict[str, Any]:
     """What the user gave by file and option, over the preset. Raises InputError."""
     from_file = hyperparameters.from_file(options.config_file) if options.config_file else {}
     given = merge(from_file, from_settings(options.settings))
+    if options.save_replay_buffer:
+        given = merge(given, _buffer_in_checkpoints(algo))
     return check_hyperparameters(algo, given)[0] if given else given
+
+
+def _buffer_in_checkpoints(algo: str) -> dict[str, Any]:
+    """The setting that keeps the replay buffer. Raises InputError for an algorithm without one."""
+    have = [name for name, known in catalogue.catalogue().items() if "replay_buffer_config" in known.defaults]
+    if algo not in have:
+        raise InputError(f"--save-replay-buffer: {algo} has no replay buffer; {' and '.join(have)} have one")
+    return {"store_buffer_in_checkpoints": True}
 
 
 def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:

@@ -1,0 +1,92 @@
+"""A replay buffer in checkpoints. Rows that an earlier checkpoint of this process has are linked, not written anew.
+
+A checkpoint is complete or absent, and so are its rows; how long one takes depends on what is new.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlsif.learning.replay_buffer import ArrayReplayBuffer
+
+FOLDER = "replay_buffer"
+# The number of the oldest row, and the priorities of all.
+STATE = "state.npz"
+# Rows of one file.
+ROWS = 4096
+
+
+class SavedRows:
+    """Writes the rows of one buffer into checkpoints, and reads them."""
+
+    def __init__(self, buffer: ArrayReplayBuffer) -> None:
+        """Take the buffer."""
+        self._buffer = buffer
+        # Names of files that checkpoints of this process have.
+        self._there: set[str] = set()
+
+    def save(self, checkpoint: Path) -> None:
+        """Add rows and priorities to a checkpoint that is being made. Raises OSError."""
+        folder = checkpoint / FOLDER
+        folder.mkdir()
+        for first, end in self._parts():
+            self._save_part(folder, first, end)
+        np.savez(folder / STATE, first=self._buffer.first, **(self._buffer.priorities() or {}))
+        self._there = {path.name for path in folder.iterdir()} - {STATE}
+
+    def restore(self, checkpoint: Path) -> None:
+        """Fill the buffer with what a checkpoint has; leave it empty where that has none."""
+        folder = checkpoint / FOLDER
+        parts = sorted(folder.glob("rows_*.npz"))
+        if not parts:
+            return
+        loaded, state = [_load(part) for part in parts], _load(folder / STATE)
+        # Of the oldest file some rows may be gone.
+        first = int(state.pop("first"))
+        gone = first - _first(parts[0])
+        columns = {name: np.concatenate([part[name] for part in loaded])[gone:] for name in loaded[0]}
+        self._buffer.restore(first, columns, state or None)
+        self._there = {path.name for path in parts}
+
+    def _parts(self) -> Iterator[tuple[int, int]]:
+        """First and end of each file: whole ones, but for the newest."""
+        first, end = self._buffer.first, self._buffer.end
+        for begin in range(first // ROWS * ROWS, end, ROWS):
+            yield begin, min(begin + ROWS, end)
+
+    def _save_part(self, folder: Path, first: int, end: int) -> None:
+        """Link a file that an earlier checkpoint has, or write what is there of its rows."""
+        name = _name(first, end)
+        for earlier in sorted(folder.parent.parent.glob(f"*/{FOLDER}/{name}")) if name in self._there else ():
+            if _linked(earlier, folder / name):
+                return
+        start = max(first, self._buffer.first)
+        np.savez(folder / _name(start, end), **self._buffer.rows(start, end))
+
+
+def _name(first: int, end: int) -> str:
+    return f"rows_{first:012d}_{end:012d}.npz"
+
+
+def _first(part: Path) -> int:
+    return int(part.stem.split("_")[1])
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _linked(earlier: Path, new: Path) -> bool:
+    """Whether the new name was given to the file; not every file system has more than one for a file."""
+    try:
+        os.link(earlier, new)
+    except OSError:
+        return False
+    return True

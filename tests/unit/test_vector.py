@@ -1,0 +1,134 @@
+"""Environments of many copies: the same rows whichever way they begin new episodes, and one copy of them alone."""
+
+import numpy as np
+import pytest
+
+from rlsif.envs.find import find, make
+from rlsif.envs.reference import parse
+from rlsif.envs.vector import make as make_copies
+from rlsif.errors import InputError
+from rlsif.policies.actions import ActionAdapter
+from rlsif.policies.encoder import ObservationEncoder
+
+CLASSES = '''
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+
+class Counts(gymnasium.Env):
+    """Observes the steps of its episode; each is one longer than the one before, and ends or is cut in turn."""
+
+    observation_space = Dict({"steps": Box(0, 99, (1,)), "episode": Discrete(9)})
+    action_space = Discrete(3)
+
+    def __init__(self, first):
+        self.limit, self.episode = first, -1
+
+    def observed(self):
+        return {"steps": np.array([self.steps], np.float32), "episode": min(self.episode, 8)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps, self.limit, self.episode = 0, self.limit + 1, self.episode + 1
+        return self.observed(), {}
+
+    def step(self, action):
+        self.steps += 1
+        done = self.steps == self.limit
+        ends = done and self.limit % 2 == 0
+        return self.observed(), float(action), ends, done and not ends, {"metrics": {"steps": self.steps}}
+
+
+class NextStep(SyncVectorEnv):
+    mode = AutoresetMode.NEXT_STEP
+
+    def __init__(self, num_envs, first=2):
+        envs = [lambda i=i: Counts(first + i) for i in range(num_envs)]
+        super().__init__(envs, autoreset_mode=self.mode)
+
+
+class SameStep(NextStep):
+    mode = AutoresetMode.SAME_STEP
+
+
+class Disabled(NextStep):
+    mode = AutoresetMode.DISABLED
+
+
+class NoMode(NextStep):
+    def __init__(self, num_envs):
+        super().__init__(num_envs)
+        self.metadata = {}
+
+
+class NoNumber(SyncVectorEnv):
+    def __init__(self):
+        super().__init__([lambda: Counts(2)])
+
+
+gymnasium.register("OnlyCopies-v0", vector_entry_point=SameStep)
+'''
+MODES = ("NextStep", "SameStep", "Disabled")
+
+
+@pytest.fixture
+def named(tmp_path):
+    """The reference of a class by its name, in a file of its own."""
+    file = tmp_path / f"vectors_{tmp_path.name}.py"
+    file.write_text(CLASSES)
+    return lambda name, arguments=(): parse(f"{file}:{name}", dict(arguments), tmp_path)
+
+
+def played(ref, copies=3, steps=30):
+    """What each copy's steps gave: observation, action, reward, next observation, ends, and metrics."""
+    env = find(ref)
+    encoder, adapter = ObservationEncoder(env.observations), ActionAdapter(env.actions)
+    environments = make_copies(ref, copies, [0] * copies, lambda: make(ref), encoder, adapter)
+    rows = [[] for _ in range(copies)]
+    for number in range(steps):
+        before, active = environments.observations.copy(), environments.active.copy()
+        step = environments.step(np.full(copies, number % 3))
+        for i in np.flatnonzero(active):
+            ends = (bool(step.terminated[i]), bool(step.truncated[i]))
+            rows[i].append((before[i].tolist(), step.observations[i].tolist(), ends, dict(step.metrics.get(i, {}))))
+    environments.close()
+    return rows
+
+
+def test_every_autoreset_mode_gives_the_same_episodes(named):
+    next_step, same_step, disabled = (played(named(name)) for name in MODES)
+    for one, two, three in zip(next_step, same_step, disabled):
+        # Where an episode begins in a step of its own there are fewer rows.
+        assert len(one) < len(two) and two == three and one == two[: len(one)]
+    # The last observation of an episode is its own, not the first one of the next.
+    ended = [(before[-1], after[-1], metrics) for before, after, ends, metrics in same_step[0] if any(ends)]
+    assert ended[:3] == [(2.0, 3.0, {"steps": 3}), (3.0, 4.0, {"steps": 4}), (4.0, 5.0, {"steps": 5})]
+
+
+@pytest.mark.parametrize("name", [*MODES, "OnlyCopies-v0"])
+def test_one_copy_is_an_environment_as_any_other(named, name):
+    env = make(named(name))
+    observation, _ = env.reset(seed=0)
+    assert env.observation_space.contains(observation)
+    for steps in range(1, 4):
+        observation, reward, terminated, truncated, info = env.step(2)
+        assert observation["steps"].tolist() == [steps] and reward == 2.0 and info["metrics"] == {"steps": steps}
+    assert (terminated, truncated) == (False, True)
+    assert env.reset()[0]["steps"].tolist() == [0.0]
+    env.close()
+
+
+def test_arguments_reach_a_class_of_many_copies(named):
+    ends = [row[1][-1] for row in played(named("SameStep", {"first": 5}), 1)[0] if any(row[2])]
+    assert ends[0] == 6.0
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [("NoMode", "metadata of NoMode have no autoreset_mode"), ("NoNumber", "its __init__ takes no num_envs")],
+)
+def test_a_class_of_many_copies_that_cannot_be_used_is_refused(named, name, said):
+    with pytest.raises(InputError, match=said):
+        find(named(name))
