@@ -60,4 +60,4 @@ def test_the_page_on_environments_has_one_that_check_likes(shell):
     (shell.folder / "mine.py").write_text(code)
     done = shell("check", "mine.py:BasicEnv")
     assert done.returncode == 0 and "warning" not in done.stdout and "error" not in done.stdout
-    assert shell.train("--env", "mine.py:BasicEnv", "--stop-reward", "0.95").returncode == 0
+    assert shell.train("--env", "mine.py:BasicEnv", "--stop-reward", "0.95", "--local-mode").returncode == 0

@@ -6,11 +6,7 @@ import subprocess
 
 import pytest
 from cluster import CHECKOUT, FAST_NETWORK
-from conftest import HETJOB, STAYS, TRAIN, leftovers
-
-# The learner's group as the script has it, with a GPU.
-WITH_GPU = (*HETJOB[:-1], "--gres=gpu:1")
-
+from conftest import HETJOB, STAYS, TRAIN, WITH_GPU, leftovers
 
 # All that a healthy job says, line by line.
 OURS = (
@@ -212,28 +208,6 @@ def test_jobs_of_one_user_and_of_two_share_a_node_without_noticing(submit, slurm
     goes.wait("CANCELLED")
     go_on(stays, others)
     assert all(row["num_healthy_workers"] == 1 for job in (stays, others) for row in job.rows)
-
-
-def test_roles_sit_on_their_nodes_and_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(submit, slurm):
-    """A hetjob starts: Ray on four nodes, which share the cores of this machine."""
-    job = submit("hetjob", *STAYS, sbatch=WITH_GPU)
-    job.trains()
-    where = {}
-    for log in job.files.glob("logs/*/*.log"):
-        processes = " ".join(slurm.nodes[log.parent.name].processes())
-        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|Learner)", processes))
-    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"Learner"}}
-    assert job.nodes("learner") == ["gpu1"]
-    said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
-    assert re.search(rf"^job {job.id}: RUNNING, training, 23:5\d:\d\d left$", said, flags=re.M), said
-    assert re.search(r"^  rollout  \S+  2 CPUs, 0 GPUs$", said, flags=re.M), said
-    assert re.search(r"^  iteration \d+, [\d,]+ env steps, return .* 2 env runners alive$", said, flags=re.M), said
-    logs = slurm(f"{CHECKOUT}/slurm/rl", "logs", job.id, "--node", "gpu1", user="alice").stdout
-    assert "learner gpu1 joined" in logs
-    assert "with a checkpoint" in slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout
-    job.completes()
-    assert job.summary["state"] == "interrupted" and job.summary["iterations"] == len(job.rows)
-    assert job.summary["checkpoint"].endswith(f"{len(job.rows):06d}")
 
 
 def test_rl_stops_a_job_that_waits_and_knows_one_that_is_over(submit, slurm):

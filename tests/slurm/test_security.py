@@ -1,4 +1,4 @@
-"""What others reach of a job: nothing. Its user reaches Ray's dashboard."""
+"""One job, and what is reached of it: by others nothing; by its user its state, its logs, Ray's dashboard, its end."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from cluster import CHECKOUT, CONTROLLER
-from conftest import HETJOB, STAYS, submitting
+from conftest import STAYS, WITH_GPU, submitting
 from ports import answers
 
 CONNECT = """
@@ -24,7 +24,7 @@ else:
 @pytest.fixture(scope="module")
 def job(slurm):
     with submitting(slurm) as submit:
-        job = submit("hetjob", *STAYS, sbatch=HETJOB, RL_DASHBOARD="1")
+        job = submit("hetjob", *STAYS, sbatch=WITH_GPU, RL_DASHBOARD="1")
         job.trains()
         yield job
 
@@ -124,3 +124,23 @@ def names(slurm, token):
     """The names of the nodes of which the dashboard has figures."""
     summary = json.loads(curl(slurm, "/nodes?view=summary", token))["data"]["summary"]
     return {node["hostname"] for node in summary if node.get("cpu") is not None}
+
+
+def test_roles_sit_on_their_nodes_and_rl_tells_of_a_job_and_stops_it_with_a_checkpoint(job, slurm):
+    """The last of the tests of this job."""
+    where = {}
+    for log in job.files.glob("logs/*/*.log"):
+        processes = " ".join(slurm.nodes[log.parent.name].processes())
+        where.setdefault(log.stem, set()).update(re.findall(r"ray::(ArrayEnvRunner|Learner)", processes))
+    assert where == {"head": set(), "rollout": {"ArrayEnvRunner"}, "learner": {"Learner"}}
+    assert job.nodes("learner") == ["gpu1"]
+    said = slurm(f"{CHECKOUT}/slurm/rl", "status", job.id, user="alice").stdout
+    assert re.search(rf"^job {job.id}: RUNNING, training, 23:5\d:\d\d left$", said, flags=re.M), said
+    assert re.search(r"^  rollout  \S+  2 CPUs, 0 GPUs$", said, flags=re.M), said
+    assert re.search(r"^  iteration \d+, [\d,]+ env steps, return .* 2 env runners alive$", said, flags=re.M), said
+    logs = slurm(f"{CHECKOUT}/slurm/rl", "logs", job.id, "--node", "gpu1", user="alice").stdout
+    assert "learner gpu1 joined" in logs
+    assert "with a checkpoint" in slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout
+    job.completes()
+    assert job.summary["state"] == "interrupted" and job.summary["iterations"] == len(job.rows)
+    assert job.summary["checkpoint"].endswith(f"{len(job.rows):06d}")
