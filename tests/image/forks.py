@@ -57,7 +57,8 @@ def main(path):
 
 def prepare():
     """Import everything, and wait until only this thread is left: a fork has no other."""
-    os.environ.update(BEFORE)
+    # Ray's workers look at the process of this number, and end when it does. They end with their raylet all the same.
+    os.environ.update(BEFORE, RAY_RAYLET_PID=str(os.getpid()))
     for module in IMPORTED:
         importlib.import_module(module)
     deadline = time.monotonic() + THREADS_END_WITHIN
