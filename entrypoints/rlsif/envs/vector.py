@@ -196,7 +196,7 @@ class ResetByCaller(Vectorised):
         return after
 
 
-BY_MODE = {
+BY_MODE: Mapping[AutoresetMode | None, type[Vectorised]] = {
     AutoresetMode.NEXT_STEP: Vectorised,
     AutoresetMode.SAME_STEP: ResetInStep,
     AutoresetMode.DISABLED: ResetByCaller,
