@@ -54,19 +54,18 @@ def wait_for(config, what):
 
 
 @pytest.fixture(scope="session")
-def built(request):
-    """Wait for the image, which brings Apptainer where it is not there yet."""
-    problem = wait_for(request.config, "image")
-    if problem:
-        pytest.fail(problem, pytrace=False)
-
-
-@pytest.fixture(scope="session")
-def apptainer(built):
+def apptainer(request):
+    check(wait_for(request.config, "apptainer"))
     found = find()
     if found is None:
         pytest.skip("needs Apptainer; `make image-cpu` installs it where that is possible")
     return found.program
+
+
+def check(problem):
+    """Fail where something could not be prepared."""
+    if problem:
+        pytest.fail(problem, pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +74,8 @@ def images(apptainer):
 
 
 @pytest.fixture(scope="session")
-def rl_sif(built):
+def rl_sif(request):
+    check(wait_for(request.config, "image"))
     if not IMAGE.exists():
         pytest.skip("needs rl.sif; `make image-cpu` builds it")
     return IMAGE
@@ -119,6 +119,8 @@ def folders_of_tests(config):
     return [place for place in map(Path, places) if Path("/tmp") not in (place, *place.parents)]
 
 
+# What needs no image runs first, while that is built.
+WITHOUT_IMAGE = ("tests/unit/", "tests/image/test_sources.py")
 # How far through the run the tests of a folder are spread: in the end are those that keep nobody waiting.
 LAST = {"slurm": 0.8, "image": 0.95, "unit": 1}
 
@@ -166,7 +168,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         folder = item.path.parent.name
         early = shares(file_of(item.nodeid)) or bool(item.get_closest_marker("long"))
-        first = folder == "unit" and config.option.build_image
+        first = config.option.build_image and item.nodeid.startswith(WITHOUT_IMAGE)
         groups.setdefault((folder, 2 if first else early), []).append(item)
     place = {}
     for (folder, early), alike in groups.items():

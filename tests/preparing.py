@@ -17,6 +17,13 @@ from rlsif.images.apptainer import find
 from tests.commands import CHECKOUT, forks
 
 IMAGE = CHECKOUT / "rl.sif"
+PYTHON = CHECKOUT / ".venv/bin/python"
+# Apptainer first, and what it needs to build: some tests need both without an image.
+APPTAINER = (
+    ("make", "--silent", "host"),
+    (PYTHON, "-m", "rlsif.commands.images", "ensure-apptainer"),
+    (PYTHON, "-c", "from rlsif.images.apptainer import build_options, find; build_options(find().runtime)"),
+)
 BUILD = ("make", "--silent", "image-cpu")
 # An image from nothing takes some minutes.
 SECONDS = 1800
@@ -29,27 +36,34 @@ class Preparing:
         """Begin: build the image if asked to, then start the process that forks, which sees these folders."""
         self.folder = Path(tempfile.mkdtemp(prefix="rlsif-run-", dir="/tmp"))
         self.log = self.folder / "log"
-        self._folders, self._held, self._over = folders, ExitStack(), threading.Event()
-        self._process = self._start() if build else None
-        self._thread = threading.Thread(target=self._prepare, daemon=True)
+        self._folders, self._held, self._process, self._over = folders, ExitStack(), None, False
+        self._thread = threading.Thread(target=self._prepare, args=(build,), daemon=True)
         self._thread.start()
 
-    def _start(self):
-        with self.log.open("w") as log:
-            return subprocess.Popen(
-                BUILD, cwd=CHECKOUT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-            )
-
-    def _prepare(self):
-        failed = self._process is not None and self._process.wait() != 0
-        self._tell("image", f"rl.sif could not be built:\n{self.log.read_text()}" if failed else "")
-        there = not (failed or self._over.is_set()) and IMAGE.exists() and find()
+    def _prepare(self, build):
+        self._tell("apptainer", self._run(*APPTAINER) if build else "")
+        failed = self._run(BUILD) if build else ""
+        self._tell("image", failed)
+        there = not (failed or self._over) and IMAGE.exists() and find()
         try:
             socket = self._held.enter_context(forks(there.program, IMAGE, *self._folders)) if there else ""
         except AssertionError:
             # Whoever needs it starts one, and sees why that fails.
             socket = ""
         self._tell("forks", str(socket))
+
+    def _run(self, *commands):
+        """Run commands, one after the other; give what they said where one failed."""
+        for command in commands:
+            if self._over:
+                return "the run is over"
+            with self.log.open("a") as log:
+                self._process = subprocess.Popen(
+                    command, cwd=CHECKOUT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                )
+            if self._process.wait() != 0:
+                return self.log.read_text()
+        return ""
 
     def _tell(self, what, text):
         partial = self.folder / f"{what}.partial"
@@ -58,7 +72,7 @@ class Preparing:
 
     def close(self):
         """End all of it."""
-        self._over.set()
+        self._over = True
         if self._process and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
         self._thread.join()

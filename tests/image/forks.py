@@ -28,8 +28,8 @@ from asking import asked
 IMPORTED = ("ray", "ray.rllib", "tensorflow", "ray.tune", "gymnasium", "typer", "rich", "tensorboardX", "yaml")
 IMPORTED += tuple(f"ray.rllib.algorithms.{name}" for name in ("ppo", "appo", "impala", "dqn", "sac"))
 IMPORTED += ("ray._private.log_monitor",)
-# What Ray reads when it is imported. A worker is told its job, the first of its Ray, and a process to end with: this one,
-# though it ends with its raylet before.
+# What Ray reads when it is imported. A worker is told its job, the first of its Ray, and, in `prepare`, a process to
+# end with: it ends with its raylet before.
 BEFORE = {"RAY_AUTH_MODE": "token", "RAY_JOB_ID": "01000000"}
 THREADS_END_WITHIN = 60
 PYTHON = Path(__file__).with_name("forked_python.py")
