@@ -164,6 +164,8 @@ train --env CartPole-v1 --config bytes.yaml
     --config bytes.yaml is not a YAML text: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte
 train --env CartPole-v1 --save-replay-buffer
     --save-replay-buffer: PPO has no replay buffer; DQN and SAC have one
+train --env CartPole-v1 --algo DQN --set 'exploration_config.epsilon_schedule={type: PiecewiseSchedule, endpoints: [[0, 1], [9, 0]]}'
+    DQN's 'exploration_config.epsilon_schedule' is {...}; it must have endpoints whose env steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1
 train --env CartPole-v1 --seed -1
     --seed is -1; it must be at least 0
 train --env CartPole-v1 --num-cpus 9999
@@ -222,6 +224,8 @@ evaluate run --video none/a.mp4
     --video none/a.mp4 cannot be written: there is no folder ...none
 evaluate run --env none.py:CartPole-v1
     environment '...none.py:CartPole-v1': there is no file ...none.py; an image sees bound folders alone
+evaluate run --against random
+    --against needs an environment of several agents, and CartPole-v1 has one
 evaluate damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
 sweep --env CartPole-v1

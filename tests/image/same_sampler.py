@@ -20,6 +20,7 @@ import numpy as np
 from ray.rllib.evaluation.postprocessing import adjust_nstep
 from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.filter import MeanStdFilter
+from ray.rllib.utils.schedules import PiecewiseSchedule
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
@@ -28,10 +29,11 @@ from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.distributions import EpsilonGreedy
+from rlsif.policies.layers import ACTIVATIONS
 from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
-from tests.image import same_masks
+from tests.image import same_agents, same_masks
 
 found = {}
 ENV_CONFIG = {"max_episode_steps": 14}
@@ -74,9 +76,10 @@ def trajectories(rows, env):
 
 
 def forward_passes():
-    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    # So large that each activation is met far from zero, too.
+    observations = np.random.default_rng(0).normal(scale=5, size=(50, 4)).astype(np.float32)
     for share in (True, False):
-        for activation in ("tanh", "relu"):
+        for activation in ACTIVATIONS:
             model = {"fcnet_hiddens": [16, 8], "fcnet_activation": activation, "vf_share_layers": share}
             policy, config, _ = policy_of("PPO", "CartPole-v1", model=model)
             _, _, theirs = policy.compute_actions(observations)
@@ -203,6 +206,12 @@ def n_steps():
     for step in (0, 3000, 10_000, 20_000):
         mine = EpsilonGreedy(1.0, 0.02, 0, 10_000).epsilon(step)
         note("epsilon", (mine, max(0.02, 1.0 - 0.98 * step / 10_000)))
+    # With a step of no width, and values that epsilon leaves at once.
+    schedule = {"endpoints": [[500, 1.0], [1000, 0.5], [1000, 0.3], [9000, 0.1]], "outside_value": 0.02}
+    theirs = PiecewiseSchedule(**schedule)
+    mine = EpsilonGreedy(epsilon_schedule=schedule)
+    for step in (0, 499, 500, 750, 999, 1000, 1001, 5000, 8999, 9000, 9001, 20_000):
+        note("epsilon of a schedule", (mine.epsilon(step), theirs.value(step)))
     values = np.tile(np.array([0.0, 1.0], np.float32), (20_000, 1))
     drawn = EpsilonGreedy(0.5, 0.5).sample(values, np.random.default_rng(0), 0)
     found["share of random actions"] = float((drawn == 0).mean() * 2)
@@ -350,4 +359,5 @@ if __name__ == "__main__":
     update()
     masked_class()
     same_masks.compare(policy_of, note, found)
+    same_agents.compare(note, found)
     json.dump(found, sys.stdout)

@@ -1,4 +1,4 @@
-"""What an image with extras can do, with the packages that it has: Box2D, Weights & Biases, MLflow."""
+"""What an image with extras can do, with the packages that it has: Box2D, PettingZoo, Weights & Biases, MLflow."""
 
 import subprocess
 import sys
@@ -64,3 +64,23 @@ def test_mlflow_in_a_file(container):
 def test_what_is_not_there_is_told(shell, name, said):
     done = shell("train", *TRAIN, "--log-to", name)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_pettingzoos_environments_train_and_are_filmed(container):
+    """Agents who act together, and two who take turns with masks; without the extra the sentence says what to build."""
+    spread = ("--env", "mpe2.simple_spread_v3", "--stop-iters", "1", *SMALL)
+    done = container.train(*spread)
+    assert done.returncode == 2 and "needs a package that is not installed: mpe2" in done.stderr
+    assert "make image-cpu EXTRAS=pettingzoo" in done.stderr
+    install("pettingzoo", container.folder)
+    for game in (spread, ("--env", "pettingzoo.classic:connect_four_v3", *spread[2:])):
+        done = container.train(*game)
+        assert done.returncode == 0, done.stderr
+        assert "agents in each, which share one policy" in done.stdout
+    [four] = (container.folder / "results").glob("connect_four_v3/*")
+    against = container("evaluate", four, "--against", "random", "--episodes", "4", "--video", "four.gif")
+    assert against.returncode == 0, against.stderr
+    assert "of 4 episodes; win rate 0." in against.stdout or "win rate 1.00" in against.stdout
+    assert (container.folder / "four.gif").read_bytes()[:4] == b"GIF8"
+    checked = container("check", "mpe2.simple_spread_v3")
+    assert checked.returncode == 0 and "PettingZoo's test finds nothing." in checked.stdout

@@ -25,8 +25,12 @@ def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
         "logits and values", "q-values", "log-probabilities", "log-probabilities of mixed actions", "advantages",
         "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
-        "n-step truncateds", "epsilon", "filter", "merged filter", "one seed", "masked logits and values",
-        "masked q-values", "masked targets",
+        "n-step truncateds", "epsilon", "epsilon of a schedule", "filter", "merged filter", "one seed",
+        "masked logits and values", "masked q-values", "masked targets",
+        "rows of agents", "PPO actions of agents", "PPO rewards of agents",
+        "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",
+        "DQN new_obs of agents", "DQN terminateds of agents", "DQN truncateds of agents",
+        "returns of episodes of agents", "returns of agents",
     ],
 )  # fmt: skip
 def test_it_samples_as_rllib_does(found, what):
@@ -37,6 +41,11 @@ def test_episodes_end_both_ways_in_what_was_compared(found):
     assert found["CartPole-v1 truncated"] > 0 and found["CartPole-v1 terminated"] > 0
     assert found["Walk-v0 truncated"] > 0 and found["Walk-v0 terminated"] > 0
     assert found["Pendulum-v1 truncated"] > 0
+
+
+def test_agents_left_and_were_cut_off_in_what_was_compared(found):
+    assert found["agents that left"] > 0 and found["agents that were cut off"] > 0
+    assert 1 < found["most agent steps for each env step"] < 3
 
 
 def test_rllibs_own_sampler_chooses_no_illegal_action(found):

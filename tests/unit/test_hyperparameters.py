@@ -55,6 +55,20 @@ def test_wrong_keys_and_values_are_refused(given, said):
         hyperparameters.check(given, KNOWN, "PPO")
 
 
+SCHEDULE = {"type": "PiecewiseSchedule", "endpoints": [[0, 1.0], [100, 0.1]], "outside_value": 0.1}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"endpoints": [[9, 1.0], [1, 0]]}, {"endpoints": [0, 1]}, {"endpoints": []}, {"endpoints": [["a", 1]]},
+     {"endpoints": [[0, None]]}, {"outside_value": None}],
+)  # fmt: skip
+def test_a_schedule_that_rllib_would_assert_about_is_refused(wrong):
+    hyperparameters.check({"exploration_config": {"epsilon_schedule": SCHEDULE}}, KNOWN, "DQN")
+    with pytest.raises(InputError, match="env steps rise, as"):
+        hyperparameters.check({"exploration_config": {"epsilon_schedule": {**SCHEDULE, **wrong}}}, KNOWN, "DQN")
+
+
 def test_right_ones_pass():
     hyperparameters.check(
         {"lr": 1, "grad_clip": 0.5, "model": {"use_lstm": True}, "exploration_config": {"type": "x"}}, KNOWN, "PPO"

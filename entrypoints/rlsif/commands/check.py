@@ -22,8 +22,8 @@ def check(
 
     from rlsif import packages
     from rlsif.cluster.ray_node import leave_tensorflow_to_those_who_want_it
-    from rlsif.envs.checker import ERROR
     from rlsif.envs.checker import check as check_env
+    from rlsif.envs.findings import ERROR
     from rlsif.envs.reference import parse
     from rlsif.learning.judgement import judgement
     from rlsif.values import env_arguments, wrapper_arguments

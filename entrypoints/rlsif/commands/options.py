@@ -9,7 +9,7 @@ import typer
 
 TRAINING, PROCESSES, ENDS, FILES = "What to train", "Processes", "When to stop", "Files"
 
-ENV_HELP = "Environment: a Gymnasium id, module:Id, module:Class, or path/to/file.py:Class."
+ENV_HELP = "Environment: a Gymnasium id, module:Id, module:Class, path/to/file.py:Class, mpe2.simple_spread_v3."
 ENV = Annotated[Optional[str], typer.Option(help=ENV_HELP, rich_help_panel=TRAINING)]
 ENV_CONFIG = Annotated[
     Optional[list[str]],

@@ -28,6 +28,9 @@ def rollout_demo(
     ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []))
     found = find(ref)
     environment = make(ref)
+    if found.agents:
+        _with_agents(environment, found, steps, seed)
+        return 0
     environment.action_space.seed(seed)
     observation, info = environment.reset(seed=seed)
     print(f"{env}: actions {environment.action_space}, observations {environment.observation_space}")
@@ -46,6 +49,33 @@ def rollout_demo(
             episode_return = 0.0
     environment.close()
     return 0
+
+
+def _with_agents(environment: Any, found: Any, steps: int, seed: int | None) -> None:
+    """The same in an environment of many agents, a line for each of them."""
+    from rlsif.envs.legal import random_action_of
+
+    found.action_space.seed(seed)
+    print(f"{found.ref.name}: {', '.join(found.agents)}; actions {found.action_space}")
+    outcome, returns = environment.reset(seed), dict.fromkeys(found.agents, 0.0)
+    for agent, (observation, _) in outcome.seen.items():
+        print(f"reset      {agent}  observation {_short(observation)}")
+    for step in range(1, steps + 1):
+        space, mask, seen = found.action_space, found.mask, outcome.seen
+        name = found.ref.name
+        actions = {who: random_action_of(space, mask, seen[who][0], seen[who][1], name) for who in outcome.acting}
+        outcome = environment.step(actions)
+        for agent, action in actions.items():
+            observation, reward = outcome.seen.get(agent, ("none",))[0], float(outcome.rewards.get(agent, 0))
+            returns[str(agent)] += reward
+            told = (("terminated", outcome.terminated), ("truncated", outcome.truncated))
+            end = next((f"  {name}" for name, flags in told if flags.get(agent)), "")
+            what = f"action {_short(action)}  observation {_short(observation)}  reward {reward:g}"
+            print(f"step {step:>4}  {agent}  {what}{end}")
+        if outcome.over:
+            print(f"episode ended with returns {', '.join(f'{n} {r:g}' for n, r in returns.items())}")
+            outcome, returns = environment.reset(), dict.fromkeys(found.agents, 0.0)
+    environment.close()
 
 
 def _short(value: Any) -> str:

@@ -21,37 +21,82 @@ from rlsif.policies.encoder import unsupported
 from rlsif.policies.spaces import ActionMask, Space
 
 
-class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
+class Translation:
     """Encodes what an environment shows, and turns what a policy chose into its actions."""
+
+    def __init__(
+        self, spaces: tuple[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None, environment: str
+    ) -> None:
+        """Take an environment's spaces and its name; RLlib's normalize_actions and clip_actions are for Box actions."""
+        observations, actions = masks.masked(plain(spaces[0]), mask), plain(spaces[1])
+        # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
+        self._encoder = masks.encoder_of(observations) if unsupported(observations) is None else None
+        self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
+        self._chosen_from, self._environment = policy_space(actions, normalize), environment
+        # Of the policy.
+        self.observation_space = encoded_space(spaces[0], observations)
+        self.action_space = of_gymnasium(self._chosen_from)
+
+    def encoded(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """What the policy sees. Raises WrongValue for a mask that is wrong."""
+        if self._encoder is None:
+            return observation
+        try:
+            return self._encoder.one(observation, info)
+        except masks.MaskError as problem:
+            raise self._wrong(problem) from None
+
+    def action(self, chosen: Any, encoded: Any) -> Any:
+        """What the environment takes, of what a policy chose when it saw this.
+
+        Raises WrongValue for a mask that is wrong, and what it forbids.
+        """
+        chosen = joined(chosen)
+        if self._mask:
+            self._check_legal(chosen, encoded)
+        [action] = self._adapter.each(chosen[None])
+        return action
+
+    def _check_legal(self, chosen: NDArray[Any], encoded: Any) -> None:
+        wrong = masks.wrong(encoded[None], self._chosen_from, self._mask)
+        if wrong:
+            raise self._wrong(wrong[1])
+        if not masks.allows(encoded, chosen, self._chosen_from, self._mask):
+            raise self._wrong(
+                f"action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does not honour action masks"
+                " with these settings"
+            )
+
+    def _wrong(self, what: object) -> WrongValue:
+        return WrongValue(f"environment {self._environment}: {what}")
+
+
+class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment as RLlib's sampler steps it."""
 
     def __init__(
         self, env: gymnasium.Env[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None = None
     ) -> None:
         """Wrap an environment; RLlib's normalize_actions and clip_actions are for its Box actions."""
         super().__init__(env)
-        observations, actions = masks.masked(plain(env.observation_space), mask), plain(env.action_space)
-        # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
-        self._encoder = masks.encoder_of(observations) if unsupported(observations) is None else None
-        self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
+        spaces = env.observation_space, env.action_space
+        self._translation = Translation(spaces, normalize, clip, mask, type(env.unwrapped).__name__)
         self._metrics = OfCopies(1)
-        self._chosen_from = policy_space(actions, normalize)
         self._encoded: Any = None
-        self.observation_space = encoded_space(env.observation_space, observations)
-        self.action_space = of_gymnasium(self._chosen_from)
+        self.observation_space, self.action_space = self._translation.observation_space, self._translation.action_space
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(**how)
         PROGRESS.resets += 1
-        return self._encode(observation, info), info
+        self._encoded = self._translation.encoded(observation, info)
+        return self._encoded, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act by what a policy chose. Raises WrongValue for a mask that is wrong, and what it forbids."""
-        action = joined(action)
-        if self._mask:
-            self._check_legal(action)
-        [chosen] = self._adapter.each(action[None])
-        observation, reward, terminated, truncated, info = self.env.step(chosen)
+        observation, reward, terminated, truncated, info = self.env.step(
+            self._translation.action(action, self._encoded)
+        )
         PROGRESS.steps += 1
         try:
             if info and KEY in info:
@@ -60,29 +105,8 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
                 ENDED.append(self._metrics.ended(0))
         except NoNumber as problem:
             raise RlsifError(f"the environment's {problem}") from None
-        return self._encode(observation, info), reward, terminated, truncated, info
-
-    def _encode(self, observation: Any, info: Mapping[str, Any]) -> Any:
-        if self._encoder is None:
-            return observation
-        try:
-            self._encoded = self._encoder.one(observation, info)
-        except masks.MaskError as problem:
-            raise self._wrong(problem) from None
-        return self._encoded
-
-    def _check_legal(self, chosen: NDArray[Any]) -> None:
-        wrong = masks.wrong(self._encoded[None], self._chosen_from, self._mask)
-        if wrong:
-            raise self._wrong(wrong[1])
-        if not masks.allows(self._encoded, chosen, self._chosen_from, self._mask):
-            raise self._wrong(
-                f"action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does not honour action masks"
-                " with these settings"
-            )
-
-    def _wrong(self, what: object) -> WrongValue:
-        return WrongValue(f"environment {type(self.env.unwrapped).__name__}: {what}")
+        self._encoded = self._translation.encoded(observation, info)
+        return self._encoded, reward, terminated, truncated, info
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:

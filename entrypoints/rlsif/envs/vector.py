@@ -46,7 +46,9 @@ class WrongValue(RlsifError):
 class Step(NamedTuple):
     """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n].
 
-    `metrics` are those of the episodes that ended in this step, by copy.
+    `metrics` are those of the episodes that ended in this step, by copy. Where there are many agents, n is their slots;
+    `there` says which of them have an observation, [n], and `over` in which copies the episode ended for all. Those
+    that `waited` did not act in this step: rewards and ends are those of their last action.
     """
 
     observations: Array
@@ -54,15 +56,22 @@ class Step(NamedTuple):
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     metrics: Mapping[int, Metrics] = {}
+    there: NDArray[np.bool_] | None = None
+    over: NDArray[np.bool_] | None = None
+    waited: NDArray[np.bool_] | None = None
 
 
 class Environments(Protocol):
     """Copies of one environment."""
 
+    # The names of its agents, each of which has a slot in every copy; none where a copy is one agent's.
+    agents: Sequence[str]
     # What to act on next, encoded, [n, ...].
     observations: Array
     # Which copies will act; the others' next step only begins an episode, [n].
     active: NDArray[np.bool_]
+    # Which acted before, and wait for what comes of it, [n]; None where nobody does.
+    waiting: NDArray[np.bool_] | None
 
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
@@ -110,6 +119,9 @@ def _of_many(ref: EnvRef, number: int) -> Any:
 
 class Vectorised:
     """An environment of many copies, which begins a new episode in the step after the end of one."""
+
+    agents: Sequence[str] = ()
+    waiting: NDArray[np.bool_] | None = None
 
     def __init__(
         self,
@@ -211,6 +223,9 @@ def _final(infos: Mapping[str, Any]) -> Any:
 
 class OneByOne:
     """Environments stepped one after the other, each reset as soon as its episode ends."""
+
+    agents: Sequence[str] = ()
+    waiting: NDArray[np.bool_] | None = None
 
     def __init__(
         self,

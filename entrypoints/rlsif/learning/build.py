@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium
 
-from rlsif.envs.adapted import Adapted, policy_spaces
+from rlsif.envs.adapted import Adapted, Translation, policy_spaces
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
@@ -68,8 +68,13 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
     from ray import tune
 
     def create(context: Any) -> Any:
-        worker_index = getattr(context, "worker_index", 0)
-        return Adapted(make(ref, worker_index), sampling.normalize_actions, sampling.clip_actions, sampling.mask)
+        env = make(ref, getattr(context, "worker_index", 0))
+        how = sampling.normalize_actions, sampling.clip_actions, sampling.mask
+        if not sampling.agents:
+            return Adapted(env, *how)
+        from rlsif.learning.agents_env import AdaptedAgents
+
+        return AdaptedAgents(env, Translation((sampling.observation_space, sampling.action_space), *how, ref.short))
 
     tune.register_env(ref.ascii_name, create)
 
@@ -146,14 +151,16 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         clip_actions=False,
         disable_env_checking=True,
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
-        **({"is_atari": False} if spec.env.place else {}),
+        **({"is_atari": False} if spec.env.place or env.agents else {}),
     )
     if spec.env.wrappers:
         # RLlib would wrap an Atari game once more.
         config.preprocessor_pref = None
     sampler = catalogue()[spec.algo].sampler_class()
     spaces = env.observation_space, env.action_space
-    config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks)
+    config.rlsif = SamplingSpec(
+        spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks, env.agents
+    )
     masked_model = catalogue()[spec.algo].masked_model
     if env.mask and masked_model:
         config.model = masks.outer_model(config.model, masked_model, env.mask.size)

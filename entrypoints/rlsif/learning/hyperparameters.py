@@ -36,7 +36,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("gamma", "lambda"), (0, 1)),
 }
 # Those of tf.nn that leave the shape as it is; RLlib would say so in a traceback.
-ACTIVATIONS = (
+ACCEPTED_ACTIVATIONS = (
     "linear", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish", "silu", "sigmoid", "softplus",
     "softsign",
 )  # fmt: skip
@@ -87,6 +87,8 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
         if isinstance(default, Mapping) and isinstance(value, Mapping):
             if key not in ANY_DICTIONARY:
                 check(value, default, algo, prefix=f"{name}.")
+            if key == "exploration_config":
+                _check_schedule(algo, value.get("epsilon_schedule"))
         elif isinstance(default, Mapping) and value is not None:
             raise InputError(f"{algo}'s {name!r} is {value!r}; it is a group of settings: write {name}.KEY=VALUE")
         elif not _same_kind(value, default):
@@ -100,8 +102,23 @@ def _check_value(algo: str, name: str, key: str, value: Any) -> None:
     if isinstance(value, (int, float)) and not least <= value <= most:
         right = f"at least {least}" if most == math.inf else f"from {least} to {most}"
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
-    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACTIVATIONS:
-        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACTIVATIONS)}")
+    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACCEPTED_ACTIVATIONS:
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACCEPTED_ACTIVATIONS)}")
+
+
+def _check_schedule(algo: str, schedule: Any) -> None:
+    """Refuse endpoints that RLlib would refuse by an assertion, in the learner."""
+    if not isinstance(schedule, Mapping) or schedule.get("type") != "PiecewiseSchedule":
+        return
+    ends, outside = schedule.get("endpoints") or [], schedule.get("outside_value")
+    are_pairs = isinstance(ends, list) and all(isinstance(end, list) and len(end) == 2 for end in ends)
+    numbers = [number for end in ends for number in end] if are_pairs else []
+    are_right = bool(numbers) and all(_same_kind(number, 0.0) for number in numbers if number is not None)
+    if not are_right or None in (*numbers, outside) or numbers[::2] != sorted(numbers[::2]):
+        raise InputError(
+            f"{algo}'s 'exploration_config.epsilon_schedule' is {dict(schedule)!r}; it must have endpoints whose env"
+            " steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1"
+        )
 
 
 def whole_numbers(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rlsif.envs.checker import ERROR, OK, WARNING, Finding
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.findings import ERROR, OK, WARNING, Finding
 from rlsif.learning.catalogue import able_to_act, catalogue, known_against
 from rlsif.policies import actions, encoder
 from rlsif.policies.spaces import Box, described
@@ -20,6 +20,8 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
         yield Finding(ERROR, f"no algorithm here can act in it: its {against}.")
         return
     able = ", ".join(able_to_act(found.actions))
+    if found.agents:
+        yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
     yield Finding(OK, f"actions are {described(found.actions)}; {able} can choose them.")
     against = encoder.refused(found.observations)
     if against:

@@ -60,8 +60,8 @@ def of_state(pickled: bytes, framework: str, seed: int) -> Any:
 class Agent:
     """Acts in several environments at once, as RLlib's own sampler would with the same policy."""
 
-    def __init__(self, policy: Any, observation_filter: Any, env: FoundEnv, environments: int) -> None:
-        """Take a policy of RLlib's, and the filter of its observations or None."""
+    def __init__(self, policy: Any, observation_filter: Any, env: FoundEnv, slots: int) -> None:
+        """Take a policy of RLlib's, and the filter of its observations or None; each agent has a slot."""
         self._policy = policy
         settings = policy.config
         self._encode = _encoding(env, settings["model"])
@@ -73,23 +73,23 @@ class Agent:
         clip = adapted.clip_actions if adapted else settings["clip_actions"]
         self._adapter = ActionAdapter(env.actions, normalize, clip)
         self._chosen_from = policy_space(env.actions, normalize)
-        # A recurrent policy's memory, [environments, ...] each; empty for others.
+        # A recurrent policy's memory, [slots, ...] each; empty for others.
         begun = self._policy.get_initial_state()
-        self._memory = [np.repeat(np.asarray(part)[None], environments, axis=0) for part in begun]
+        self._memory = [np.repeat(np.asarray(part)[None], slots, axis=0) for part in begun]
         self._begun = [np.asarray(part) for part in begun]
 
-    def act(self, seen: list[tuple[Any, Mapping[str, Any]]], environments: list[int], deterministic: bool) -> list[Any]:
-        """An action for each of these environments, as they take it; `seen` are observations and their infos."""
+    def act(self, seen: list[tuple[Any, Mapping[str, Any]]], slots: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these slots, as the environment takes it; `seen` are observations and their infos."""
         encoded = [self._encode(*each) for each in seen]
         if self._mask:
             self._check(np.array(encoded))
         actions, memory, _ = self._policy.compute_actions(
             np.array([self._filter(each) for each in encoded]),
-            [part[environments] for part in self._memory],
+            [part[slots] for part in self._memory],
             explore=not deterministic,
         )
         for part, after in zip(self._memory, memory, strict=True):
-            part[environments] = after
+            part[slots] = after
         return self._adapter.each(joined(actions))
 
     def _check(self, encoded: NDArray[Any]) -> None:
@@ -97,10 +97,10 @@ class Agent:
         if wrong:
             raise RlsifError(f"environment {self._env}: {wrong[1]}")
 
-    def forget(self, environment: int) -> None:
+    def forget(self, slot: int) -> None:
         """Begin a new episode there."""
         for part, begun in zip(self._memory, self._begun, strict=True):
-            part[environment] = begun
+            part[slot] = begun
 
 
 def _without_updates(observation_filter: Any) -> Callable[[Any], Any]:

@@ -32,6 +32,8 @@ Array = NDArray[Any]
 LONGEST_ONE_HOT = 20_000
 
 BESIDE = "an image beside other things"
+# Of the board of a game, [rows, columns, planes]: more are an image.
+MOST_ROWS = 24
 
 
 class MisfitError(ValueError):
@@ -52,6 +54,8 @@ def unsupported(space: Space) -> str | None:
                 f"observations{name} are {described(part)}, a one-hot vector of {width(part):,};"
                 f" {LONGEST_ONE_HOT:,} is the most: give them as a Box of numbers"
             )
+        if isinstance(space, Masked) and path and _is_board(part):
+            continue
         if isinstance(space, Masked) and is_image(part):
             return f"observations{name} are an image beside an action mask"
         if path and is_image(part):
@@ -59,6 +63,11 @@ def unsupported(space: Space) -> str | None:
         if not path and width(part) == 0:
             return f"observations are {described(part)}, with nothing in them"
     return None
+
+
+def _is_board(space: Space) -> bool:
+    """Whether a Box of three dimensions is small enough to be seen as a vector: beside a mask nothing else can be."""
+    return isinstance(space, Box) and is_image(space) and max(space.shape[:2]) <= MOST_ROWS
 
 
 def refused(space: Space) -> str | None:

@@ -370,6 +370,8 @@ def _resources_in_words(plan: Plan) -> str:
     against = plan.layout.rllib_samples
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
     sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
+    if plan.env.agents:
+        sampler += f", {len(plan.env.agents)} agents in each, which share one policy"
     if plan.env.mask:
         sampler += ", illegal actions masked"
     if plan.resources is None:
