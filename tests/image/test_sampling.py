@@ -1,23 +1,20 @@
 """The sampler without TensorFlow, and PPO's update in one call, beside RLlib's own."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.commands import SECONDS
+from tests.commands import Shell
 
-CHECKOUT = Path(__file__).parents[2]
 # Single precision, in another order.
 CLOSE = 1e-5
 
 
 @pytest.fixture(scope="module")
-def found(apptainer, rl_sif):
-    script = CHECKOUT / "tests/image/same_sampler.py"
-    command = [apptainer, "exec", "--bind", CHECKOUT, rl_sif, "python", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
+    shell = Shell(apptainer, rl_sif, tmp_path_factory.mktemp("found"), forks_socket)
+    done = shell("python", Path(__file__).with_name("same_sampler.py"))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -42,6 +42,7 @@ def local(apptainer, rl_sif, tmp_path):
 
 
 def test_a_hetjob_trains_with_the_roles_of_one_of_slurms(local):
+    """Ray starts for four nodes on this machine."""
     job = local("hetjob", "--", *TRAIN, "--stop-iters", "3")
     job.ends()
     assert "job local-1, logs and rendezvous in " in job.output
@@ -60,6 +61,7 @@ def test_a_wrong_option_of_train_ends_the_job_with_one_sentence(local):
 
 
 def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(local):
+    """Three nodes start Ray; then three trials, each with TensorFlow."""
     search = ("sweep", "--env", "CartPole-v1", "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "2")
     job = local("multinode", "--cpus", "2", "--", *search, *TRAIN[-6:])
     job.ends(seconds=200)
