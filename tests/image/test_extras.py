@@ -1,5 +1,6 @@
 """What an image with extras can do, with the packages that it has: Box2D, PettingZoo, Weights & Biases, MLflow."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,32 @@ def test_the_lander_needs_box2d_and_says_how_to_have_it(container):
     done = container.train(*lander)
     assert done.returncode == 0, done.stderr
     assert "16 environments each, sampled in NumPy" in done.stdout
+
+
+def test_atari_by_its_name_alone_and_by_the_protocol_of_choice(container):
+    missing = container.train("--env", "ALE/Breakout-v5")
+    assert missing.returncode == 2 and "make image-cpu EXTRAS=atari" in missing.stderr
+    install("atari", container.folder)
+    script = Path(__file__).with_name("same_atari.py")
+    compared = container("python", script, container.folder, verb=("exec", "--bind", str(script.parent)))
+    for game in json.loads(compared.stdout.splitlines()[-1]).values():
+        # A mean of pixels may be rounded in another way.
+        assert game["pixels"] <= 1 and game["others"] == 0
+        assert game["lives"] > 1 and game["return"] > 0
+    small = ("--set", "train_batch_size=800", "--set", "minibatch_size=200", "--set", "num_epochs=1", "--local-mode")
+    small += ("--num-envs-per-env-runner", "2")
+    done = container.train("--env", "ALE/Breakout-v5", "--atari", "deepmind", "--stop-iters", "2", *small)
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy" in done.stdout and "Atari after Mnih et al. 2015: up to 30 steps" in done.stdout
+    [run] = container.runs
+    rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+    # A life takes some 30 steps, a game five lives.
+    assert rows[-1]["env_runners/episode_len_mean"] > 100
+    # The likeliest action of an agent that has not learned may be none at all, by which a game never ends.
+    found = container("evaluate", run, "--episodes", "1", "--stochastic", "--json")
+    assert found.returncode == 0, found.stderr
+    other = container.train("--resume", run, "--atari", "machado", "--stop-iters", "3")
+    assert other.returncode == 2 and "--atari is machado, but" in other.stderr
 
 
 def test_weights_and_biases_offline(container):

@@ -25,11 +25,13 @@ def found(apptainer, rl_sif):
 @pytest.mark.parametrize(
     "what",
     [
-        "logits and values", "q-values", "log-probabilities", "log-probabilities of mixed actions", "advantages",
+        "logits and values", "q-values", "logits of images", "values of images", "q-values of images",
+        "logits beside images",
+        "layers in another order", "log-probabilities", "log-probabilities of mixed actions", "advantages",
         "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
-        "n-step truncateds", "epsilon", "filter", "merged filter", "one seed", "masked logits and values",
-        "masked q-values", "masked targets",
+        "n-step truncateds", "epsilon", "epsilon of a schedule", "filter", "merged filter", "one seed",
+        "masked logits and values", "masked q-values", "masked targets",
         "rows of agents", "PPO actions of agents", "PPO rewards of agents",
         "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",
         "DQN new_obs of agents", "DQN terminateds of agents", "DQN truncateds of agents",
@@ -44,6 +46,10 @@ def test_episodes_end_both_ways_in_what_was_compared(found):
     assert found["CartPole-v1 truncated"] > 0 and found["CartPole-v1 terminated"] > 0
     assert found["Walk-v0 truncated"] > 0 and found["Walk-v0 terminated"] > 0
     assert found["Pendulum-v1 truncated"] > 0
+
+
+def test_an_image_goes_to_the_learner_with_a_byte_a_pixel(found):
+    assert found["bytes of a pixel"] == 1
 
 
 def test_agents_left_and_were_cut_off_in_what_was_compared(found):

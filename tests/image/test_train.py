@@ -63,6 +63,7 @@ def test_a_run_and_what_it_leaves(container):
         "env_runners/episode_return_min",
         "env_runners/episode_return_max",
         "env_runners/episode_len_mean",
+        "env_runners/env_time_share",
         "env_steps_per_s",
         "time_total_s",
         "num_healthy_workers",
@@ -94,6 +95,39 @@ def test_a_resumed_run_goes_on_without_a_gap(shell):
     updates = [float(row["info/learner/default_policy/num_grad_updates_lifetime"]) for row in rows]
     assert updates == sorted(updates) and len(set(updates)) == 4
     assert summary(run)["iterations"] == 4
+
+
+WAITS = """
+import time
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+
+class Waits(gymnasium.Env):
+    max_episode_steps = 10
+    observation_space = Box(-1, 1, (2,), np.float32)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        time.sleep(0.02)
+        return np.zeros(2, np.float32), 1.0, False, False, {}
+"""
+
+
+@pytest.mark.parametrize("sampler", ["NumPy", "RLlib"])
+def test_a_slow_environment_takes_most_of_the_sampling(shell, sampler):
+    (shell.folder / "waits.py").write_text(WAITS)
+    small = ["--num-envs-per-env-runner", "1", "--set", "train_batch_size=40", "--set", "minibatch_size=20"]
+    settings = ["--set", "batch_mode=complete_episodes"] if sampler == "RLlib" else []
+    done = shell.train("--env", "waits.py:Waits", "--stop-iters", "2", "--local-mode", *small, *settings)
+    assert done.returncode == 0, done.stderr
+    assert f"sampled {'in NumPy' if sampler == 'NumPy' else 'by RLlib'}" in done.stdout
+    assert 0.5 < float(table(shell.runs[0])[-1]["env_runners/env_time_share"]) < 1
 
 
 FROM_CHECKPOINT = """

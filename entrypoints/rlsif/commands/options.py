@@ -28,6 +28,15 @@ WRAP = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+ATARI = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="machado|deepmind",
+        help="How an Atari game is played: after Machado et al. 2018 (sticky actions, the default) or Mnih et al. 2015"
+        " (no-op starts, a lost life ends what is learned from).",
+        rich_help_panel=TRAINING,
+    ),
+]
 ALGO = Annotated[
     Optional[str],
     typer.Option(

@@ -14,6 +14,7 @@ def rollout_demo(
     env: Annotated[str, typer.Option(help=options.ENV_HELP)] = "CartPole-v1",
     env_config: options.ENV_CONFIG = None,
     wrap: options.WRAP = None,
+    atari: options.ATARI = None,
     steps: Annotated[int, typer.Option(help="Env steps to take.")] = 15,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the environment and of the actions.")] = None,
 ) -> int:
@@ -25,7 +26,7 @@ def rollout_demo(
     from rlsif.values import env_arguments, wrapper_arguments
 
     check_at_least({"--steps": (steps, 1)})
-    ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []))
+    ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []), atari)
     found = find(ref)
     environment = make(ref)
     if found.agents:

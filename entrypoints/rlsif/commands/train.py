@@ -18,6 +18,7 @@ def train(
     env: options.ENV = None,
     env_config: options.ENV_CONFIG = None,
     wrap: options.WRAP = None,
+    atari: options.ATARI = None,
     algo: options.ALGO = None,
     framework: Annotated[
         Optional[str],
@@ -151,6 +152,7 @@ def train(
         env=env,
         env_settings=tuple(env_config or ()),
         wrap=tuple(wrap or ()),
+        atari=atari,
         algo=algo,
         framework=framework,
         seed=seed,

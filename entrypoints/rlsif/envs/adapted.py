@@ -17,7 +17,7 @@ from rlsif.envs.vector import WrongValue
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
-from rlsif.policies.encoder import unsupported
+from rlsif.policies.encoder import has_parts, shapes_of
 from rlsif.policies.spaces import ActionMask, Space
 
 
@@ -29,8 +29,7 @@ class Translation:
     ) -> None:
         """Take an environment's spaces and its name; RLlib's normalize_actions and clip_actions are for Box actions."""
         observations, actions = masks.masked(plain(spaces[0]), mask), plain(spaces[1])
-        # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
-        self._encoder = masks.encoder_of(observations) if unsupported(observations) is None else None
+        self._encoder = masks.encoder_of(observations)
         self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
         self._chosen_from, self._environment = policy_space(actions, normalize), environment
         # Of the policy.
@@ -39,8 +38,6 @@ class Translation:
 
     def encoded(self, observation: Any, info: Mapping[str, Any]) -> Any:
         """What the policy sees. Raises WrongValue for a mask that is wrong."""
-        if self._encoder is None:
-            return observation
         try:
             return self._encoder.one(observation, info)
         except masks.MaskError as problem:
@@ -110,13 +107,17 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:
-    """The space of encoded observations; Gymnasium's `space` itself where RLlib preprocesses them."""
-    if unsupported(observations) is not None:
-        return space
+    """The space of encoded observations, which are those of Gymnasium's `space`."""
     encoder = masks.encoder_of(observations)
-    if encoder.is_image:
-        return space
-    return gymnasium.spaces.Box(-np.inf, np.inf, encoder.shape, np.float32)
+    low, high = -np.inf, np.inf
+    if encoder.is_image and isinstance(space, gymnasium.spaces.Box):
+        low, high = space.low.min().item(), space.high.max().item()
+    encoded = gymnasium.spaces.Box(low, high, encoder.shape, encoder.dtype.type)
+    if has_parts(encoder.seen):
+        # By this attribute RLlib's model finds the parts in a vector.
+        parts = [gymnasium.spaces.Box(-np.inf, np.inf, shape) for shape in shapes_of(encoder.seen)]
+        encoded.original_space = gymnasium.spaces.Tuple(parts)  # type: ignore[attr-defined]
+    return encoded
 
 
 def policy_spaces(found: FoundEnv, normalize: bool) -> tuple[Any, Any]:

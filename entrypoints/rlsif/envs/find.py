@@ -101,7 +101,7 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
         if has_only_copies(located):
             env: Any = Single(only_copies(ref, located, 1, **how))
         elif isinstance(located, str):
-            env = gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
+            env = gymnasium.make(located, disable_env_checker=True, **how, **_arguments(ref))
         else:
             env = _constructed(ref, located, worker_index, how)
         if isinstance(env, ManyAgents) and ref.wrappers:
@@ -110,6 +110,15 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
                 " function of your own, as --env mine.py:make"
             )
         return wrapped(env, ref.wrappers)
+
+
+def _arguments(ref: EnvRef) -> dict[str, Any]:
+    """The user's arguments, and before them what the protocol of an Atari game has."""
+    if ref.atari is None:
+        return dict(ref.arguments)
+    from rlsif.envs.atari import arguments
+
+    return {**arguments(ref), **ref.arguments}
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from rlsif.envs.find import FoundEnv
-from rlsif.envs.metrics import HISTORY, OF_AGENTS
+from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.old_names import know_old_names
 from rlsif.learning.rllib import import_rllib
@@ -70,12 +70,14 @@ class Learner:
         runners = result.get("env_runners", {})
         ended = int(runners.get("episodes_this_iter") or 0)
         history = runners.get("hist_stats", {})
+        share = runners.get("sampler_perf", {}).get(ENV_TIME_SHARE)
         if self._evaluations and evaluate:
             self._evaluations.begin(evaluate)
         return {
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
             "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
+            "env_time_share": None if share is None else float(share),
             "num_env_steps_sampled_lifetime": int(result["num_env_steps_sampled_lifetime"]),
             "num_healthy_workers": int(result["num_healthy_workers"]),
             "evaluation": self._evaluations.ended() if self._evaluations else None,

@@ -17,7 +17,6 @@ from rlsif.learning.rllib import import_rllib
 import_rllib()
 
 # ruff: noqa: E402
-from ray.rllib.models.catalog import ModelCatalog
 from ray.rllib.policy.policy import Policy
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.framework import try_import_tf
@@ -25,7 +24,7 @@ from ray.rllib.utils.framework import try_import_tf
 from rlsif.errors import RlsifError
 from rlsif.learning.masked_models import register
 from rlsif.learning.old_names import know_old_names
-from rlsif.policies import encoder, masks
+from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
@@ -64,7 +63,7 @@ class Agent:
         """Take a policy of RLlib's, and the filter of its observations or None; each agent has a slot."""
         self._policy = policy
         settings = policy.config
-        self._encode = _encoding(env, settings["model"])
+        self._encode = _encoding(env)
         self._env, self._mask = env.ref.name, masks.size_of(env.observations)
         self._filter = masks.without_filter_on_masks(_without_updates(observation_filter), self._mask)
         # Runs of version 0.1 left that to RLlib.
@@ -110,11 +109,8 @@ def _without_updates(observation_filter: Any) -> Callable[[Any], Any]:
     return lambda observation: observation_filter(observation, update=False)
 
 
-def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any, Mapping[str, Any]], Any]:
+def _encoding(env: FoundEnv) -> Callable[[Any, Mapping[str, Any]], Any]:
     """What makes of an observation what the policy sees."""
-    if encoder.unsupported(env.observations):
-        theirs: Any = ModelCatalog.get_preprocessor_for_space(env.observation_space, model)
-        return lambda observation, _: theirs.transform(observation)
     encode = masks.encoder_of(env.observations).one
 
     def encoded(observation: Any, info: Mapping[str, Any]) -> Any:

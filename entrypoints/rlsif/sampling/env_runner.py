@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
@@ -30,7 +31,7 @@ from rlsif.cluster import heartbeat
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, slots, vector
-from rlsif.envs.metrics import HISTORY, OF_AGENTS
+from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
@@ -100,25 +101,38 @@ class Sampling:
             config.get_rollout_fragment_length(worker_index),
             random,
             mask,
+            encoder.seen,
         )
+        # What sampling took since its metrics were told, and what the environments had taken before.
+        self._seconds = self._env_seconds = 0.0
 
     def sample(self, fragments: int = 1) -> MultiAgentBatch:
         """A batch of experience, of so many fragments. Raises WrongValue, which names the environment."""
         for task in self._tasks.new():
             self._environments.set_task(task)
+        began = time.perf_counter()
         try:
             rows = SampleBatch(self.sampler.sample(fragments))
         except vector.WrongValue as problem:
             raise vector.WrongValue(f"environment {self._env.name}: {problem}") from None
+        finally:
+            self._seconds += time.perf_counter() - began
         if not self._environments.agents:
             return rows.as_multi_agent()
         return MultiAgentBatch({DEFAULT_POLICY_ID: rows}, self.sampler.env_steps)
 
     def metrics(self) -> list[RolloutMetrics]:
-        """The episodes that ended since the last call."""
+        """The episodes that ended since the last call, each with the environments' share of the time until now."""
+        ended = self.sampler.episodes()
+        if not ended:
+            return []
+        share = {ENV_TIME_SHARE: (self.sampler.env_seconds - self._env_seconds) / self._seconds}
+        self._seconds, self._env_seconds = 0.0, self.sampler.env_seconds
         return [
-            RolloutMetrics(e.length, e.total_reward, hist_data={HISTORY: [e.metrics], OF_AGENTS: [e.agents]})
-            for e in self.sampler.episodes()
+            RolloutMetrics(
+                e.length, e.total_reward, perf_stats=share, hist_data={HISTORY: [e.metrics], OF_AGENTS: [e.agents]}
+            )
+            for e in ended
         ]
 
 

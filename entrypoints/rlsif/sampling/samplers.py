@@ -7,6 +7,7 @@ random numbers, and steps every environment at once.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from rlsif.envs.vector import Environments, Step, WrongValue
 from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_actions
+from rlsif.policies.encoder import Seen
 from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
@@ -54,12 +56,14 @@ class Sampler:
         fragment: int,
         random: np.random.Generator,
         mask: int = 0,
+        seen: Seen | None = None,
     ) -> None:
         """Take what stands around the policy.
 
         `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
-        steps of one environment in a batch; `mask` is how many places of an observation are its action mask. Where
-        environments have many agents, rows are those of their slots.
+        steps of one environment in a batch; `mask` is how many places of an observation are its action mask; `seen` is
+        what the network sees of an observation, by default all of it. Where environments have many agents, rows are
+        those of their slots.
         """
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
@@ -72,8 +76,11 @@ class Sampler:
         self.env_steps = 0
         # Env steps of all env runners, for schedules.
         self.timestep = 0
+        # What the environments took so far.
+        self.env_seconds = 0.0
         self._actions, self._mask = actions, mask
-        self._make_policy(config, actions)
+        self._clip = config.get("clip_rewards")
+        self._make_policy(config, seen or environments.observations.shape[1:], actions)
         self._check_finite(environments.observations)
         self._check_masks()
         self._seen = self._filtered(environments.observations, environments.active)
@@ -92,8 +99,11 @@ class Sampler:
         model: Mapping[str, Any] = config["model"]
         return model
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`."""
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`.
+
+        `seen` is what the network sees of an encoded observation.
+        """
         raise NotImplementedError
 
     def set_weights(self, weights: Weights) -> None:
@@ -120,7 +130,9 @@ class Sampler:
         """Act, and append a row; give what the policy would see of the true next observations."""
         environments, seen = self._environments, self._seen
         active = environments.active
+        began = time.perf_counter()
         step = environments.step(actions)
+        self.env_seconds += time.perf_counter() - began
         self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
         next_obs = self._see(step, done)
@@ -129,8 +141,8 @@ class Sampler:
         self._rows.add(
             obs=seen,
             actions=actions,
-            rewards=step.rewards.astype(np.float32),
-            terminateds=step.terminated,
+            rewards=self._clipped(step.rewards).astype(np.float32),
+            terminateds=step.terminated if step.life_lost is None else step.terminated | step.life_lost,
             truncateds=step.truncated,
             valid=active,
             **columns,
@@ -147,11 +159,17 @@ class Sampler:
         self._check_masks()
         return next_obs
 
+    def _clipped(self, rewards: Array) -> Array:
+        """What the learner sees of rewards [envs], as RLlib's clip_rewards has it."""
+        if self._clip is True:
+            return np.sign(rewards)
+        return np.clip(rewards, -self._clip, self._clip) if self._clip else rewards
+
     def _credit(self, step: Step, waits: NDArray[np.bool_], next_obs: Array) -> None:
         """Add what others' turns brought to the rows of those who waited, [envs]."""
         waited = np.flatnonzero(waits)
         rows, at = self._rows, (self._last[waited], waited)
-        rows["rewards"][at] += step.rewards[waited].astype(np.float32)
+        rows["rewards"][at] += self._clipped(step.rewards)[waited].astype(np.float32)
         rows["terminateds"][at] = step.terminated[waited]
         rows["truncateds"][at] = step.truncated[waited]
         if self.KEEPS_NEXT:
@@ -233,8 +251,8 @@ class ActorCriticSampler(Sampler):
 
     NEEDS = {"use_gae": True, "vtrace": True}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        network = ActorCritic.from_config(config["model"])
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        network = ActorCritic.from_config(config["model"], seen)
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 
@@ -374,11 +392,22 @@ class DQNSampler(TransitionSampler):
     """For DQN: the best action, or any."""
 
     EXPLORATION = "EpsilonGreedy"
-    EXPLORATION_SETTINGS = frozenset({"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps"})
+    EXPLORATION_SETTINGS = frozenset(
+        {"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps", "epsilon_schedule"}
+    )
     NEEDS = {"num_atoms": 1, "noisy": False}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        network = QNetwork.from_config(config["model"], list(config["hiddens"]), config["dueling"])
+    @classmethod
+    def exploration_unsupported(cls, exploration: Mapping[str, Any]) -> str | None:
+        """Why actions cannot be drawn by RLlib's exploration_config; None where they can."""
+        against = super().exploration_unsupported(exploration)
+        schedule = exploration.get("epsilon_schedule")
+        if not against and not EpsilonGreedy.knows(schedule):
+            against = f"exploration_config.epsilon_schedule is {schedule}"
+        return against
+
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        network = QNetwork.from_config(config["model"], seen, list(config["hiddens"]), config["dueling"])
         self._policy = masks.MaskedQNetwork(network, self._mask) if self._mask else network
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
@@ -399,8 +428,8 @@ class SACSampler(TransitionSampler):
         """The settings of the policy's network, of a config that is RLlib's or a mapping."""
         return {**config["model"], **config["policy_model_config"]}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        self._policy = PolicyNetwork.from_config(self.model(config))
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        self._policy = PolicyNetwork.from_config(self.model(config), seen)
         self._distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
 
     def _choose(self) -> Array:

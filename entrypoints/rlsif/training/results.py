@@ -67,6 +67,7 @@ class Row:
             "env_runners/episode_return_max": max(self.returns, default=None),
             "env_runners/episode_len_mean": _mean(self.lengths),
             "env_runners/episodes_this_iter": len(iteration["returns"]),
+            "env_runners/env_time_share": iteration.get("env_time_share"),
             "episodes_in_mean": len(self.returns),
             "num_env_steps_sampled_this_iter": steps,
             "env_steps_per_s": steps / seconds,

@@ -113,6 +113,10 @@ class Run:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
         plan = self._plan
         self._display.start(_heading(plan), _resources_in_words(plan), str(self._record.folder), plan.stop)
+        if plan.env.ref.atari:
+            from rlsif.envs.atari import protocol
+
+            self._display.note(str(protocol(plan.env.ref)))
         try:
             with host(plan.resources, plan.layout) as algorithm, Signals() as signals:
                 end = self._begin(algorithm, signals) or self._trained(algorithm, signals)
