@@ -35,6 +35,7 @@ def compare(note, found):
     for env in ("crowd.py:Crowd", "crowd_rllib.py:RLlibCrowd", "crowd_rllib.py:RLlibHeap"):
         for algo in SETTINGS:
             _compare(algo, parse(f"{DATA / env}"), note, found)
+    _compare("PPO", parse(f"{DATA}/crowd_rllib.py:RLlibHeap"), note, found, clip_rewards=True)
 
 
 def most(found, name, number):
@@ -42,9 +43,9 @@ def most(found, name, number):
     found[name] = max(found.get(name, 0), number)
 
 
-def _compare(algo, ref, note, found):
+def _compare(algo, ref, note, found, **settings):
     env = find(ref)
-    spec = RunSpec(algo, "tf", ref, None, {**SETTINGS[algo], "rollout_fragment_length": FRAGMENT})
+    spec = RunSpec(algo, "tf", ref, None, {**SETTINGS[algo], "rollout_fragment_length": FRAGMENT, **settings})
     config = configure(spec, Layout(0, COPIES, 0.0, 1, local_mode=True, rllib_samples="a test"), env)
     _register(ref, config.rlsif)
     config.validate()
@@ -68,6 +69,9 @@ def _compare(algo, ref, note, found):
     ended, cut = their_rows["terminateds"], their_rows["truncateds"]
     most(found, "agents that left", int(ended.sum()))
     most(found, "agents that were cut off", int((cut & ~ended).sum()))
+    if settings:
+        # RLlib's returns are those of clipped rewards, ours the environment's.
+        return
     my_episodes = sorted((e.total_reward, e.length, sorted(e.agents.items())) for e in sampling.sampler.episodes())
     their_episodes = sorted(
         (e.episode_reward, e.episode_length, sorted((agent, r) for (agent, _), r in e.agent_rewards.items()))

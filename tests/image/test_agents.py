@@ -39,16 +39,30 @@ def test_a_crowd_is_trained_resumed_evaluated_and_filmed(shell):
     assert "agent   ben  mean return" in shell("evaluate", run, "--episodes", "2").stdout
 
 
-def test_env_runners_sample_agents_that_come_and_go_for_every_algorithm(shell):
-    """Three trainings with an env runner of their own."""
+def test_other_algorithms_sample_agents_that_come_and_go(shell):
+    """One with an env runner of its own, and one that replays."""
     few = ("--set", "num_steps_sampled_before_learning_starts=100", "--set", "min_sample_timesteps_per_iteration=50")
-    for algo, settings in (("IMPALA", ()), ("APPO", ()), ("DQN", few)):
-        done = shell.train(*CROWD, "--algo", algo, "--stop-timesteps", "1500", "--num-env-runners", "1", *settings)
+    for algo, settings in (("IMPALA", ("--num-env-runners", "1")), ("DQN", ("--local-mode", *few))):
+        done = shell.train(*CROWD, "--algo", algo, "--stop-timesteps", "600", *settings)
         assert done.returncode == 0, done.stderr
         assert "sampled in NumPy, 3 agents" in done.stdout
     for run in shell.runs:
         last = rows_of(run)[-1]
-        assert last["num_agent_steps_sampled_lifetime"] > last["num_env_steps_sampled_lifetime"] >= 1500
+        assert last["num_agent_steps_sampled_lifetime"] > last["num_env_steps_sampled_lifetime"] >= 600
+
+
+SPREAD = Path(__file__).parents[2] / "examples/spread"
+
+
+def test_two_agents_learn_to_share_out_marks(shell):
+    """Until they have: chance gets 12.5, the best 38.8."""
+    two = ("--env", SPREAD / "spread.py:Spread", "--env-config", "agents=2", "--config", SPREAD / "ppo.yaml")
+    until = ("--local-mode", "--seed", "1", "--stop-time", "200", "--stop-reward", "30")
+    done = shell.train(*two, "--num-envs-per-env-runner", "16", *until)
+    assert done.returncode == 0, done.stderr
+    assert "over 100 episodes reached 30" in done.stdout
+    [run] = shell.runs
+    assert json.loads(shell("evaluate", run, "--json").stdout)["return_mean"] > 28
 
 
 def test_players_who_take_turns_learn_with_masks_and_rllib_samples_what_is_not_covered(shell):

@@ -15,7 +15,8 @@ TRAIN = ("--env", "CartPole-v1", "--stop-iters", "2", *SMALL)
 def install(extra, folder):
     """Put an extra's packages beside the user's own code, where the image finds them, too."""
     uv = [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--python-version", "3.11"]
-    where = ["--python-platform", "x86_64-manylinux_2_28", "--target", folder, "--require-hashes"]
+    # As the build of an image installs them: a lock has all that is needed.
+    where = ["--python-platform", "x86_64-manylinux_2_28", "--target", folder, "--no-deps", "--require-hashes"]
     subprocess.run([*uv, *where, "-r", EXTRAS / f"{extra}.lock"], check=True)
 
 

@@ -72,6 +72,8 @@ class Sampler:
         # The row of each environment's last action, which may wait for what others do, and whether it was cut off now.
         self._last = np.zeros(len(environments.active), np.intp)
         self._cut = np.zeros(len(environments.active), np.bool_)
+        # What that action has earned so far, as the environment says it.
+        self._earned = np.zeros(len(environments.active))
         # Env steps of the batch that was given last.
         self.env_steps = 0
         # Env steps of all env runners, for schedules.
@@ -138,18 +140,19 @@ class Sampler:
         next_obs = self._see(step, done)
         if self.KEEPS_NEXT:
             columns["new_obs"] = next_obs
+        ends = step.terminated if step.life_lost is None else step.terminated | step.life_lost
         self._rows.add(
             obs=seen,
             actions=actions,
             rewards=self._clipped(step.rewards).astype(np.float32),
-            terminateds=step.terminated if step.life_lost is None else step.terminated | step.life_lost,
+            terminateds=ends,
             truncateds=step.truncated,
             valid=active,
             **columns,
         )
-        self._cut = done & ~step.terminated
+        self._cut = done & ~ends
         if environments.agents:
-            self._last[active] = self._rows.steps - 1
+            self._last[active], self._earned[active] = self._rows.steps - 1, step.rewards[active]
         if step.waited is not None:
             self._credit(step, step.waited, next_obs)
         steps = int(self._tally.acting(active).sum())
@@ -169,7 +172,9 @@ class Sampler:
         """Add what others' turns brought to the rows of those who waited, [envs]."""
         waited = np.flatnonzero(waits)
         rows, at = self._rows, (self._last[waited], waited)
-        rows["rewards"][at] += self._clipped(step.rewards)[waited].astype(np.float32)
+        self._earned[waited] += step.rewards[waited]
+        # RLlib clips what was summed.
+        rows["rewards"][at] = self._clipped(self._earned[waited])
         rows["terminateds"][at] = step.terminated[waited]
         rows["truncateds"][at] = step.truncated[waited]
         if self.KEEPS_NEXT:
