@@ -28,8 +28,8 @@ images: host  ## build both images
 	@$(HOST) -m rlsif.commands.images build cpu gpu
 
 .PHONY: test
-test: image-cpu dev  ## set the tests up and run them all
-	@$(DEV) -m pytest --numprocesses=$(WORKERS)
+test: dev  ## set the tests up, build the image and run them all
+	@$(DEV) -m pytest --numprocesses=$(WORKERS) --build-image
 
 .PHONY: doctor
 doctor:  ## say what is right and wrong on this machine, and how to fix it

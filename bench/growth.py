@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import Resources, available
@@ -17,7 +18,7 @@ from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
 from rlsif.learning.hyperparameters import preset
 from rlsif.learning.spec import Layout, RunSpec
-from rlsif.training.learner_host import host
+from rlsif.training.learner_host import Host, host
 from rlsif.training.process import noise_into
 
 SECONDS = 8.0
@@ -40,18 +41,18 @@ def main(env_runners: int, whose: str, began: float) -> None:
         host(resources, layout) as algorithm,
     ):
         algorithm.build(spec, layout, find(spec.env))
-        algorithm.step(None, lambda: False)
+        iterated(algorithm)
         figures = {"first iteration, s": time.time() - began, **measured(algorithm)}
     print(json.dumps(figures))
 
 
-def measured(algorithm: object) -> dict[str, float]:
+def measured(algorithm: Host) -> dict[str, float]:
     """Steps a second over some seconds, and the shares of the time in percent."""
-    last = algorithm.step(None, lambda: False)
+    last = iterated(algorithm)
     steps, times = last["num_env_steps_sampled_lifetime"], dict.fromkeys(TIMERS, 0.0)
     iterations, started = 0, time.monotonic()
     while time.monotonic() - started < SECONDS:
-        last = algorithm.step(None, lambda: False)
+        last = iterated(algorithm)
         iterations += 1
         for name, timer in TIMERS.items():
             times[name] += last["statistics"][f"timers/{timer}"] / 1000
@@ -60,6 +61,13 @@ def measured(algorithm: object) -> dict[str, float]:
         "env-steps/s": (last["num_env_steps_sampled_lifetime"] - steps) / taken,
         **{f"{name}, % of the time": 100 * seconds / taken for name, seconds in times.items()},
     }
+
+
+def iterated(algorithm: Host) -> dict[str, Any]:
+    """What one more iteration came to."""
+    iteration = algorithm.step(None, lambda: False)
+    assert iteration is not None
+    return iteration
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def in_turn(ways: dict[str, Callable[[int], dict[str, Any]]]) -> dict[str, list[
 
 def rates(apptainer: Path, task: str) -> dict[str, list[dict[str, Any]]]:
     """Env steps and updates a second with equal settings."""
-    inside = ["env", f"PYTHONPATH={CHECKOUT}", "python", HERE / "off_policy_rate.py", task]
+    inside: list[str | Path] = ["env", f"PYTHONPATH={CHECKOUT}", "python", HERE / "off_policy_rate.py", task]
     command = [apptainer, "exec", "--bind", CHECKOUT, IMAGE, *inside]
     peers = {
         name: lambda seed, module=module: answer(
@@ -104,7 +104,7 @@ def main() -> None:
     if not PYTHON.exists() or found is None or not IMAGE.exists():
         raise SystemExit("error: rl.sif, Apptainer or the peers' environment is missing; run `make bench-off-policy`")
     started = time.monotonic()
-    machine = {"cpus": os.cpu_count(), "load_before": os.getloadavg()[0], "apptainer": found.version}
+    machine = {"cpus": os.cpu_count(), "apptainer": found.version}
     record = {
         "date": f"{datetime.now():%Y-%m-%d}",
         "machine": machine,

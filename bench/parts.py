@@ -19,10 +19,13 @@ import numpy as np
 import ray
 
 SECONDS = 3.0
-# Environments that an env runner steps together, and env steps of all of them in one batch.
+SPREAD = f"{Path(__file__).parents[1]}/examples/spread/spread.py:Spread"
+# Environments that an env runner steps together, env steps of all of them in one batch, and arguments of each.
 SAMPLING = {
     "CartPole-v1 (own vector entry point)": ("CartPole-v1", 256, 32_768, {}),
     "Acrobot-v1 (one after the other)": ("Acrobot-v1", 16, 4096, {}),
+    "examples/spread with 3 agents": (SPREAD, 16, 2048, {"agents": 3}),
+    "examples/spread with 30 agents": (SPREAD, 4, 512, {"agents": 30}),
 }
 # The update of a batch: rows, rows of a minibatch, epochs.
 BATCH, MINIBATCH, EPOCHS = 8192, 512, 6
@@ -31,7 +34,7 @@ BATCH, MINIBATCH, EPOCHS = 8192, 512, 6
 class Learner:
     """An algorithm in a process of its own, as `train` has it."""
 
-    def __init__(self, env_id: str, envs: int, batch: int, settings: dict, ours: bool) -> None:
+    def __init__(self, env_id: str, envs: int, batch: int, arguments: dict, settings: dict, ours: bool) -> None:
         """Build it with one env runner, ours or RLlib's."""
         os.environ.pop("RLLIB_TEST_NO_TF_IMPORT", None)
         from rlsif.envs.find import find
@@ -41,7 +44,7 @@ class Learner:
 
         model = {"fcnet_hiddens": [64, 64], "vf_share_layers": False}
         hyperparameters = {"train_batch_size": batch, "model": model, **settings}
-        ref = EnvRef(env_id, code_folder=str(Path.cwd()))
+        ref = EnvRef(env_id, arguments, str(Path.cwd()))
         spec = RunSpec("PPO", "tf", ref, seed=0, hyperparameters=hyperparameters)
         against = None if ours else "the bench asks for it"
         self._algorithm = build(spec, Layout(1, envs, 0.0, 1, rllib_samples=against), find(spec.env))
@@ -106,13 +109,14 @@ def main(rounds: int) -> None:
         return ray.remote(Learner).options(num_cpus=1).remote(*arguments)
 
     for _ in range(rounds):
-        for name, (env_id, envs, batch, settings) in SAMPLING.items():
+        for name, (env_id, envs, batch, arguments) in SAMPLING.items():
             for place in ("ours", "rllib"):
-                learner = started(env_id, envs if place == "ours" else 8, batch, settings, place == "ours")
+                ours = place == "ours"
+                learner = started(env_id, envs if ours else min(envs, 8), batch, arguments, {}, ours)
                 for what, value in ray.get(learner.sampling.remote()).items():
                     keep(f"{name}: {what}", place, value)
                 ray.kill(learner)
-        learner = started("CartPole-v1", 8, BATCH, {"minibatch_size": MINIBATCH, "num_epochs": EPOCHS}, True)
+        learner = started("CartPole-v1", 8, BATCH, {}, {"minibatch_size": MINIBATCH, "num_epochs": EPOCHS}, True)
         for place, value in ray.get(learner.update.remote()).items():
             keep("update of 2x64, batch 8192, minibatch 512, 6 epochs: samples/s", place, value)
         ray.kill(learner)

@@ -66,6 +66,10 @@ class Twice(Base):
 
 gymnasium.register("Twice-v0", Twice)
 gymnasium.register("Twice-v1", Twice)
+
+
+class Sees(Base):
+    observation_space = Box(0, 255, (20, 20, 3), "uint8")
 """
 FILES = {
     "envs.py": ENVS.encode(),
@@ -154,6 +158,20 @@ train --env CartPole-v1 --set restart_failed_sub_environments=true
     'restart_failed_sub_environments' has no effect here: RLlib's sampler alone would honour it; catch the error in the environment
 train --env CartPole-v1 --set sample_timeout_s=5
     'sample_timeout_s' has no effect here: a batch waits for every env runner that makes progress
+train --env ALE/Pong-v5 --atari deepmnd
+    --atari is 'deepmnd'; it must be machado or deepmind
+train --env CartPole-v1 --atari deepmind
+    --atari is for games, whose ids begin with ALE/, and --env is CartPole-v1
+train --env ALE/Pong-v5 --atari deepmind --env-config frameskip=2
+    --env-config frameskip is decided by --atari; give one of the two
+train --env CartPole-v1 --set preprocessor_pref=rllib
+    'preprocessor_pref' has no effect here: observations reach the network as they are; --wrap changes them
+train --env envs.py:Sees --set model.conv_filters=[[16,[8,8],4]]
+    model.conv_filters is [[16,[8,8],4]]: 4x4 places of 20x20 pixels would be left behind the last filter, and one place must be; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],[32,[3,3],2],[256,[5,5],1]]
+train --env envs.py:Sees --set model.conv_filters=[16,32]
+    model.conv_filters is [16,32]: each filter is [outputs, [height, width], stride]; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],...
+train --env envs.py:Sees --set observation_filter=MeanStdFilter
+    observation_filter is MeanStdFilter, and Sees shows images of whole numbers, to which what is filtered would be rounded; leave it out, or scale them by a wrapper
 train --env CartPole-v1 --config none.yaml
     --config none.yaml cannot be read: No such file or directory
 train --env CartPole-v1 --config bad.yaml
@@ -164,6 +182,8 @@ train --env CartPole-v1 --config bytes.yaml
     --config bytes.yaml is not a YAML text: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte
 train --env CartPole-v1 --save-replay-buffer
     --save-replay-buffer: PPO has no replay buffer; DQN and SAC have one
+train --env CartPole-v1 --algo DQN --set 'exploration_config.epsilon_schedule={type: PiecewiseSchedule, endpoints: [[0, 1], [9, 0]]}'
+    DQN's 'exploration_config.epsilon_schedule' is {...}; it must have endpoints whose env steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1
 train --env CartPole-v1 --seed -1
     --seed is -1; it must be at least 0
 train --env CartPole-v1 --num-cpus 9999
@@ -222,6 +242,8 @@ evaluate run --video none/a.mp4
     --video none/a.mp4 cannot be written: there is no folder ...none
 evaluate run --env none.py:CartPole-v1
     environment '...none.py:CartPole-v1': there is no file ...none.py; an image sees bound folders alone
+evaluate run --against random
+    --against needs an environment of several agents, and CartPole-v1 has one
 evaluate damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
 sweep --env CartPole-v1

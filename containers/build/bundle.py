@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,27 @@ def compiled(source: Path) -> bytes | None:
         return marshal.dumps(compile(source.read_bytes(), str(source), "exec", dont_inherit=True))
     except (SyntaxError, ValueError):
         return None
+
+
+def all_compiled(sources: list[Path]) -> dict[Path, bytes]:
+    """The code of all modules that are Python of this version, by a process a core."""
+    cores = len(os.sched_getaffinity(0))
+
+    def share(number: int) -> dict[str, bytes]:
+        # Not by multiprocessing, whose locks want a /dev/shm that a build may not have.
+        command, paths = [sys.executable, __file__, "compile"], "\0".join(map(str, sources[number::cores]))
+        done = subprocess.run(command, input=paths.encode(), stdout=subprocess.PIPE, check=True)
+        code: dict[str, bytes] = marshal.loads(done.stdout)
+        return code
+
+    with ThreadPoolExecutor(cores) as pool:
+        return {Path(path): code for found in pool.map(share, range(cores)) for path, code in found.items()}
+
+
+def compile_share() -> None:
+    """Read the paths of modules, and write the code of those that are Python of this version."""
+    codes = ((path, compiled(Path(path))) for path in sys.stdin.read().split("\0") if path)
+    marshal.dump({path: code for path, code in codes if code is not None}, sys.stdout.buffer)
 
 
 def contents(folder: Path) -> tuple[dict[str, Path], set[str]]:
@@ -157,7 +179,8 @@ def main(prefix: Path, seal: str) -> None:
         end += len(data)
         return end - len(data), len(data)
 
-    places = {p: add(code) for p in dict.fromkeys([*first, *sorted(sources)]) if (code := compiled(p)) is not None}
+    codes = all_compiled(sorted(sources))
+    places = {p: add(codes[p]) for p in dict.fromkeys([*first, *sorted(sources)]) if p in codes}
     hot = sum(places[p][1] for p in dict.fromkeys(first) if p in places)
     index = {}
     for folder, (modules, others) in found.items():
@@ -173,4 +196,9 @@ def main(prefix: Path, seal: str) -> None:
 
 
 if __name__ == "__main__":
-    observe(Path(sys.prefix)) if sys.argv[1:] == ["observe"] else main(Path(sys.prefix), sys.argv[1])
+    if sys.argv[1] == "observe":
+        observe(Path(sys.prefix))
+    elif sys.argv[1] == "compile":
+        compile_share()
+    else:
+        main(Path(sys.prefix), sys.argv[1])

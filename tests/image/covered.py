@@ -13,9 +13,12 @@ from rlsif.learning.build import against_sampling, configure
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.sampling.env_runner import _seeds
 
+SCHEDULE = {"type": "PiecewiseSchedule", "endpoints": [[0, 1.0], [500, 0.1]], "outside_value": 0.1}
 # By the settings as RLlib resolves them, and not by those that were given.
 SETTINGS = {
     "DQN epsilon": ("DQN", {"exploration_config": {"epsilon_timesteps": 5000}}),
+    "DQN schedule": ("DQN", {"exploration_config": {"epsilon_schedule": SCHEDULE}}),
+    "DQN other schedule": ("DQN", {"exploration_config": {"epsilon_schedule": {**SCHEDULE, "interpolation": "x"}}}),
     "DQN draws": ("DQN", {"exploration_config": {"type": "StochasticSampling"}}),
     "PPO epsilon": ("PPO", {"exploration_config": {"type": "EpsilonGreedy"}}),
     "PPO draws": ("PPO", {"exploration_config": {"type": "StochasticSampling"}}),

@@ -1,15 +1,15 @@
 #!/opt/rl/bin/python -IS
-"""Python, where it runs what forks.py can run in a fork: code that imports RLlib, and Ray's monitor of logs.
+"""Python, where it runs what forks.py can run in a fork: code that imports RLlib, Ray's workers and monitor of logs.
 
 forks.py gives it to its commands as sys.executable. Other programs get Python itself: Ray's agents want to be
-children of who started them, and its workers are told their raylet when they import Ray.
+children of who started them.
 """
 
 import os
 import sys
 
 PYTHON = "/opt/rl/bin/python"
-FORKED = ("log_monitor.py",)
+FORKED = ("log_monitor.py", "default_worker.py")
 
 
 def main(arguments):

@@ -28,8 +28,9 @@ from asking import asked
 IMPORTED = ("ray", "ray.rllib", "tensorflow", "ray.tune", "gymnasium", "typer", "rich", "tensorboardX", "yaml")
 IMPORTED += tuple(f"ray.rllib.algorithms.{name}" for name in ("ppo", "appo", "impala", "dqn", "sac"))
 IMPORTED += ("ray._private.log_monitor",)
-# What Ray reads when it is imported.
-BEFORE = {"RAY_AUTH_MODE": "token"}
+# What Ray reads when it is imported. A worker is told its job, the first of its Ray, and, in `prepare`, a process to
+# end with: it ends with its raylet before.
+BEFORE = {"RAY_AUTH_MODE": "token", "RAY_JOB_ID": "01000000"}
 THREADS_END_WITHIN = 60
 PYTHON = Path(__file__).with_name("forked_python.py")
 
@@ -57,7 +58,7 @@ def main(path):
 
 def prepare():
     """Import everything, and wait until only this thread is left: a fork has no other."""
-    os.environ.update(BEFORE)
+    os.environ.update(BEFORE, RAY_RAYLET_PID=str(os.getpid()))
     for module in IMPORTED:
         importlib.import_module(module)
     deadline = time.monotonic() + THREADS_END_WITHIN

@@ -19,7 +19,7 @@ def compare(policy_of, note, found):
         model = {"fcnet_hiddens": [16, 8], "vf_share_layers": share}
         policy, config, _ = policy_of("PPO", "Masked-v0", model=model)
         _, _, theirs = policy.compute_actions(observations)
-        mine = masks.MaskedActorCritic(ActorCritic.from_config(masks.inner_model(config.model)), 6)
+        mine = masks.MaskedActorCritic(ActorCritic.from_config(masks.inner_model(config.model), (4,)), 6)
         mine.set_weights(policy.get_weights())
         logits, values = mine.forward(observations)
         note("masked logits and values", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
@@ -28,7 +28,7 @@ def compare(policy_of, note, found):
     for hiddens, dueling in (([16], True), ([16], False), ([], True), ([], False)):
         policy, config, _ = policy_of("DQN", "Masked-v0", hiddens=hiddens, dueling=dueling)
         actions, _, theirs = policy.compute_actions(observations)
-        mine = masks.MaskedQNetwork(QNetwork.from_config(config.model, hiddens, dueling), 6)
+        mine = masks.MaskedQNetwork(QNetwork.from_config(config.model, (4,), hiddens, dueling), 6)
         mine.set_weights(policy.get_weights())
         values = mine.forward(observations)
         note("masked q-values", (values[legal], theirs["q_values"][legal]))

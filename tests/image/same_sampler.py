@@ -20,20 +20,26 @@ import numpy as np
 from ray.rllib.evaluation.postprocessing import adjust_nstep
 from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.filter import MeanStdFilter
+from ray.rllib.utils.schedules import PiecewiseSchedule
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
+from rlsif.envs.spaces import plain
 from rlsif.learning import compiled_update
 from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.distributions import EpsilonGreedy
-from rlsif.policies.networks import ActorCritic, QNetwork
+from rlsif.policies.layers import ACTIVATIONS
+from rlsif.policies.masks import encoder_of
+from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork, parts_of
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered
-from tests.image import same_masks
+from rlsif.sampling.samplers import SACSampler
+from tests.image import same_agents, same_masks
 
 found = {}
+PIXELS = {"Pixels84-v0": (84, 84, 4), "Pixels7-v0": (7, 7, 3), "Pixels4x20-v0": (4, 20, 20)}
 ENV_CONFIG = {"max_episode_steps": 14}
 
 
@@ -58,10 +64,10 @@ def policy_of(algo, env_id, **hyperparameters):
     policy_class = config.algo_class.get_default_policy_class(config)
     with tf.Graph().as_default(), tf.compat.v1.Session().as_default():
         policy = policy_class(config.observation_space, config.action_space, config.to_dict())
-    # RLlib begins with outputs near zero, where every mistake is small, too.
-    random = np.random.default_rng(1)
+    # RLlib begins with outputs near zero, where every mistake is small, too; those of images would be large.
+    random, scale = np.random.default_rng(1), {"Pixels84-v0": 0.02}.get(env_id, 0.05 if "Pixels" in env_id else 0.2)
     weights = policy.get_weights()
-    policy.set_weights({n: random.normal(scale=0.2, size=w.shape).astype(np.float32) for n, w in weights.items()})
+    policy.set_weights({n: random.normal(scale=scale, size=w.shape).astype(np.float32) for n, w in weights.items()})
     return policy, config, env
 
 
@@ -74,22 +80,105 @@ def trajectories(rows, env):
 
 
 def forward_passes():
-    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    # So large that each activation is met far from zero, too.
+    observations = np.random.default_rng(0).normal(scale=5, size=(50, 4)).astype(np.float32)
     for share in (True, False):
-        for activation in ("tanh", "relu"):
+        for activation in ACTIVATIONS:
             model = {"fcnet_hiddens": [16, 8], "fcnet_activation": activation, "vf_share_layers": share}
             policy, config, _ = policy_of("PPO", "CartPole-v1", model=model)
             _, _, theirs = policy.compute_actions(observations)
-            mine = ActorCritic.from_config(config.model)
+            mine = ActorCritic.from_config(config.model, (4,))
             mine.set_weights(policy.get_weights())
             logits, values = mine.forward(observations)
             note("logits and values", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
     for hiddens, dueling in (([16], True), ([16], False), ([], True), ([], False)):
         policy, config, _ = policy_of("DQN", "CartPole-v1", hiddens=hiddens, dueling=dueling)
         _, _, theirs = policy.compute_actions(observations)
-        mine = QNetwork.from_config(config.model, hiddens, dueling)
+        mine = QNetwork.from_config(config.model, (4,), hiddens, dueling)
         mine.set_weights(policy.get_weights())
         note("q-values", (mine.forward(observations), theirs["q_values"]))
+
+
+# Of the shapes that PIXELS has: settings of PPO's model, and of DQN's with its own layers.
+OF_IMAGES = [
+    ("Pixels84-v0", {"vf_share_layers": True}),
+    ("Pixels7-v0", {"vf_share_layers": False, "conv_activation": "tanh"}),
+    ("Pixels4x20-v0", {"vf_share_layers": False, "post_fcnet_hiddens": [8, 6]}),
+    ("Pixels4x20-v0", {"vf_share_layers": True, "post_fcnet_hiddens": [8], "post_fcnet_activation": "tanh"}),
+    # Four rows of pixels are seen by no filter.
+    ("Pixels84-v0", {"conv_filters": [[4, [8, 6], [4, 3]], [8, 4, 2], [5, [10, 14], 2]], "vf_share_layers": True}),
+]
+OF_IMAGES_BY_DQN = [([16], True, []), ([], True, []), ([16], False, [9, 7]), ([], False, [8])]
+
+
+def images():
+    """Networks of images, of fewer and more than go through the convolutions together."""
+    for env_id, model in OF_IMAGES:
+        policy, config, _ = policy_of("PPO", env_id, model=model)
+        seen = images_of(config)
+        mine = ActorCritic.from_config(config.model, seen.shape[1:])
+        mine.set_weights(policy.get_weights())
+        for given in (seen, seen[:3]):
+            _, _, theirs = policy.compute_actions(given)
+            logits, values = mine.forward(given)
+            note("logits of images", (logits, theirs["action_dist_inputs"]))
+            note("values of images", (values, theirs["vf_preds"]), (mine.values(given), theirs["vf_preds"]))
+        compare_order(policy, parts_of(config.model, seen.shape[1:]))
+    for hiddens, dueling, behind in OF_IMAGES_BY_DQN:
+        model = {"fcnet_hiddens": [12], "post_fcnet_hiddens": behind}
+        policy, config, _ = policy_of("DQN", "Pixels7-v0", hiddens=hiddens, dueling=dueling, model=model)
+        seen = images_of(config)
+        mine = QNetwork.from_config(config.model, seen.shape[1:], hiddens, dueling)
+        mine.set_weights(policy.get_weights())
+        note("q-values of images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
+        compare_order(policy, parts_of(config.model, seen.shape[1:], final_linear=not hiddens))
+    policy, config, _ = policy_of("SAC", "Pixels7-v0", policy_model_config={"fcnet_hiddens": [8]})
+    mine = PolicyNetwork.from_config(SACSampler.model(config), seen.shape[1:])
+    mine.set_weights(policy.get_weights())
+    note("logits of images", (mine.forward(seen), policy.compute_actions(seen)[2]["action_dist_inputs"]))
+
+
+def images_beside():
+    """Networks of images and of what is beside them."""
+    for behind in ([], [9, 7]):
+        model = {"fcnet_hiddens": [8, 6], "post_fcnet_hiddens": behind, "post_fcnet_activation": "tanh"}
+        policy, config, _ = policy_of("PPO", "PixelsBeside-v0", model=model)
+        seen = np.random.default_rng(0).uniform(0, 99, (20, *config.observation_space.shape)).astype(np.float32)
+        parts = encoder_of(plain(config.rlsif.observation_space)).seen
+        mine = ActorCritic.from_config(config.model, parts)
+        mine.set_weights(policy.get_weights())
+        _, _, theirs = policy.compute_actions(seen)
+        logits, values = mine.forward(seen)
+        note("logits beside images", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
+    policy, config, _ = policy_of("DQN", "PixelsBeside-v0", hiddens=[16], model={"fcnet_hiddens": [8, 6]})
+    mine = QNetwork.from_config(config.model, parts, [16], dueling=True)
+    mine.set_weights(policy.get_weights())
+    note("logits beside images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
+
+
+def images_of(config):
+    space = config.observation_space
+    return np.random.default_rng(0).integers(256, size=(20, *space.shape)).astype(space.dtype)
+
+
+def compare_order(policy, parts):
+    """Count the layers that stand elsewhere in a list of the model's weights."""
+    theirs = [weight.name.split("/")[-2] for weight in policy.model.base_model.weights[::2]]
+    found["layers in another order"] = found.get("layers in another order", 0) + (theirs != parts.order)
+
+
+def bytes_of_images():
+    """How many bytes a pixel of a batch takes, and of the placeholder that it is fed to."""
+    for algo in ("PPO", "DQN", "IMPALA"):
+        policy, config, _ = policy_of(algo, "Pixels7-v0", rollout_fragment_length=10)
+        sampler = Sampling(config, 0).sampler
+        sampler.set_weights(policy.get_weights())
+        batch = sampler.sample()
+        found["bytes of a pixel"] = max(
+            found.get("bytes of a pixel", 0),
+            *(batch[name].itemsize for name in ("obs", "new_obs") if name in batch),
+            policy._loss_input_dict_no_rnn["obs"].dtype.size,
+        )
 
 
 def ppo(env_id):
@@ -203,6 +292,12 @@ def n_steps():
     for step in (0, 3000, 10_000, 20_000):
         mine = EpsilonGreedy(1.0, 0.02, 0, 10_000).epsilon(step)
         note("epsilon", (mine, max(0.02, 1.0 - 0.98 * step / 10_000)))
+    # With a step of no width, and values that epsilon leaves at once.
+    schedule = {"endpoints": [[500, 1.0], [1000, 0.5], [1000, 0.3], [9000, 0.1]], "outside_value": 0.02}
+    theirs = PiecewiseSchedule(**schedule)
+    mine = EpsilonGreedy(epsilon_schedule=schedule)
+    for step in (0, 499, 500, 750, 999, 1000, 1001, 5000, 8999, 9000, 9001, 20_000):
+        note("epsilon of a schedule", (mine.epsilon(step), theirs.value(step)))
     values = np.tile(np.array([0.0, 1.0], np.float32), (20_000, 1))
     drawn = EpsilonGreedy(0.5, 0.5).sample(values, np.random.default_rng(0), 0)
     found["share of random actions"] = float((drawn == 0).mean() * 2)
@@ -240,7 +335,7 @@ EPOCHS, MINIBATCH, RATE = 3, 80, 3e-3
 
 def update():
     settings = {"train_batch_size": 256, "grad_clip": 0.5, "entropy_coeff": 0.01, "lr": RATE}
-    for env_id in ("CartPole-v1", "Pendulum-v1", "Both-v0"):
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Both-v0", "Pixels7-v0"):
         (mine, config, _), (theirs, _, _) = (policy_of("PPO", env_id, **settings) for _ in range(2))
         sampler = Sampling(config, 0).sampler
         sampler.set_weights(mine.get_weights())
@@ -312,6 +407,41 @@ def own_class():
     gymnasium.register("Both-v0", Both)
 
 
+def pixel_classes():
+    """Environments that show images."""
+
+    class Pixels(gymnasium.Env):
+        action_space = gymnasium.spaces.Discrete(3)
+
+        def __init__(self, shape):
+            self.observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self._seen(), {}
+
+        def step(self, action):
+            return self._seen(), float(action), bool(self.np_random.random() < 0.1), False, {}
+
+        def _seen(self):
+            return self.np_random.integers(256, size=self.observation_space.shape, dtype=np.uint8)
+
+    class Beside(Pixels):
+        def __init__(self):
+            sizes = {"a": (4, 20, 20), "c": (20, 20, 3)}
+            pixels = {name: gymnasium.spaces.Box(0, 255, size, np.uint8) for name, size in sizes.items()}
+            self.observation_space = gymnasium.spaces.Dict(
+                **pixels, b=gymnasium.spaces.Discrete(3), d=gymnasium.spaces.Box(-1, 1, (2, 3))
+            )
+
+        def _seen(self):
+            return self.observation_space.sample()
+
+    gymnasium.register("PixelsBeside-v0", Beside)
+    for name, shape in PIXELS.items():
+        gymnasium.register(name, Pixels, kwargs={"shape": shape})
+
+
 def masked_class():
     """An environment that takes some of its actions alone."""
 
@@ -339,9 +469,13 @@ def masked_class():
 
 if __name__ == "__main__":
     own_class()
+    pixel_classes()
     watch_final_observations()
     forward_passes()
-    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0", "Both-v0"):
+    images()
+    images_beside()
+    bytes_of_images()
+    for env_id in ("CartPole-v1", "Pendulum-v1", "Walk-v0", "Both-v0", "Pixels4x20-v0"):
         ppo(env_id)
     vtrace()
     n_steps()
@@ -350,4 +484,5 @@ if __name__ == "__main__":
     update()
     masked_class()
     same_masks.compare(policy_of, note, found)
+    same_agents.compare(note, found)
     json.dump(found, sys.stdout)

@@ -16,10 +16,11 @@ def found(shell):
 
 def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
     against = found["against"]
-    for name in ("DQN epsilon", "PPO draws", "PPO filter"):
+    for name in ("DQN epsilon", "DQN schedule", "PPO draws", "PPO filter"):
         assert against[name] is None, against[name]
     for name in ("DQN draws", "PPO epsilon"):
         assert against[name].startswith("exploration_config is")
+    assert against["DQN other schedule"].startswith("exploration_config.epsilon_schedule is")
     assert against["PPO complete"] == "batch_mode is complete_episodes"
     for one, other in combinations(found["seeds"], 2):
         assert len(set(one)) == 64 and not set(one) & set(other)

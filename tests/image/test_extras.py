@@ -1,5 +1,6 @@
-"""What an image with extras can do, with the packages that it has: Box2D, Weights & Biases, MLflow."""
+"""What an image with extras can do, with the packages that it has: Box2D, PettingZoo, Weights & Biases, MLflow."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ TRAIN = ("--env", "CartPole-v1", "--stop-iters", "2", *SMALL)
 def install(extra, folder):
     """Put an extra's packages beside the user's own code, where the image finds them, too."""
     uv = [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--python-version", "3.11"]
-    where = ["--python-platform", "x86_64-manylinux_2_28", "--target", folder, "--require-hashes"]
+    # As the build of an image installs them: a lock has all that is needed.
+    where = ["--python-platform", "x86_64-manylinux_2_28", "--target", folder, "--no-deps", "--require-hashes"]
     subprocess.run([*uv, *where, "-r", EXTRAS / f"{extra}.lock"], check=True)
 
 
@@ -26,6 +28,32 @@ def test_the_lander_needs_box2d_and_says_how_to_have_it(container):
     done = container.train(*lander)
     assert done.returncode == 0, done.stderr
     assert "16 environments each, sampled in NumPy" in done.stdout
+
+
+def test_atari_by_its_name_alone_and_by_the_protocol_of_choice(container):
+    missing = container.train("--env", "ALE/Breakout-v5")
+    assert missing.returncode == 2 and "make image-cpu EXTRAS=atari" in missing.stderr
+    install("atari", container.folder)
+    script = Path(__file__).with_name("same_atari.py")
+    compared = container("python", script, container.folder, verb=("exec", "--bind", str(script.parent)))
+    for game in json.loads(compared.stdout.splitlines()[-1]).values():
+        # A mean of pixels may be rounded in another way.
+        assert game["pixels"] <= 1 and game["others"] == 0
+        assert game["lives"] > 1 and game["return"] > 0
+    small = ("--set", "train_batch_size=800", "--set", "minibatch_size=200", "--set", "num_epochs=1", "--local-mode")
+    small += ("--num-envs-per-env-runner", "2")
+    done = container.train("--env", "ALE/Breakout-v5", "--atari", "deepmind", "--stop-iters", "2", *small)
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy" in done.stdout and "Atari after Mnih et al. 2015: up to 30 steps" in done.stdout
+    [run] = container.runs
+    rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+    # A life takes some 30 steps, a game five lives.
+    assert rows[-1]["env_runners/episode_len_mean"] > 100
+    # The likeliest action of an agent that has not learned may be none at all, by which a game never ends.
+    found = container("evaluate", run, "--episodes", "1", "--stochastic", "--json")
+    assert found.returncode == 0, found.stderr
+    other = container.train("--resume", run, "--atari", "machado", "--stop-iters", "3")
+    assert other.returncode == 2 and "--atari is machado, but" in other.stderr
 
 
 def test_weights_and_biases_offline(container):
@@ -64,3 +92,23 @@ def test_mlflow_in_a_file(container):
 def test_what_is_not_there_is_told(shell, name, said):
     done = shell("train", *TRAIN, "--log-to", name)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_pettingzoos_environments_train_and_are_filmed(container):
+    """Agents who act together, and two who take turns with masks; without the extra the sentence says what to build."""
+    spread = ("--env", "mpe2.simple_spread_v3", "--stop-iters", "1", *SMALL)
+    done = container.train(*spread)
+    assert done.returncode == 2 and "needs a package that is not installed: mpe2" in done.stderr
+    assert "make image-cpu EXTRAS=pettingzoo" in done.stderr
+    install("pettingzoo", container.folder)
+    for game in (spread, ("--env", "pettingzoo.classic:connect_four_v3", *spread[2:])):
+        done = container.train(*game)
+        assert done.returncode == 0, done.stderr
+        assert "agents in each, which share one policy" in done.stdout
+    [four] = (container.folder / "results").glob("connect_four_v3/*")
+    against = container("evaluate", four, "--against", "random", "--episodes", "4", "--video", "four.gif")
+    assert against.returncode == 0, against.stderr
+    assert "of 4 episodes; win rate 0." in against.stdout or "win rate 1.00" in against.stdout
+    assert (container.folder / "four.gif").read_bytes()[:4] == b"GIF8"
+    checked = container("check", "mpe2.simple_spread_v3")
+    assert checked.returncode == 0 and "PettingZoo's test finds nothing." in checked.stdout

@@ -69,3 +69,24 @@ def test_nothing_of_tensorflow_is_used_before_the_fork(shell):
 def test_a_program_that_is_not_there_is_told(shell):
     done = shell("trainn")
     assert done.returncode == 255 and "trainn" in done.stderr
+
+
+# A task of Ray's, in the Ray of a run; when that is over, so is the worker.
+TASK = """
+import os, sys, time
+from rlsif.cluster import local_ray
+from rlsif.cluster.resources import available
+with local_ray.started(available()):
+    import ray
+    task = ray.remote(lambda: (os.getpid(), "tensorflow" in sys.modules))
+    number, forked = ray.get(task.remote())
+deadline = time.monotonic() + 60
+while os.path.exists(f"/proc/{number}") and time.monotonic() < deadline:
+    time.sleep(0.1)
+print(forked, number != os.getpid(), os.path.exists(f"/proc/{number}"))
+"""
+
+
+def test_a_worker_of_rays_is_a_fork_that_ends_with_its_ray(shell):
+    done = shell("python", "-c", TASK)
+    assert done.stdout.splitlines()[-1:] == ["True True False"], done.stderr

@@ -1,6 +1,8 @@
 """Images with packages of a user's own: by `make image-cpu REQUIREMENTS=...`, by extras, by a definition file."""
 
 import asyncio
+import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -12,33 +14,37 @@ from tests import network
 from tests.wheels import make_wheel
 
 CHECKOUT = Path(__file__).parents[2]
-NAME = "of-a-test"
+EXTRAS = CHECKOUT / "containers/requirements/extras"
 SECONDS = 600
 
 
-@pytest.fixture
-def build(tmp_path, container):
-    """Build an image of this checkout with packages of the test's own; gives what make said, and a container of it."""
-    wheels = tmp_path / "wheels"
-    make_wheel(wheels, "tinyhelp", "0.5", {"tinyhelp.py": "REWARD = 1.0\n"})
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """A wheelhouse: an environment with a helper, one that wants another NumPy, one with a module of the image's."""
+    folder = tmp_path_factory.mktemp("wheels")
+    make_wheel(folder, "tinyhelp", "0.5", {"tinyhelp.py": "REWARD = 1.0\n"})
     make_wheel(
-        wheels, "tinyenv", "1.2", {"tinyenv.py": "import tinyhelp, numpy\n"}, ("tinyhelp", "numpy", "tensorflow")
+        folder, "tinyenv", "1.2", {"tinyenv.py": "import tinyhelp, numpy\n"}, ("tinyhelp", "numpy", "tensorflow")
     )
-    make_wheel(wheels, "oldenv", "1.0", {"oldenv.py": ""}, ("numpy<2",))
-    make_wheel(wheels, "cuckoo", "1.0", {"rich/__init__.py": "MARK = 1\n"})
-    container.image = CHECKOUT / f"{NAME}.sif"
+    make_wheel(folder, "oldenv", "1.0", {"oldenv.py": ""}, ("numpy<2",))
+    make_wheel(folder, "cuckoo", "1.0", {"rich/__init__.py": "MARK = 1\n"})
+    return folder
 
-    def run(**variables):
-        arguments = [f"{name}={value}" for name, value in {"NAME": NAME, "WHEELHOUSE": wheels, **variables}.items()]
-        done = subprocess.run(
-            ["make", "--silent", "image-cpu", *arguments],
-            cwd=CHECKOUT, capture_output=True, text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
-        print(done.stdout + done.stderr)
-        return done
 
-    yield run
-    for path in CHECKOUT.glob(f"{NAME}.*"):
+def make_image(name, wheels, environment=None, **variables):
+    """Build an image of this checkout; gives what make said."""
+    arguments = [f"{key}={value}" for key, value in {"NAME": name, "WHEELHOUSE": wheels, **variables}.items()]
+    done = subprocess.run(
+        ["make", "--silent", "image-cpu", *arguments],
+        cwd=CHECKOUT, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=SECONDS,
+        check=False,
+    )  # fmt: skip
+    print(done.stdout + done.stderr)
+    return done
+
+
+def remove(name):
+    for path in CHECKOUT.glob(f"{name}.*"):
         path.unlink()
 
 
@@ -48,18 +54,75 @@ def asked(folder, *names):
     return file
 
 
-def test_requirements_make_a_layer_with_a_lock(build, container, images, tmp_path):
-    file = asked(tmp_path, "tinyenv")
-    done = build(REQUIREMENTS=file, APT="tree")
+@pytest.fixture(scope="module")
+def layer(rl_sif, wheels, tmp_path_factory):
+    """An image with all that a user can add, for one takes a minute to unpack and pack; and how it was asked for.
+
+    Of the conda channels, one is a folder; the other is behind a proxy that only an authority of the site's own
+    vouches for.
+    """
+    from rattler.index import index_fs
+
+    from tests.image.test_image import make_package
+
+    folder = tmp_path_factory.mktemp("layer")
+    for channel, name in (("near", "greeting"), ("far", "farewell")):
+        make_package(folder / channel, name, {f"share/{name}": f"{name}\n"})
+    asyncio.run(index_fs(folder / "far"))
+    channels = f"{(folder / 'near').as_uri()}, 'https://{network.CHANNEL}'"
+    (folder / "environment.yml").write_text(f"channels: [{channels}]\ndependencies: [greeting, farewell]\n")
+    given = {"REQUIREMENTS": asked(folder, "tinyenv"), "APT": "tree", "EXTRAS": "mujoco,minigrid,atari"}
+    given["ENVIRONMENT"] = folder / "environment.yml"
+    with network.proxy(folder, {network.CHANNEL: folder / "far"}) as proxy:
+        done = make_image("of-a-layer", wheels, proxy.variables, **given)
     assert done.returncode == 0, done.stdout + done.stderr
-    lock = (tmp_path / "requirements.txt.lock").read_text()
+    yield CHECKOUT / "of-a-layer.sif", given
+    remove("of-a-layer")
+
+
+@pytest.fixture
+def layered(container, layer):
+    container.image = layer[0]
+    return container
+
+
+@pytest.mark.long
+def test_requirements_make_a_layer_with_a_lock(layered, layer, wheels, images):
+    """The first of those that wait until the image of a module's tests is unpacked, and packed with a layer."""
+    image, given = layer
+    lock = given["REQUIREMENTS"].with_name("requirements.txt.lock").read_text()
     assert re.findall(r"(?m)^(\S+==\S+) \\\n    --hash=sha256:", lock) == ["tinyenv==1.2", "tinyhelp==0.5"]
-    code = "import tinyenv, rich; from rlsif.packages import installed_packages as p; print(p(), rich.__loader__)"
-    said = container("python", "-c", code).stdout
-    assert said.startswith("{'tinyenv': '1.2', 'tinyhelp': '0.5'}") and "BundleLoader" in said
-    assert container("tree", "--version").returncode == 0
-    assert images.labels(container.image)["rlsif.packages.added"] == "requirements.txt; tree (Debian)"
-    assert f"{NAME}.sif is up to date" in build(REQUIREMENTS=file, APT="tree").stdout
+    code = "import json, tinyenv, rich; from rlsif.packages import installed_packages as p; "
+    said = layered("python", "-c", f"{code}print(json.dumps([p(), str(rich.__loader__)]))").stdout
+    packages, loader = json.loads(said)
+    assert (packages["tinyenv"], packages["tinyhelp"]) == ("1.2", "0.5") and "BundleLoader" in loader
+    locks = "".join((EXTRAS / f"{extra}.lock").read_text() for extra in given["EXTRAS"].split(","))
+    assert packages.keys() - {"tinyenv", "tinyhelp"} <= set(re.findall(r"(?m)^([\w.-]+)==", locks))
+    assert layered("tree", "--version").returncode == 0
+    labels = images.labels(image)
+    assert labels["rlsif.packages.added"] == "requirements.txt; environment.yml; tree (Debian)"
+    assert f"{image.name} is up to date" in make_image("of-a-layer", wheels, **given).stdout
+
+
+def test_conda_packages_from_channels(layered):
+    assert layered("sh", "-c", "cat /opt/rl/share/*ing /opt/rl/share/*well").stdout == "greeting\nfarewell\n"
+
+
+@pytest.mark.parametrize("name", ["HalfCheetah-v5", "minigrid:MiniGrid-Empty-5x5-v0", "ale_py:ALE/Pong-v5"])
+def test_several_extras_at_once(layered, name):
+    code = f"import gymnasium; env = gymnasium.make({name!r}, render_mode='rgb_array'); env.reset(seed=0); "
+    done = layered("python", "-c", f"{code}print(env.render().std() > 1)")
+    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
+
+
+def test_an_environment_of_an_extra_is_trained_and_recorded(layered):
+    small = ("--set", "train_batch_size=1000", "--set", "num_epochs=1", "--stop-iters", "1", "--local-mode")
+    short = ("--env", "HalfCheetah-v5", "--env-config", "max_episode_steps=20")
+    assert layered.train(*short, *small).returncode == 0
+    # Mesa draws by another LLVM than TensorFlow's, so not in the process of the agent.
+    done = layered("evaluate", layered.runs[0], "--video", "cheetah.mp4", "--episodes", "1")
+    assert done.returncode == 0, done.stderr
+    assert (layered.folder / "cheetah.mp4").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
@@ -69,47 +132,12 @@ def test_requirements_make_a_layer_with_a_lock(build, container, images, tmp_pat
         ("cuckoo", 1, "cuckoo 1.0 has overwritten rich/__init__.py of rich, which the image has"),
     ],
 )
-def test_what_does_not_go_with_the_image_is_refused(build, tmp_path, name, status, said):
-    done = build(REQUIREMENTS=asked(tmp_path, name))
-    assert said in done.stderr and f"Error {status}" in done.stderr
-    assert not (CHECKOUT / f"{NAME}.sif").exists()
-
-
-def test_conda_packages_from_channels(build, container, tmp_path, monkeypatch):
-    """One is a folder; the other is behind a proxy that only an authority of the site's own vouches for."""
-    from rattler.index import index_fs
-
-    from tests.image.test_image import make_package
-
-    for channel, name in (("near", "greeting"), ("far", "farewell")):
-        make_package(tmp_path / channel, name, {f"share/{name}": f"{name}\n"})
-    asyncio.run(index_fs(tmp_path / "far"))
-    environment = tmp_path / "environment.yml"
-    channels = f"{(tmp_path / 'near').as_uri()}, 'https://{network.CHANNEL}'"
-    environment.write_text(f"channels: [{channels}]\ndependencies: [greeting, farewell]\n")
-    with network.proxy(tmp_path, {network.CHANNEL: tmp_path / "far"}) as proxy:
-        for variable, value in proxy.variables.items():
-            monkeypatch.setenv(variable, value)
-        done = build(ENVIRONMENT=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert container("sh", "-c", "cat /opt/rl/share/*ing /opt/rl/share/*well").stdout == "greeting\nfarewell\n"
-
-
-def test_several_extras_at_once(build, container):
-    """A layer of three extras, about a minute of squashing; then a training and a video."""
-    done = build(EXTRAS="mujoco,minigrid,atari")
-    assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("HalfCheetah-v5", "minigrid:MiniGrid-Empty-5x5-v0", "ale_py:ALE/Pong-v5"):
-        code = f"import gymnasium; env = gymnasium.make({name!r}, render_mode='rgb_array'); env.reset(seed=0); "
-        done = container("python", "-c", f"{code}print(env.render().std() > 1)")
-        assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
-    small = ("--set", "train_batch_size=1000", "--set", "num_epochs=1", "--stop-iters", "1", "--local-mode")
-    short = ("--env", "HalfCheetah-v5", "--env-config", "max_episode_steps=20")
-    assert container.train(*short, *small).returncode == 0
-    # Mesa draws by another LLVM than TensorFlow's, so not in the process of the agent.
-    done = container("evaluate", container.runs[0], "--video", "cheetah.mp4", "--episodes", "1")
-    assert done.returncode == 0, done.stderr
-    assert (container.folder / "cheetah.mp4").stat().st_size > 1000
+def test_what_does_not_go_with_the_image_is_refused(rl_sif, wheels, tmp_path, name, status, said):
+    image = CHECKOUT / "of-a-test.sif"
+    done = make_image(image.stem, wheels, REQUIREMENTS=asked(tmp_path, name))
+    there = image.exists()
+    remove(image.stem)
+    assert said in done.stderr and f"Error {status}" in done.stderr and not there
 
 
 def test_a_definition_of_ones_own(apptainer, rl_sif, container, tmp_path):

@@ -76,10 +76,13 @@ def test_a_class_in_a_file_is_trained_by_env_runners_resumed_elsewhere_and_filme
 
 
 def test_every_name_of_the_example_trains(shell):
-    """Three trainings until they have learned."""
+    """Three trainings until they have learned; other tests have env runners find classes in files, and ids."""
     shutil.copytree(EXAMPLE, shell.folder, dirs_exist_ok=True)
-    for name in ("basic_env:BasicEnv", "basic_env:Basic-v0", "basic_env/__init__.py:BasicEnv"):
-        done = shell.train("--env", name, "--env-config", "reward=2", "--stop-reward", "1.9", "--stop-iters", "60")
+    here = ("--local-mode",)
+    names = {"basic_env:BasicEnv": (), "basic_env:Basic-v0": here, "basic_env/__init__.py:BasicEnv": here}
+    until = ("--env-config", "reward=2", "--stop-reward", "1.9", "--stop-iters", "60")
+    for name, where in names.items():
+        done = shell.train("--env", name, *until, *where)
         assert done.returncode == 0, done.stderr
         assert re.search(r"done: mean return (1\.9|2\.0)", done.stdout)
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rlsif.private_api import MADE_FOR, NAMES
+from tests.commands import Shell
 
 LOOK = """
 import json, sys
@@ -57,15 +58,9 @@ print(json.dumps([ours, put_off, equal, tfp.distributions.Normal.__name__]))
 
 
 @pytest.fixture(scope="module")
-def looked(apptainer, rl_sif):
-    import subprocess
-
-    done = subprocess.run(
-        [apptainer, "exec", rl_sif, "python", "-c", LOOK, json.dumps(NAMES)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def looked(apptainer, rl_sif, forks_socket, tmp_path_factory):
+    shell = Shell(apptainer, rl_sif, tmp_path_factory.mktemp("looked"), forks_socket)
+    done = shell("python", "-c", LOOK, json.dumps(NAMES))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -79,8 +74,8 @@ def test_every_name_is_there(looked, place):
     assert looked["missing"][place] == []
 
 
-def test_what_instances_have_is_there(container):
-    done = container("python", "-c", INSTANCES)
+def test_what_instances_have_is_there(shell):
+    done = shell("python", "-c", INSTANCES)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
 

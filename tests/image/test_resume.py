@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.image.test_train import summary, table
+
 OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
+DQN = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode",
+       "--set", "model.fcnet_hiddens=[16]", "--set", "hiddens=[16]")  # fmt: skip
 STATS = "info/learner/default_policy/learner_stats"
 
 
@@ -16,20 +20,49 @@ def rows(run):
     return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
 
 
+# Adam's own count of updates, in the words of each framework.
+ADAMS_COUNT = """
+import math, pickle, sys
+import ray.rllib, tensorflow
+tensorflow.compat.v1.enable_eager_execution()
+variables = pickle.load(open(sys.argv[1] + "/policies/default_policy/policy_state.pkl", "rb"))["_optimizer_variables"]
+if isinstance(variables, dict):
+    power = next(float(v) for name, v in variables.items() if "beta1_power" in name)
+    print(round(math.log(power) / math.log(0.9)) - 1)
+else:
+    print(int(variables[0]))
+"""
+
+
+@pytest.mark.fault(
+    "a run is interrupted between two checkpoints",
+    promise="it resumes from the last one; every iteration has one row",
+)
+@pytest.mark.fault("a run is resumed", promise="the optimizer's own variables are those of the checkpoint")
 @pytest.mark.fault(
     "a run with schedules of lr and entropy is resumed",
     promise="its first update has the values of its place in the schedule",
 )
 @pytest.mark.parametrize("framework", ["tf", "tf2"])
-def test_schedules_are_at_their_place_in_the_first_update(shell, framework):
+def test_a_resumed_run_goes_on_without_a_gap_in_rows_schedules_and_optimizer(shell, framework):
     schedules = ("--set", "lr_schedule=[[0,1e-5],[4e3,1e-3]]", "--set", "entropy_coeff_schedule=[[0,0.1],[4e3,0]]")
+    # With one environment a batch has just the rows that are asked for: four updates.
     one = ("--num-envs-per-env-runner", "1", "--framework", framework)
     assert shell.train("--env", "CartPole-v1", *schedules, *one, *SMALL, "--stop-iters", "3").returncode == 0
     [run] = shell.runs
+    counts = [shell("python", "-c", ADAMS_COUNT, summary(run)["checkpoint"]).stdout]
     assert shell.train("--resume", run, "--stop-iters", "6", "--local-mode").returncode == 0
+    counts.append(shell("python", "-c", ADAMS_COUNT, summary(run)["checkpoint"]).stdout)
+    assert counts == ["12\n", "24\n"]
+    assert shell.runs == [run] and summary(run)["iterations"] == 6
+    kept = table(run)
+    assert [row["training_iteration"] for row in kept] == ["1", "2", "3", "4", "5", "6"]
+    for column in ("num_env_steps_sampled_lifetime", "info/learner/default_policy/num_grad_updates_lifetime"):
+        values = [float(row[column]) for row in kept]
+        assert values == sorted(values) and len(set(values)) == 6
     rates = [row[f"{STATS}/cur_lr"] for row in rows(run)]
     entropy = [row[f"{STATS}/entropy_coeff"] for row in rows(run)]
-    assert rates == sorted(rates) and len(set(rates)) == 6
+    assert rates == sorted(rates) and len(set(rates)) == len(rates) == 6
     assert entropy == sorted(entropy, reverse=True) and len(set(entropy)) == 6
 
 
@@ -95,7 +128,7 @@ def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     promise="learning waits for new rows, and a line says so",
 )
 def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
-    dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=400")
+    dqn = (*DQN, "--set", "min_sample_timesteps_per_iteration=400")
     fill = ("--set", "num_steps_sampled_before_learning_starts=1000", "--stop-iters")
     assert shell.train(*dqn, *fill, "4").returncode == 0
     [run] = shell.runs
@@ -110,11 +143,11 @@ def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
 
 @pytest.mark.fault("DQN is resumed with --save-replay-buffer", promise="it learns at once, from the rows that it had")
 def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
-    dqn = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode", "--set", "min_sample_timesteps_per_iteration=2400")
+    dqn = (*DQN, "--set", "min_sample_timesteps_per_iteration=2400")
     save = ("--save-replay-buffer", "--checkpoint-every", "1", "--stop-iters")
     done = shell.train(*dqn, *save, "3")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"a replay buffer of 50,000 rows, up to 2.* MB, saved with checkpoints", done.stdout), done.stdout
+    assert re.search(r"a replay buffer of 100,000 rows, up to .* MB, saved with checkpoints", done.stdout), done.stdout
     [run] = shell.runs
     files = {path.name: path for path in sorted((run / "checkpoints").glob("*/replay_buffer/rows_*"))}
     whole = files["rows_000000000000_000000004096.npz"]

@@ -1,23 +1,20 @@
 """The sampler without TensorFlow, and PPO's update in one call, beside RLlib's own."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.commands import SECONDS
+from tests.commands import Shell
 
-CHECKOUT = Path(__file__).parents[2]
 # Single precision, in another order.
 CLOSE = 1e-5
 
 
 @pytest.fixture(scope="module")
-def found(apptainer, rl_sif):
-    script = CHECKOUT / "tests/image/same_sampler.py"
-    command = [apptainer, "exec", "--bind", CHECKOUT, rl_sif, "python", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
+    shell = Shell(apptainer, rl_sif, tmp_path_factory.mktemp("found"), forks_socket)
+    done = shell("python", Path(__file__).with_name("same_sampler.py"))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -25,11 +22,17 @@ def found(apptainer, rl_sif):
 @pytest.mark.parametrize(
     "what",
     [
-        "logits and values", "q-values", "log-probabilities", "log-probabilities of mixed actions", "advantages",
+        "logits and values", "q-values", "logits of images", "values of images", "q-values of images",
+        "logits beside images",
+        "layers in another order", "log-probabilities", "log-probabilities of mixed actions", "advantages",
         "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
-        "n-step truncateds", "epsilon", "filter", "merged filter", "one seed", "masked logits and values",
-        "masked q-values", "masked targets",
+        "n-step truncateds", "epsilon", "epsilon of a schedule", "filter", "merged filter", "one seed",
+        "masked logits and values", "masked q-values", "masked targets",
+        "rows of agents", "PPO actions of agents", "PPO rewards of agents",
+        "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",
+        "DQN new_obs of agents", "DQN terminateds of agents", "DQN truncateds of agents",
+        "returns of episodes of agents", "returns of agents",
     ],
 )  # fmt: skip
 def test_it_samples_as_rllib_does(found, what):
@@ -40,6 +43,15 @@ def test_episodes_end_both_ways_in_what_was_compared(found):
     assert found["CartPole-v1 truncated"] > 0 and found["CartPole-v1 terminated"] > 0
     assert found["Walk-v0 truncated"] > 0 and found["Walk-v0 terminated"] > 0
     assert found["Pendulum-v1 truncated"] > 0
+
+
+def test_an_image_goes_to_the_learner_with_a_byte_a_pixel(found):
+    assert found["bytes of a pixel"] == 1
+
+
+def test_agents_left_and_were_cut_off_in_what_was_compared(found):
+    assert found["agents that left"] > 0 and found["agents that were cut off"] > 0
+    assert 1 < found["most agent steps for each env step"] < 3
 
 
 def test_rllibs_own_sampler_chooses_no_illegal_action(found):

@@ -133,14 +133,14 @@ def test_an_environment_that_stands_still_ends_the_run_by_name(container):
 
 
 @pytest.mark.fault("an environment stands still while it is made", promise="the run ends after `--env-timeout`")
-def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(container):
+def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(shell):
     text = STUCK.replace(
         "    def reset",
         "    def __init__(self):\n        if os.path.exists('made'):\n            time.sleep(1000)\n"
         "        open('made', 'w').close()\n\n    def reset",
     )
-    (container.folder / "stuck.py").write_text(text.replace("import time", "import os\nimport time"))
+    (shell.folder / "stuck.py").write_text(text.replace("import time", "import os\nimport time"))
     one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "5")
-    done = container.train("--env", "stuck.py:Stuck", *one)
+    done = shell.train("--env", "stuck.py:Stuck", *one)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "it was making its environments after 0 env steps" in done.stderr

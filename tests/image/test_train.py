@@ -65,6 +65,7 @@ def test_a_run_and_what_it_leaves(container):
         "env_runners/episode_return_min",
         "env_runners/episode_return_max",
         "env_runners/episode_len_mean",
+        "env_runners/env_time_share",
         "env_steps_per_s",
         "time_total_s",
         "num_healthy_workers",
@@ -78,24 +79,37 @@ def test_a_run_and_what_it_leaves(container):
     assert params["train_batch_size"] == 400 and params["lr"] == 0.0006
 
 
-@pytest.mark.fault(
-    "a run is interrupted between two checkpoints",
-    promise="it resumes from the last one; every iteration has one row",
-)
-def test_a_resumed_run_goes_on_without_a_gap(shell):
-    shell.train("--env", "CartPole-v1", "--stop-iters", "2", "--local-mode", *SMALL)
-    [run] = shell.runs
-    done = shell.train("--resume", run, "--stop-iters", "4", "--local-mode")
-    assert done.returncode == 0
-    assert shell.runs == [run]
-    rows = table(run)
-    assert [row["training_iteration"] for row in rows] == ["1", "2", "3", "4"]
-    steps = [int(row["num_env_steps_sampled_lifetime"]) for row in rows]
-    assert all(later > earlier for earlier, later in zip(steps, steps[1:]))
-    assert len((run / "result.json").read_text().splitlines()) == 4
-    updates = [float(row["info/learner/default_policy/num_grad_updates_lifetime"]) for row in rows]
-    assert updates == sorted(updates) and len(set(updates)) == 4
-    assert summary(run)["iterations"] == 4
+WAITS = """
+import time
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+
+class Waits(gymnasium.Env):
+    max_episode_steps = 10
+    observation_space = Box(-1, 1, (2,), np.float32)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        time.sleep(0.02)
+        return np.zeros(2, np.float32), 1.0, False, False, {}
+"""
+
+
+@pytest.mark.parametrize("sampler", ["NumPy", "RLlib"])
+def test_a_slow_environment_takes_most_of_the_sampling(shell, sampler):
+    (shell.folder / "waits.py").write_text(WAITS)
+    small = ["--num-envs-per-env-runner", "1", "--set", "train_batch_size=40", "--set", "minibatch_size=20"]
+    settings = ["--set", "batch_mode=complete_episodes"] if sampler == "RLlib" else []
+    done = shell.train("--env", "waits.py:Waits", "--stop-iters", "2", "--local-mode", *small, *settings)
+    assert done.returncode == 0, done.stderr
+    assert f"sampled {'in NumPy' if sampler == 'NumPy' else 'by RLlib'}" in done.stdout
+    assert 0.5 < float(table(shell.runs[0])[-1]["env_runners/env_time_share"]) < 1
 
 
 FROM_CHECKPOINT = """
@@ -114,34 +128,6 @@ def test_rllib_gives_the_policy_of_a_checkpoint_and_says_what_it_cannot(shell):
     done = shell("python", "-c", FROM_CHECKPOINT, summary(shell.runs[0])["checkpoint"])
     assert "acts True" in done.stdout
     assert "Policy.from_checkpoint gives its policy, `train --resume` its algorithm" in done.stderr.splitlines()[-1]
-
-
-# Adam's own count of updates, in the words of each framework, after two iterations of eight updates each.
-ADAMS_COUNT = """
-import math, pickle, sys
-import ray.rllib, tensorflow
-tensorflow.compat.v1.enable_eager_execution()
-variables = pickle.load(open(sys.argv[1] + "/policies/default_policy/policy_state.pkl", "rb"))["_optimizer_variables"]
-if isinstance(variables, dict):
-    power = next(float(v) for name, v in variables.items() if "beta1_power" in name)
-    print(round(math.log(power) / math.log(0.9)) - 1)
-else:
-    print(int(variables[0]))
-"""
-
-
-@pytest.mark.fault("a run is resumed", promise="the optimizer's own variables are those of the checkpoint")
-@pytest.mark.parametrize("framework", ["tf", "tf2"])
-def test_the_optimizer_goes_on_too(shell, framework):
-    # With one environment a batch has just the rows that are asked for.
-    one = ("--num-envs-per-env-runner", "1")
-    first = ("--env", "CartPole-v1", "--framework", framework, "--stop-iters", "2", *one)
-    shell.train(*first, "--local-mode", *SMALL)
-    [run] = shell.runs
-    counts = [shell("python", "-c", ADAMS_COUNT, summary(run)["checkpoint"]).stdout]
-    shell.train("--resume", run, "--local-mode", "--stop-iters", "3", *one)
-    counts.append(shell("python", "-c", ADAMS_COUNT, summary(run)["checkpoint"]).stdout)
-    assert counts == ["16\n", "24\n"]
 
 
 def test_two_local_runs_of_one_seed_are_alike(shell):
@@ -165,7 +151,7 @@ def test_two_local_runs_of_one_seed_are_alike(shell):
     "algo, framework, env, mode",
     [
         ("PPO", "tf", "Pendulum-v1", "--local-mode"),
-        ("PPO", "tf2", "CartPole-v1", "--local-mode"),
+        ("PPO", "tf2", "Pendulum-v1", "--local-mode"),
         ("APPO", "tf", "CartPole-v1", "--num-cpus=2"),
         ("APPO", "tf2", "CartPole-v1", "--num-cpus=2"),
         ("IMPALA", "tf", "CartPole-v1", "--num-cpus=2"),
@@ -178,10 +164,15 @@ def test_two_local_runs_of_one_seed_are_alike(shell):
 def test_what_is_listed_trains_saves_restores_and_goes_on(shell, algo, framework, env, mode):
     """Two runs; those of APPO and IMPALA have processes of their own, each with TensorFlow."""
     given = ("--algo", algo, "--framework", framework, "--env", env)
-    assert shell.train(*given, mode, "--stop-iters", "1").returncode == 0
+    quick = ("--set", "num_epochs=1") if framework == "tf2" and algo == "PPO" else ()
+    assert shell.train(*given, *quick, mode, "--stop-iters", "1").returncode == 0
     [run] = shell.runs
     assert shell.train("--resume", run, mode, "--stop-iters", "2").returncode == 0
     assert [row["training_iteration"] for row in table(run)] == ["1", "2"]
+    if env == "Pendulum-v1":
+        done = shell("evaluate", run, "--episodes", "2", "--json")
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads(done.stdout)["returns"]) == 2
 
 
 @pytest.mark.fault(

@@ -133,12 +133,11 @@ def test_a_return_is_summed_exactly_enough_to_be_reached(envs):
     promise="what was learned is kept in a checkpoint",
 )
 @pytest.mark.parametrize("env", ["Nan", "Infinite"])
-def test_what_was_learned_before_an_env_runner_failed_is_kept(container, env):
-    (container.folder / "envs.py").write_text(ENVS)
+def test_what_was_learned_before_an_env_runner_failed_is_kept(envs, env):
     one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", *SMALL[:-1])
-    done = container.train("--env", f"envs.py:{env}", *one, "--stop-iters", "9")
+    done = envs.train("--env", f"envs.py:{env}", *one, "--stop-iters", "9")
     assert done.returncode == 1 and "which would spoil every weight" in done.stderr
-    [run] = container.runs
+    [run] = envs.runs
     summary = json.loads((run / "summary.json").read_text())
     assert summary["iterations"] == 2 and summary["checkpoint"].endswith("checkpoint_000002")
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["checkpoint_000002"]

@@ -14,10 +14,14 @@ import textwrap
 import time
 from pathlib import Path
 
-from tests.debian import cached_root
+from tests.debian import RELEASE, cached_root
 
 PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2", "procps", "hostname", "util-linux", "python3"]
 PACKAGES += ["openssh-server", "openssh-client", "curl"]
+# The Debian of the nodes, and so their Slurm: trixie has 24.11, bookworm 22.05.
+DEBIAN = os.environ.get("RLSIF_SLURM_DEBIAN", RELEASE)
+# Slurm without control groups; 22.05 has no word for that, and is content with those of the machine.
+CGROUPS = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n" if DEBIAN == "bookworm" else "CgroupPlugin=disabled\n"
 USERS = {"alice": 2001, "bob": 2002}
 CONTROLLER = "ctl"
 NETWORK, IPV6 = "10.213.7", "fd13:213:7:"
@@ -90,7 +94,7 @@ def rootfs():
                 passwd.write(f"{name}:x:{uid}:{uid}::/home/{name}:/bin/bash\n")
                 group.write(f"{name}:x:{uid}:\n")
 
-    return cached_root("slurm", PACKAGES, with_users, [USERS])
+    return cached_root("slurm", PACKAGES, with_users, [USERS], DEBIAN)
 
 
 INIT = r"""
@@ -263,7 +267,7 @@ class Cluster:
         os.chown(etc / "munge", owner.st_uid, owner.st_gid)
         (etc / "munge").chmod(owner.st_mode & 0o7777)
         (etc / "slurm/slurm.conf").write_text(self._slurm_conf())
-        (etc / "slurm/cgroup.conf").write_text("CgroupPlugin=disabled\n")
+        (etc / "slurm/cgroup.conf").write_text(CGROUPS)
         (etc / "slurm/gres.conf").write_text("NodeName=gpu1 Name=gpu File=/dev/nvidia-fake\n")
         hosts = "".join(f"{n.ipv6} {name}\n{n.address} {name}\n" for name, n in self.nodes.items())
         (etc / "hosts").write_text(f"::1 localhost\n127.0.0.1 localhost\n127.0.1.1 {node.name}\n{hosts}")

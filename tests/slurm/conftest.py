@@ -229,3 +229,5 @@ def remove_leftovers(slurm):
 
 
 HETJOB = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=2", ":", "--cpus-per-task=1", "--gres=none")
+# The learner's group as the script has it, with a GPU.
+WITH_GPU = (*HETJOB[:-1], "--gres=gpu:1")

@@ -66,6 +66,7 @@ def test_a_wrong_option_of_train_ends_the_job_with_one_sentence(local):
 
 
 def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(local):
+    """Three nodes start Ray; then three trials, each with TensorFlow."""
     search = ("sweep", "--env", "CartPole-v1", "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "2")
     job = local("multinode", "--cpus", "2", "--", *search, *TRAIN[-6:])
     job.ends(seconds=200)

@@ -118,6 +118,7 @@ def test_what_dies_on_a_rollout_node_comes_back_and_a_job_without_any_env_runner
 
 @pytest.mark.fault("the learner's process dies", promise="the job ends, and says so")
 def test_a_learner_that_dies_ends_the_job_and_says_so(submit, slurm):
+    """A hetjob starts: Ray on four nodes, which share the cores of this machine."""
     job = submit("hetjob", *STAYS, sbatch=HETJOB)
     job.trains()
     [learner] = job.nodes("learner")
@@ -291,6 +292,10 @@ def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_
 
 @pytest.mark.fault("the head's process dies", promise="every node of the job stops within half a minute")
 def test_when_the_head_dies_every_node_stops(submit, slurm):
+    """A hetjob starts: Ray on four nodes, which share the cores of this machine.
+
+    The nodes have half a minute to stop.
+    """
     job = submit("hetjob", *STAYS, sbatch=HETJOB)
     job.trains()
     [head] = job.nodes("head")

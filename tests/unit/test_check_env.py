@@ -4,6 +4,7 @@ import textwrap
 
 import pytest
 
+from rlsif.envs import checker
 from rlsif.envs.checker import ERROR, OK, WARNING
 from rlsif.envs.checker import check as check_env
 from rlsif.envs.reference import parse
@@ -34,6 +35,12 @@ class Walk(gymnasium.Env):
         seen = self.at.copy()
         return seen, float(self.at[0]), False, False, {}
 """
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """How long the speed is measured decides nothing here."""
+    monkeypatch.setattr(checker, "MEASURED", 0.05)
 
 
 def findings(tmp_path, before="", after=""):

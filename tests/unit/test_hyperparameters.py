@@ -55,6 +55,20 @@ def test_wrong_keys_and_values_are_refused(given, said):
         hyperparameters.check(given, KNOWN, "PPO")
 
 
+SCHEDULE = {"type": "PiecewiseSchedule", "endpoints": [[0, 1.0], [100, 0.1]], "outside_value": 0.1}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"endpoints": [[9, 1.0], [1, 0]]}, {"endpoints": [0, 1]}, {"endpoints": []}, {"endpoints": [["a", 1]]},
+     {"endpoints": [[0, None]]}, {"outside_value": None}],
+)  # fmt: skip
+def test_a_schedule_that_rllib_would_assert_about_is_refused(wrong):
+    hyperparameters.check({"exploration_config": {"epsilon_schedule": SCHEDULE}}, KNOWN, "DQN")
+    with pytest.raises(InputError, match="env steps rise, as"):
+        hyperparameters.check({"exploration_config": {"epsilon_schedule": {**SCHEDULE, **wrong}}}, KNOWN, "DQN")
+
+
 def test_right_ones_pass():
     hyperparameters.check(
         {"lr": 1, "grad_clip": 0.5, "model": {"use_lstm": True}, "exploration_config": {"type": "x"}}, KNOWN, "PPO"
@@ -90,9 +104,10 @@ def test_every_algorithm_has_presets():
 def test_the_environments_lines_go_over_the_defaults(monkeypatch, tmp_path):
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/ppo.yaml").write_text(
-        yaml.safe_dump({"default": {"lr": 1, "model": {"a": 1}}, "E-v0": {"model": {"b": 2}}})
+        yaml.safe_dump({"default": {"lr": 1, "model": {"a": 1}}, "images": {"lr": 2}, "E-v0": {"model": {"b": 2}}})
     )
     monkeypatch.setattr(hyperparameters.resources, "files", lambda _: tmp_path)
     assert hyperparameters.preset("PPO", "E-v0") == {"lr": 1, "model": {"a": 1, "b": 2}}
-    assert hyperparameters.preset("PPO", "Other-v0") == {"lr": 1, "model": {"a": 1}}
-    assert hyperparameters.preset("PPO", parse("some_module:E-v0").short) == {"lr": 1, "model": {"a": 1, "b": 2}}
+    assert hyperparameters.preset("PPO", "Other-v0", images=True) == {"lr": 2, "model": {"a": 1}}
+    of_module = parse("some_module:E-v0").short
+    assert hyperparameters.preset("PPO", of_module) == {"lr": 1, "model": {"a": 1, "b": 2}}

@@ -43,6 +43,8 @@ def weights(features, outputs, seed):
 class Forbidding:
     """Copies of an environment of arrays alone, which count the illegal actions that they are sent."""
 
+    agents, waiting = (), None
+
     def __init__(self, number, counts):
         self.active, self._random, self._number = np.ones(number, np.bool_), np.random.default_rng(0), number
         self._counts, self.illegal, self.legal = counts, 0, 0

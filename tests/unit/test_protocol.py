@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PYTHON, PACKAGE = (shlex.quote(str(path)) for path in (sys.executable, ROOT / "entrypoints"))
 APPTAINER = f"""
 [[ $1 != inspect ]] || exit 0
+printf '%s\n' "$*" >>"$FAKES/calls"
 while [[ $1 != rl ]]; do shift; done
 [[ ! -x $FAKES/before-$2 ]] || "$FAKES/before-$2" </dev/null
 case $2 in
@@ -104,6 +105,20 @@ def test_the_cap_of_requeues_is_told(start, tmp_path):
     job.ends(code=1)
     said = "error: job local-1 was requeued 1 time, as often as RL_MAX_REQUEUES allows; resume by `--resume "
     assert job.output.splitlines()[-1].startswith(f"{said}{tmp_path}/run`")
+
+
+def test_every_start_of_the_image_sees_the_folders_of_the_site(start, tmp_path):
+    job = start("hetjob", "--", "--env", "x", RL_BIND="/scratch,/data:/mnt")
+    job.says("start 0")
+    job.warn()
+    job.says("start 1")
+    job.told("status")
+    (tmp_path / "done").touch()
+    job.ends(code=3)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    asked = {re.search(r" rl (\w+)", call)[1] for call in calls}
+    assert asked >= {"submit", "allocation", "head", "rollout", "learner", "warning", "requeue", "begin", "status"}
+    assert [call for call in calls if "--bind /scratch,/data:/mnt " not in call] == []
 
 
 @pytest.mark.fault("a job is stopped for good while it is warned of its end", promise="it is not requeued")

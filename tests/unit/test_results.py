@@ -39,7 +39,12 @@ def test_means_are_over_the_last_100_episodes():
 
 
 def test_before_the_first_episode_ends_there_is_no_mean():
-    assert Row(None).add(iteration(10), 1.0)["env_runners/episode_return_mean"] is None
+    row = Row(None).add(iteration(10), 1.0)
+    assert row["env_runners/episode_return_mean"] is None and row["env_runners/env_time_share"] is None
+
+
+def test_the_environments_share_of_the_time_has_a_column():
+    assert Row(None).add({**iteration(10), "env_time_share": 0.75}, 1.0)["env_runners/env_time_share"] == 0.75
 
 
 def test_a_resumed_run_counts_on():

@@ -189,7 +189,6 @@ def test_a_number_with_one_bound_begins_at_it():
     [
         (spaces.Text(4), "Text, which has no fixed shape"),
         (spaces.Discrete(200_000), "a one-hot vector of 200,000; 20,000 is the most"),
-        (spaces.Dict({"view": spaces.Box(0, 255, (8, 8, 3), np.uint8)}), "an image beside other things"),
         (spaces.Box(0, 1, (0,)), "with nothing in them"),
         (spaces.Tuple([]), "with nothing in them"),
         (spaces.Dict({"a": spaces.Sequence(spaces.Discrete(2))}), r"observations\['a'\] are Sequence"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import VectorEnv
 
 from rlsif.envs.find import find, make
@@ -28,13 +29,15 @@ class Counts(gymnasium.Env):
     action_space = Discrete(3)
 
     def __init__(self, first):
-        self.limit, self.episode = first, -1
+        self.first, self.limit, self.episode = first, first, -1
 
     def observed(self):
         return {"steps": np.array([self.steps], np.float32), "episode": min(self.episode, 8)}
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
+        if seed is not None:
+            self.limit, self.episode = self.first, -1
         self.steps, self.limit, self.episode = 0, self.limit + 1, self.episode + 1
         return self.observed(), {}
 
@@ -151,6 +154,9 @@ def test_what_many_copies_give_that_is_not_of_the_spaces_is_told(given, said):
 
 @pytest.mark.parametrize("name", [*MODES, "OnlyCopies-v0"])
 def test_one_copy_is_an_environment_as_any_other(named, name):
+    env = make(named(name))
+    check_env(env, skip_render_check=True)
+    env.close()
     env = make(named(name))
     observation, _ = env.reset(seed=0)
     assert env.observation_space.contains(observation)

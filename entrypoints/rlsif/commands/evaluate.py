@@ -32,6 +32,14 @@ def evaluate(
     video: Annotated[
         Optional[Path], typer.Option(help="Record the first episode in a new .mp4 or .gif file. Needs no display.")
     ] = None,
+    against: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="RUN|random",
+            help="Have another run or checkpoint, or chance, play the other agents, and count who wins. For"
+            " environments of many agents; the run plays one of them, another one in each next episode.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with every return and length.")] = False,
 ) -> int:
     """Play episodes with a trained agent, and print their returns.
@@ -48,7 +56,7 @@ def evaluate(
     if best + last + (checkpoint is not None) > 1:
         raise InputError("--best, --last and --checkpoint each name a checkpoint; give one of them")
     which = saved.LAST if last else saved.BEST if checkpoint is None else checkpoint
-    found = evaluate_agent(Evaluation(run, which, episodes, seed, deterministic, video, env))
+    found = evaluate_agent(Evaluation(run, which, episodes, seed, deterministic, video, env, against))
     print(dumps(found) if json else _in_words(found))
     return 0
 
@@ -65,6 +73,10 @@ def _in_words(found: dict[str, Any]) -> str:
         f"  min {found['return_min']:.1f}  max {found['return_max']:.1f}",
         f"length  mean {found['length_mean']:.1f}  over {found['episodes']} episodes, seeds {seeds}",
     ]
+    agents = found["agents"]
+    lines += [f"agent   {name}  mean return {mean:.1f}" for name, mean in agents.items()]
+    if found["against"]:
+        lines.append(_duel_in_words(found["against"], found["episodes"]))
     custom = found["custom"]
     lines += [
         f"{name}  mean {custom[name]:.4g}  min {custom[f'{name}_min']:.4g}  max {custom[f'{name}_max']:.4g}"
@@ -74,6 +86,15 @@ def _in_words(found: dict[str, Any]) -> str:
     if found["video"]:
         lines.append(f"video   {found['video']}, the episode of seed {found['seed']}")
     return "\n".join(lines)
+
+
+def _duel_in_words(found: dict[str, Any], episodes: int) -> str:
+    low, high = found["win_rate_interval"]
+    return (
+        f"against {found['opponent']}: won {found['wins']}, drew {found['draws']} and lost {found['losses']}"
+        f" of {episodes} episodes; win rate {found['win_rate']:.2f}, 95% interval {low:.2f} to {high:.2f};"
+        f" mean return {found['return_mean']:.1f}"
+    )
 
 
 def main() -> None:

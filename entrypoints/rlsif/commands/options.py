@@ -9,7 +9,7 @@ import typer
 
 TRAINING, PROCESSES, ENDS, FILES = "What to train", "Processes", "When to stop", "Files"
 
-ENV_HELP = "Environment: a Gymnasium id, module:Id, module:Class, or path/to/file.py:Class."
+ENV_HELP = "Environment: a Gymnasium id, module:Id, module:Class, path/to/file.py:Class, mpe2.simple_spread_v3."
 ENV = Annotated[Optional[str], typer.Option(help=ENV_HELP, rich_help_panel=TRAINING)]
 ENV_CONFIG = Annotated[
     Optional[list[str]],
@@ -29,6 +29,15 @@ WRAP = Annotated[
         metavar="NAME[:k=v,k=v]",
         help="Wrap the environment: one of gymnasium.wrappers, module:Wrapper or path/to/file.py:Wrapper."
         " Repeatable; the first is the innermost.",
+        rich_help_panel=TRAINING,
+    ),
+]
+ATARI = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="machado|deepmind",
+        help="How an Atari game is played: after Machado et al. 2018 (sticky actions, the default) or Mnih et al. 2015"
+        " (no-op starts, a lost life ends what is learned from).",
         rich_help_panel=TRAINING,
     ),
 ]

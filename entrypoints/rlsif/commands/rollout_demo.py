@@ -14,6 +14,7 @@ def rollout_demo(
     env: Annotated[str, typer.Option(help=options.ENV_HELP)] = "CartPole-v1",
     env_config: options.ENV_CONFIG = None,
     wrap: options.WRAP = None,
+    atari: options.ATARI = None,
     steps: Annotated[int, typer.Option(help="Env steps to take.")] = 15,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the environment and of the actions.")] = None,
 ) -> int:
@@ -26,9 +27,12 @@ def rollout_demo(
     from rlsif.values import env_arguments, wrapper_arguments
 
     check_at_least({"--steps": (steps, 1)})
-    ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []))
+    ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []), atari)
     found = find(ref)
     environment = make(ref)
+    if found.agents:
+        _with_agents(environment, found, steps, seed)
+        return 0
     environment.action_space.seed(seed)
     with failing("in its first reset"):
         observation, info = environment.reset(seed=seed)
@@ -51,6 +55,33 @@ def rollout_demo(
             episode_return = 0.0
     environment.close()
     return 0
+
+
+def _with_agents(environment: Any, found: Any, steps: int, seed: int | None) -> None:
+    """The same in an environment of many agents, a line for each of them."""
+    from rlsif.envs.legal import random_action_of
+
+    found.action_space.seed(seed)
+    print(f"{found.ref.name}: {', '.join(found.agents)}; actions {found.action_space}")
+    outcome, returns = environment.reset(seed), dict.fromkeys(found.agents, 0.0)
+    for agent, (observation, _) in outcome.seen.items():
+        print(f"reset      {agent}  observation {_short(observation)}")
+    for step in range(1, steps + 1):
+        space, mask, seen = found.action_space, found.mask, outcome.seen
+        name = found.ref.name
+        actions = {who: random_action_of(space, mask, seen[who][0], seen[who][1], name) for who in outcome.acting}
+        outcome = environment.step(actions)
+        for agent, action in actions.items():
+            observation, reward = outcome.seen.get(agent, ("none",))[0], float(outcome.rewards.get(agent, 0))
+            returns[str(agent)] += reward
+            told = (("terminated", outcome.terminated), ("truncated", outcome.truncated))
+            end = next((f"  {name}" for name, flags in told if flags.get(agent)), "")
+            what = f"action {_short(action)}  observation {_short(observation)}  reward {reward:g}"
+            print(f"step {step:>4}  {agent}  {what}{end}")
+        if outcome.over:
+            print(f"episode ended with returns {', '.join(f'{n} {r:g}' for n, r in returns.items())}")
+            outcome, returns = environment.reset(), dict.fromkeys(found.agents, 0.0)
+    environment.close()
 
 
 def _short(value: Any) -> str:

@@ -19,6 +19,7 @@ def train(
     env: options.ENV = None,
     env_config: options.ENV_CONFIG = None,
     wrap: options.WRAP = None,
+    atari: options.ATARI = None,
     algo: options.ALGO = None,
     framework: Annotated[
         Optional[str],
@@ -147,6 +148,7 @@ def train(
         env=env,
         env_settings=tuple(env_config or ()),
         wrap=tuple(wrap or ()),
+        atari=atari,
         algo=algo,
         framework=framework,
         seed=seed,

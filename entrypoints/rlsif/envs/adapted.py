@@ -18,52 +18,111 @@ from rlsif.envs.vector import WrongValue
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
-from rlsif.policies.encoder import MisfitError, unsupported
+from rlsif.policies.encoder import MisfitError, has_parts, shapes_of
 from rlsif.policies.spaces import ActionMask, Space
 
 SPOILS = "which would spoil every weight"
 
 
-class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
+class Translation:
     """Encodes what an environment shows, and turns what a policy chose into its actions."""
+
+    def __init__(
+        self, spaces: tuple[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None, environment: str, copy: int
+    ) -> None:
+        """Take an environment's spaces and its name; RLlib's normalize_actions and clip_actions are for Box actions.
+
+        `copy` is its number among those of an env runner, for messages.
+        """
+        observations, actions = masks.masked(plain(spaces[0]), mask), plain(spaces[1])
+        self._encoder = masks.encoder_of(observations)
+        self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
+        self._chosen_from, self._environment, self._copy = policy_space(actions, normalize), environment, copy
+        # How far the episode is.
+        self.steps = 0
+        # Of the policy.
+        self.observation_space = encoded_space(spaces[0], observations)
+        self.action_space = of_gymnasium(self._chosen_from)
+
+    def encoded(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """What the policy sees. Raises WrongValue for what is not of the space, not finite, or no mask."""
+        try:
+            encoded = self._encoder.one(observation, info)
+        except masks.MaskError as problem:
+            raise self._wrong(problem) from None
+        except (MisfitError, TypeError, ValueError) as problem:
+            raise self._wrong(f"the observation is not in the observation space: {problem}") from None
+        if encoded.dtype.kind == "f" and not np.isfinite(encoded).all():
+            place = [int(i) for i in np.argwhere(~np.isfinite(encoded))[0]]
+            raise self._wrong(f"{encoded[tuple(place)]} is given as observation{place}, {SPOILS}")
+        return encoded
+
+    def reward(self, given: Any) -> float:
+        """A reward that is a finite number. Raises WrongValue for any other."""
+        try:
+            number = float(given)
+        except (TypeError, ValueError):
+            raise self._wrong(f"the reward is {given!r}, which is no number") from None
+        if not math.isfinite(number):
+            raise self._wrong(f"{given} is given as reward, {SPOILS}")
+        return number
+
+    def action(self, chosen: Any, encoded: Any) -> Any:
+        """What the environment takes, of what a policy chose when it saw this.
+
+        Raises WrongValue for a mask that is wrong, and what it forbids.
+        """
+        chosen = joined(chosen)
+        if self._mask:
+            self._check_legal(chosen, encoded)
+        [action] = self._adapter.each(chosen[None])
+        return action
+
+    def _check_legal(self, chosen: NDArray[Any], encoded: Any) -> None:
+        wrong = masks.wrong(encoded[None], self._chosen_from, self._mask)
+        if wrong:
+            raise self._wrong(wrong[1])
+        if not masks.allows(encoded, chosen, self._chosen_from, self._mask):
+            raise self._wrong(
+                f"action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does not honour action masks"
+                " with these settings"
+            )
+
+    def _wrong(self, what: object) -> WrongValue:
+        where = f"copy {self._copy} of the environment, after {self.steps} steps of an episode"
+        return WrongValue(f"environment {self._environment}: {where}: {what}; `check` tells more")
+
+
+class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment as RLlib's sampler steps it."""
 
     def __init__(
         self, env: gymnasium.Env[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None = None, copy: int = 0
     ) -> None:
-        """Wrap an environment; RLlib's normalize_actions and clip_actions are for its Box actions.
-
-        `copy` is its number among those of an env runner, for messages.
-        """
+        """Wrap an environment; RLlib's normalize_actions and clip_actions are for its Box actions."""
         super().__init__(env)
-        observations, actions = masks.masked(plain(env.observation_space), mask), plain(env.action_space)
-        # What cannot be encoded as a vector, as an image beside numbers, RLlib preprocesses itself.
-        self._encoder = masks.encoder_of(observations) if unsupported(observations) is None else None
-        self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
+        spaces = env.observation_space, env.action_space
+        self._translation = Translation(spaces, normalize, clip, mask, type(env.unwrapped).__name__, copy)
         self._metrics = OfCopies(1)
-        self._chosen_from = policy_space(actions, normalize)
         self._encoded: Any = None
-        # Which copy of the environment this is, and how far its episode.
-        self._copy, self._steps = copy, 0
-        self.observation_space = encoded_space(env.observation_space, observations)
-        self.action_space = of_gymnasium(self._chosen_from)
+        self.observation_space, self.action_space = self._translation.observation_space, self._translation.action_space
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(**how)
-        self._steps = 0
+        self._translation.steps = 0
         PROGRESS.resets += 1
-        return self._encode(observation, info), info
+        self._encoded = self._translation.encoded(observation, info)
+        return self._encoded, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act by what a policy chose. Raises WrongValue for what the environment gives and is not of its spaces."""
-        action = joined(action)
-        if self._mask:
-            self._check_legal(action)
-        [chosen] = self._adapter.each(action[None])
-        observation, reward, terminated, truncated, info = self.env.step(chosen)
-        self._steps += 1
+        observation, reward, terminated, truncated, info = self.env.step(
+            self._translation.action(action, self._encoded)
+        )
+        self._translation.steps += 1
         PROGRESS.steps += 1
-        self._check_reward(reward)
+        reward = self._translation.reward(reward)
         try:
             if info and KEY in info:
                 self._metrics.take(0, info)
@@ -71,53 +130,22 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
                 ENDED.append(self._metrics.ended(0))
         except NoNumber as problem:
             raise RlsifError(f"the environment's {problem}") from None
-        return self._encode(observation, info), reward, terminated, truncated, info
-
-    def _encode(self, observation: Any, info: Mapping[str, Any]) -> Any:
-        if self._encoder is None:
-            return observation
-        try:
-            self._encoded = self._encoder.one(observation, info)
-        except masks.MaskError as problem:
-            raise self._wrong(problem) from None
-        except (MisfitError, TypeError, ValueError) as problem:
-            raise self._wrong(f"the observation is not in the observation space: {problem}") from None
-        if self._encoded.dtype.kind == "f" and not np.isfinite(self._encoded).all():
-            place = [int(i) for i in np.argwhere(~np.isfinite(self._encoded))[0]]
-            raise self._wrong(f"{self._encoded[tuple(place)]} is given as observation{place}, {SPOILS}")
-        return self._encoded
-
-    def _check_reward(self, reward: Any) -> None:
-        try:
-            finite = math.isfinite(reward)
-        except (TypeError, ValueError):
-            raise self._wrong(f"the reward is {reward!r}, which is no number") from None
-        if not finite:
-            raise self._wrong(f"{reward} is given as reward, {SPOILS}")
-
-    def _check_legal(self, chosen: NDArray[Any]) -> None:
-        wrong = masks.wrong(self._encoded[None], self._chosen_from, self._mask)
-        if wrong:
-            raise self._wrong(wrong[1])
-        if not masks.allows(self._encoded, chosen, self._chosen_from, self._mask):
-            raise self._wrong(
-                f"action {chosen.tolist()} was chosen, which is illegal; RLlib's sampler does not honour action masks"
-                " with these settings"
-            )
-
-    def _wrong(self, what: object) -> WrongValue:
-        where = f"copy {self._copy} of the environment, after {self._steps} steps of an episode"
-        return WrongValue(f"environment {type(self.env.unwrapped).__name__}: {where}: {what}; `check` tells more")
+        self._encoded = self._translation.encoded(observation, info)
+        return self._encoded, reward, terminated, truncated, info
 
 
 def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gymnasium.spaces.Space[Any]:
-    """The space of encoded observations; Gymnasium's `space` itself where RLlib preprocesses them."""
-    if unsupported(observations) is not None:
-        return space
+    """The space of encoded observations, which are those of Gymnasium's `space`."""
     encoder = masks.encoder_of(observations)
-    if encoder.is_image:
-        return space
-    return gymnasium.spaces.Box(-np.inf, np.inf, encoder.shape, np.float32)
+    low, high = -np.inf, np.inf
+    if encoder.is_image and isinstance(space, gymnasium.spaces.Box):
+        low, high = space.low.min().item(), space.high.max().item()
+    encoded = gymnasium.spaces.Box(low, high, encoder.shape, encoder.dtype.type)
+    if has_parts(encoder.seen):
+        # By this attribute RLlib's model finds the parts in a vector.
+        parts = [gymnasium.spaces.Box(-np.inf, np.inf, shape) for shape in shapes_of(encoder.seen)]
+        encoded.original_space = gymnasium.spaces.Tuple(parts)  # type: ignore[attr-defined]
+    return encoded
 
 
 def policy_spaces(found: FoundEnv, normalize: bool) -> tuple[Any, Any]:

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from rlsif.envs import agents_checker
 from rlsif.envs.find import FoundEnv, find, make
+from rlsif.envs.findings import (
+    COMPARED,
+    ERROR,
+    MEASURED,
+    OK,
+    SEED,
+    STEPS,
+    WARNING,
+    Finding,
+    look_at_metrics,
+    look_at_observation,
+    look_at_reward,
+    one_line,
+    speed,
+)
 from rlsif.envs.legal import ActsLegally
-from rlsif.envs.metrics import KEY, NoNumber, numbers
 from rlsif.envs.reference import EnvRef
 
-OK, WARNING, ERROR = "ok", "warning", "error"
-# Random steps that are looked at, one by one.
-STEPS = 2_000
-# For the speed, in seconds.
-MEASURED = 0.5
-# Of the trajectories that are compared.
-SEED, COMPARED = 1, 200
+# Looks at an environment that can be made, from one side.
+Look = Callable[[Callable[[], Any], FoundEnv], Iterator[Finding]]
 # What Gymnasium's checker says of the numbers of observations; our own says it once, and what to do.
 OF_NUMBERS = ("Casting input x", "was expecting", "is not within the observation space")
-# Slower environments are what a run waits for, in steps a second.
-SLOW = 1_000
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence, and how bad it is."""
-
-    level: str
-    text: str
 
 
 def check(ref: EnvRef, judge: Callable[[FoundEnv], Iterator[Finding]]) -> list[Finding]:
@@ -48,15 +46,24 @@ def check(ref: EnvRef, judge: Callable[[FoundEnv], Iterator[Finding]]) -> list[F
     found = find(ref)
 
     def create() -> Any:
-        return ActsLegally(make(ref), found.mask) if found.mask else make(ref)
+        return ActsLegally(make(ref), found.mask) if found.mask and not found.agents else make(ref)
 
     findings = []
-    for look in (_gymnasiums_own, lambda _, found: judge(found), _steps, _seeds, _pickles, _speed):
+    for look in _of_agents(judge) if found.agents else _of_one(judge):
         try:
             findings += list(look(create, found))
         except (Exception, SystemExit) as problem:
             findings.append(Finding(ERROR, f"it raised {type(problem).__name__}: {problem}."))
     return list(dict.fromkeys(findings))
+
+
+def _of_one(judge: Callable[[FoundEnv], Iterator[Finding]]) -> tuple[Look, ...]:
+    return _gymnasiums_own, lambda _, found: judge(found), _steps, _seeds, _pickles, _speed
+
+
+def _of_agents(judge: Callable[[FoundEnv], Iterator[Finding]]) -> tuple[Look, ...]:
+    looks = agents_checker.steps, agents_checker.seeds, _pickles, agents_checker.speed_of
+    return agents_checker.pettingzoos_own, lambda _, found: judge(found), *looks
 
 
 def _gymnasiums_own(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
@@ -69,20 +76,15 @@ def _gymnasiums_own(create: Callable[[], Any], found: FoundEnv) -> Iterator[Find
         try:
             check_env(env if found.mask else env.unwrapped, skip_render_check=True)
         except Exception as problem:
-            said.append(Finding(ERROR, f"Gymnasium's checker: {_one_line(problem)}"))
+            said.append(Finding(ERROR, f"Gymnasium's checker: {one_line(problem)}"))
     # It asks for what Gymnasium's registration already has, and for names of files.
     for warning in caught:
         text = str(warning.message)
         by_mask = found.mask and "different from the unwrapped version" in text
         if not by_mask and not any(part in text for part in OF_NUMBERS):
-            said.append(Finding(WARNING, f"Gymnasium's checker: {_one_line(text)}"))
+            said.append(Finding(WARNING, f"Gymnasium's checker: {one_line(text)}"))
     env.close()
     yield from said or [Finding(OK, "Gymnasium's checker finds nothing.")]
-
-
-def _one_line(said: object) -> str:
-    text = " ".join(str(said).replace("\033[33m", "").replace("\033[0m", "").replace("WARN: ", "").split())
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
@@ -91,7 +93,7 @@ def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
     env.action_space.seed(SEED)
     wrong: dict[str, str] = {}
     observation, _ = env.reset(seed=SEED)
-    _look_at_observation(observation, found.observation_space, "reset", wrong)
+    look_at_observation(observation, found.observation_space, "reset", wrong)
     ended = steps = 0
     rewards = []
     while steps < STEPS and not wrong:
@@ -99,9 +101,9 @@ def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         steps += 1
         where = f"step {steps} after reset(seed={SEED})"
-        _look_at_observation(observation, found.observation_space, where, wrong)
-        _look_at_reward(reward, where, wrong)
-        _look_at_metrics(info, where, wrong)
+        look_at_observation(observation, found.observation_space, where, wrong)
+        look_at_reward(reward, where, wrong)
+        look_at_metrics(info, where, wrong)
         if isinstance(observation, np.ndarray) and observation is before:
             wrong["same"] = (
                 "every step returns the same array, changed; return a copy, or what was stored changes, too."
@@ -144,58 +146,6 @@ def _kinds_of_numbers(env: Any, found: FoundEnv) -> Iterator[Finding]:
             )
 
 
-def _look_at_observation(observation: Any, space: Any, where: str, wrong: dict[str, str]) -> None:
-    if isinstance(observation, np.ndarray) and observation.dtype.kind == "f" and not np.isfinite(observation).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(observation))[0])
-        wrong["finite"] = f"the observation at {where} has {observation[place]} at {list(place)}."
-    elif not _is_in(observation, space):
-        wrong["space"] = (
-            f"the observation at {where} is not in the observation space: {_why_not_in(observation, space)}."
-        )
-
-
-def _is_in(observation: Any, space: Any) -> bool:
-    """Whether a space has an observation, as the run sees it: numbers of another kind are converted, and told once."""
-    if type(space).__name__ == "Box":
-        given = np.asarray(observation)
-        if given.shape == space.shape and given.dtype.kind in "fiub":
-            observation = given.astype(space.dtype)
-    return bool(space.contains(observation))
-
-
-def _why_not_in(observation: Any, space: Any) -> str:
-    if not isinstance(observation, np.ndarray) or not hasattr(space, "low"):
-        return f"it is {_described(observation)}, the space is {space}"
-    if observation.shape != space.shape:
-        return f"its shape is {list(observation.shape)}, the space's is {list(space.shape)}"
-    if not np.can_cast(observation.dtype, space.dtype):
-        return f"its numbers are {observation.dtype}, the space's are {space.dtype}"
-    outside = np.argwhere((observation < space.low) | (observation > space.high))
-    place = tuple(int(i) for i in outside[0])
-    return f"{observation[place]:g} at {list(place)} is not from {space.low[place]:g} to {space.high[place]:g}"
-
-
-def _described(value: Any) -> str:
-    return f"{value!r}, a {type(value).__name__}" if np.ndim(value) == 0 else f"a {type(value).__name__}"
-
-
-def _look_at_reward(reward: Any, where: str, wrong: dict[str, str]) -> None:
-    if np.ndim(reward) or isinstance(reward, str) or reward is None:
-        wrong["reward"] = f"the reward at {where} is {_described(reward)}; it must be one number."
-    elif not math.isfinite(reward):
-        wrong["reward"] = f"the reward at {where} is {float(reward)}; one of them spoils every weight."
-
-
-def _look_at_metrics(info: Any, where: str, wrong: dict[str, str]) -> None:
-    if not isinstance(info, Mapping):
-        wrong["info"] = f"the info at {where} is {_described(info)}; it must be a dictionary."
-    elif KEY in info:
-        try:
-            numbers(info[KEY])
-        except NoNumber as problem:
-            wrong["metrics"] = f"at {where}, {problem}."
-
-
 def _seeds(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
     """Two environments, one seed: the same trajectory."""
     first, second = (_trajectory(create()) for _ in range(2))
@@ -230,7 +180,7 @@ def _pickles(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
     try:
         cloudpickle.dumps(env.unwrapped)
     except Exception as problem:
-        why = _one_line(problem).rstrip(".")
+        why = one_line(problem).rstrip(".")
         yield Finding(WARNING, f"it cannot be pickled ({why}), which `train` does not need and other tools may.")
     else:
         yield Finding(OK, "it can be pickled.")
@@ -248,8 +198,4 @@ def _speed(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
         if terminated or truncated:
             env.reset()
     env.close()
-    rate = steps / seconds
-    if rate < SLOW:
-        yield Finding(WARNING, f"it makes {rate:,.0f} steps a second on one core; more env runners will be needed.")
-    else:
-        yield Finding(OK, f"it makes {rate:,.0f} steps a second on one core.")
+    yield speed(steps / seconds)

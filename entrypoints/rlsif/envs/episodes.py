@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Tuple
 
-from rlsif.envs.metrics import KEY, numbers
+from rlsif.envs.agents import AgentId, Outcome, agents_of
 from rlsif.envs.progress import PROGRESS
+from rlsif.envs.slots import OfAgents
 from rlsif.errors import RlsifError
 
 # An observation and the info that came with it.
@@ -22,12 +23,12 @@ LEAST_OF_MOST_STEPS, MOST_STEPS = 10_000, 100_000
 
 
 class Acts(Protocol):
-    """What chooses actions."""
+    """What chooses actions. Each agent of each environment has a slot; a single agent's is its environment's number."""
 
-    def act(self, seen: list[Seen], environments: list[int], deterministic: bool) -> list[Any]:
-        """An action for each of these environments."""
+    def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these slots."""
 
-    def forget(self, environment: int) -> None:
+    def forget(self, slot: int) -> None:
         """Begin a new episode there."""
 
 
@@ -36,10 +37,13 @@ class Episode:
     """One episode, by the seed of its reset."""
 
     seed: int
+    # Of all agents together.
     total_reward: float = 0.0
     length: int = 0
-    # The environment's own numbers, as it gave them so far.
-    metrics: dict[str, float] = field(default_factory=dict)
+    # The environment's own numbers.
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    # What each agent got that took part, where there are many.
+    agents: dict[str, float] = field(default_factory=dict)
 
 
 def play(
@@ -59,33 +63,32 @@ def play(
     """
     played = [Episode(seed + number) for number in range(episodes)]
     following = iter(played)
-    playing: dict[int, Episode] = {}
-    seen: dict[int, Seen] = {}
+    tables = [_Table(environment, number) for number, environment in enumerate(environments)]
+    playing: list[_Table] = []
 
-    def begin(index: int) -> None:
+    def begin(table: _Table) -> bool:
         episode = next(following, None)
         if episode is None:
-            playing.pop(index, None)
-            return
-        agent.forget(index)
-        playing[index] = episode
-        with failing(f"in the reset of the episode of seed {episode.seed}"):
-            seen[index] = environments[index].reset(seed=episode.seed)
-        PROGRESS.resets += 1
+            return False
+        for slot in table.slots.values():
+            agent.forget(slot)
+        table.begin(episode)
         watch(episode)
+        return True
 
-    for index, environment in enumerate(environments):
-        environment.action_space.seed(seed + index)
-        begin(index)
+    for index, table in enumerate(tables):
+        table.seed_actions(seed + index)
+        if begin(table):
+            playing.append(table)
     while playing:
-        active = list(playing)
-        actions = agent.act([seen[index] for index in active], active, deterministic)
-        for index, action in zip(active, actions):
-            if _step(environments[index], action, playing[index], seen, index, most_steps, cut):
-                watch(playing[index])
-                begin(index)
-            else:
-                watch(playing[index])
+        acting = [(table, who) for table in playing for who in table.acting]
+        seen, slots = [table.seen[who] for table, who in acting], [table.slots[who] for table, who in acting]
+        actions = iter(agent.act(seen, slots, deterministic))
+        for table in list(playing):
+            ended = table.step({who: next(actions) for who in table.acting}, most_steps, cut)
+            watch(table.episode)
+            if ended and not begin(table):
+                playing.remove(table)
     return played
 
 
@@ -117,25 +120,74 @@ def most_steps(lengths: Sequence[int]) -> int:
     return min(max(MOST_TIMES * max(lengths, default=0), LEAST_OF_MOST_STEPS), MOST_STEPS)
 
 
-def _step(
-    environment: Any, action: Any, episode: Episode, seen: dict[int, Seen], index: int, most: int, cut: bool
-) -> bool:
-    """Step, and count; give whether the episode ended."""
-    where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
-    with failing(where):
-        observation, reward, terminated, truncated, info = environment.step(action)
-        if info and KEY in info:
-            episode.metrics.update(numbers(info[KEY]))
-    seen[index] = observation, info
-    episode.total_reward += number_of(reward, where)
-    episode.length += 1
-    PROGRESS.steps += 1
-    ended = bool(terminated or truncated)
-    if episode.length >= most and not ended:
-        if cut:
+class _Table:
+    """An environment with one episode after the other, and the agents that act in it: one, or many."""
+
+    def __init__(self, environment: Any, number: int) -> None:
+        """Take an environment, the `number`th of those that play at once."""
+        self._environment = environment
+        agents = agents_of(environment)
+        self._many, names = bool(agents), agents or (None,)
+        self.slots: dict[AgentId, int] = {who: number * len(names) + place for place, who in enumerate(names)}
+        self.acting: Sequence[AgentId] = ()
+        self.seen: Mapping[AgentId, Seen] = {}
+        self._metrics = OfAgents()
+
+    def seed_actions(self, seed: int) -> None:
+        """Have the space of actions draw by a seed."""
+        if not self._many:
+            self._environment.action_space.seed(seed)
+
+    def begin(self, episode: Episode) -> None:
+        """Begin an episode, by its seed."""
+        self.episode = episode
+        with failing(f"in the reset of the episode of seed {episode.seed}"):
+            begun = self._environment.reset(seed=episode.seed)
+        if not self._many:
+            begun = Outcome({None: begun}, {}, {}, {}, (None,))
+        PROGRESS.resets += 1
+        self.acting, self.seen = begun.acting, begun.seen
+        self._join()
+
+    def step(self, actions: Mapping[AgentId, Any], most: int, cut: bool) -> bool:
+        """Step, and count; give whether the episode ended. Raises RlsifError."""
+        episode = self.episode
+        where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
+        with failing(where):
+            outcome = self._stepped(actions)
+            self._metrics.take(outcome)
+        rewards = {who: number_of(reward, where) for who, reward in outcome.rewards.items()}
+        episode.total_reward += sum(rewards.values())
+        if self._many:
+            episode.agents.update({str(who): episode.agents[str(who)] + reward for who, reward in rewards.items()})
+        episode.length += 1
+        PROGRESS.steps += 1
+        self.acting, self.seen = outcome.acting, outcome.seen
+        self._join()
+        return self._has_ended(most, cut)
+
+    def _stepped(self, actions: Mapping[AgentId, Any]) -> Outcome:
+        if self._many:
+            outcome: Outcome = self._environment.step(actions)
+            return outcome
+        observation, reward, terminated, truncated, info = self._environment.step(actions[None])
+        over = bool(terminated or truncated)
+        return Outcome({None: (observation, info)}, {None: reward}, {}, {}, () if over else (None,))
+
+    def _join(self) -> None:
+        """Note who takes part."""
+        if self._many:
+            for who in self.acting:
+                self.episode.agents.setdefault(str(who), 0.0)
+
+    def _has_ended(self, most: int, cut: bool) -> bool:
+        episode, over = self.episode, not self.acting
+        if episode.length >= most and not over and not cut:
+            raise RlsifError(
+                f"the episode of seed {episode.seed} has not ended after {most:,} steps;"
+                " give the environment a max_episode_steps"
+            )
+        if over or episode.length >= most:
+            episode.metrics = self._metrics.ended()
             return True
-        raise RlsifError(
-            f"the episode of seed {episode.seed} has not ended after {most:,} steps;"
-            " give the environment a max_episode_steps"
-        )
-    return ended
+        return False

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, cast
 
-from rlsif.envs.code import add_code_folder, module_at
+from rlsif.envs import agents, agents_found
+from rlsif.envs.agents import ManyAgents
+from rlsif.envs.code import add_code_folder, classes_of, module_at
 from rlsif.envs.legal import random_action
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
@@ -35,6 +37,8 @@ OF_MAKE = ("id", "disable_env_checker", "render_mode")
 REGISTERED_BY = {
     "ale_py": ("ALE/",),
     "minigrid": ("MiniGrid-", "BabyAI-"),
+    "mpe2": ("mpe2.",),
+    "pettingzoo": ("pettingzoo.",),
     "gymnasium_robotics": ("Fetch", "HandReach", "HandManipulate", "AntMaze", "PointMaze", "Adroit", "FrankaKitchen"),
 }
 # What RLlib's users call the one argument of their environments.
@@ -55,11 +59,14 @@ class FoundEnv:
     max_episode_steps: int | None
     # What it tells of legal actions; None where it tells nothing.
     mask: ActionMask | None = None
+    # The names of its agents, whose spaces these are; none of an environment that is one agent's.
+    agents: tuple[str, ...] = ()
 
     @property
     def described(self) -> str:
         """Its spaces in words."""
-        return f"observations {described(self.observations)} and actions {described(self.actions)}"
+        spaces = f"observations {described(self.observations)} and actions {described(self.actions)}"
+        return f"{len(self.agents)} agents, each with {spaces}" if self.agents else spaces
 
     @property
     def observations(self) -> Space:
@@ -92,12 +99,26 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
     with _inside(ref.code_folder):
         located = locate(ref)
         if has_only_copies(located):
-            env = Single(only_copies(ref, located, 1, **how))
+            env: Any = Single(only_copies(ref, located, 1, **how))
         elif isinstance(located, str):
-            env = gymnasium.make(located, disable_env_checker=True, **how, **ref.arguments)
+            env = gymnasium.make(located, disable_env_checker=True, **how, **_arguments(ref))
         else:
             env = _constructed(ref, located, worker_index, how)
+        if isinstance(env, ManyAgents) and ref.wrappers:
+            raise InputError(
+                f"--wrap {ref.wrappers[0]} wraps an environment of one agent, and {ref.short} has many; wrap it in a"
+                " function of your own, as --env mine.py:make"
+            )
         return wrapped(env, ref.wrappers)
+
+
+def _arguments(ref: EnvRef) -> dict[str, Any]:
+    """The user's arguments, and before them what the protocol of an Atari game has."""
+    if ref.atari is None:
+        return dict(ref.arguments)
+    from rlsif.envs.atari import arguments
+
+    return {**arguments(ref), **ref.arguments}
 
 
 @contextlib.contextmanager
@@ -127,6 +148,8 @@ def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how
         env = create(config)
     else:
         env = create(**arguments, **how)
+    if agents.is_taken(env):
+        return agents_found.adapted(ref, env, limit)
     if not isinstance(env, gymnasium.Env):
         raise InputError(
             f"environment {ref.name!r}: {ref.short} gave a {type(env).__name__}, which is no gymnasium.Env"
@@ -161,6 +184,8 @@ def find(ref: EnvRef) -> FoundEnv:
             raise InputError(_unknown(ref, problem)) from problem
         except (Exception, SystemExit) as problem:
             raise InputError(_not_made(ref, problem)) from problem
+        if isinstance(env, ManyAgents):
+            return _found_with_agents(ref, env)
         info = _first_info(env, _check_interface(ref.name, env))
         if ref.wrappers:
             check_reset(env, ref.wrappers)
@@ -172,14 +197,23 @@ def find(ref: EnvRef) -> FoundEnv:
         env.action_space,
         spec.reward_threshold if spec else getattr(env.unwrapped, "reward_threshold", None),
         spec.max_episode_steps if spec else _limit(env),
-        _mask(ref, env, info),
+        _mask(ref, env.observation_space, env.action_space, info),
     )
 
 
-def _mask(ref: EnvRef, env: Any, info: Mapping[str, Any]) -> ActionMask | None:
-    """What an environment tells of legal actions, of which the first `info` has it all or nothing."""
+def _found_with_agents(ref: EnvRef, env: ManyAgents) -> FoundEnv:
+    """The same of an environment of many agents, of which all have the same spaces. Raises InputError."""
+    observations, actions = agents_found.shared_spaces(ref, env)
+    mask = _mask(ref, observations, actions, agents_found.first_info(ref, env, observations, actions))
+    env.close()
+    threshold = getattr(env.unwrapped, "reward_threshold", None)
+    return FoundEnv(ref, observations, actions, threshold, env.limit, mask, env.names)
+
+
+def _mask(ref: EnvRef, observations: Any, actions: Any, info: Mapping[str, Any]) -> ActionMask | None:
+    """What an environment of these spaces tells of legal actions, of which the first `info` has it all or nothing."""
     try:
-        return masks.find(plain(env.observation_space), plain(env.action_space), info)
+        return masks.find(plain(observations), plain(actions), info)
     except ValueError as problem:
         raise InputError(f"environment {ref.name!r}: {problem}") from problem
 
@@ -218,14 +252,38 @@ def locate(ref: EnvRef) -> Located:
 
     env_id, place, name = ref.name, ref.place, ref.short
     if not place:
-        _let_register(env_id)
-        return env_id
-    module = module_at(place, f"environment {env_id!r}")
+        return _without_place(env_id)
+    module = module_at(agents_found.place_of(place, env_id), f"environment {env_id!r}")
     found = getattr(module, name, None)
     if found is None:
         if name in gymnasium.registry:
             return name
-        raise InputError(_not_in(env_id, module, name))
+        if not agents_found.has_like(module, name):
+            raise InputError(_not_in(env_id, module, name))
+        found = agents_found.in_package(module, name, env_id)
+    if agents_found.is_module(found):
+        return agents_found.maker_of(found, env_id)
+    if agents.is_class(found):
+        return cast(Located, found)
+    return _of_one_agent(ref, module, found)
+
+
+def _without_place(env_id: str) -> Located:
+    """What an id means, or a name like `mpe2.simple_spread_v3`."""
+    import gymnasium
+
+    found = None if env_id in gymnasium.registry else agents_found.dotted(env_id)
+    if found is not None:
+        return agents_found.maker_of(found, env_id)
+    _let_register(env_id)
+    return env_id
+
+
+def _of_one_agent(ref: EnvRef, module: ModuleType, found: Any) -> Located:
+    """The id of a class derived from gymnasium.Env, or what makes an environment. Raises InputError for others."""
+    import gymnasium
+
+    env_id, place, name = ref.name, ref.place, ref.short
     if not callable(found):
         raise InputError(f"environment {env_id!r}: {name} in {place} is no class derived from gymnasium.Env")
     if is_vector_class(found):
@@ -290,6 +348,7 @@ def _not_in(env_id: str, module: ModuleType, name: str) -> str:
         for key, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, gymnasium.Env) and value is not gymnasium.Env
     ]
+    classes += [name for name in classes_of(module) if agents.is_class(vars(module)[name]) and name not in classes]
     there = f"it has {', '.join(classes)}" if classes else "it has no class derived from gymnasium.Env"
     return f"environment {env_id!r}: {module.__file__} has no class {name}, and registers no such id; {there}"
 

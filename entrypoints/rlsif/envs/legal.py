@@ -18,10 +18,10 @@ from rlsif.policies.spaces import ActionMask
 
 
 def legal_action(
-    env: gymnasium.Env[Any, Any], mask: ActionMask, observation: Any, info: Mapping[str, Any], seed: int
+    action_space: gymnasium.Space[Any], mask: ActionMask, observation: Any, info: Mapping[str, Any], seed: int
 ) -> Any:
     """An action that the mask in this observation or info allows. Raises MaskError where it is not there, or wrong."""
-    allowed, actions = masks.of_one(observation, info, mask), plain(env.action_space)
+    allowed, actions = masks.of_one(observation, info, mask), plain(action_space)
     wrong = masks.wrong(allowed[None], policy_space(actions), mask.size)
     if wrong:
         raise masks.MaskError(wrong[1])
@@ -34,12 +34,19 @@ def random_action(
     env: gymnasium.Env[Any, Any], mask: ActionMask | None, observation: Any, info: Mapping[str, Any]
 ) -> Any:
     """Any action, or a legal one where there is a mask; by the seed of the action space. Raises RlsifError."""
+    return random_action_of(env.action_space, mask, observation, info, type(env.unwrapped).__name__)
+
+
+def random_action_of(
+    action_space: gymnasium.Space[Any], mask: ActionMask | None, observation: Any, info: Mapping[str, Any], name: str
+) -> Any:
+    """The same from a space of actions; `name` is the environment's, for a message."""
     if mask is None:
-        return env.action_space.sample()
+        return action_space.sample()
     try:
-        return legal_action(env, mask, observation, info, int(env.action_space.np_random.integers(2**31)))
+        return legal_action(action_space, mask, observation, info, int(action_space.np_random.integers(2**31)))
     except masks.MaskError as problem:
-        raise RlsifError(f"environment {type(env.unwrapped).__name__}: {problem}") from problem
+        raise RlsifError(f"environment {name}: {problem}") from problem
 
 
 class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -60,7 +67,7 @@ class ActsLegally(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Take the legal action that is drawn with the given one as a seed."""
-        legal = legal_action(self.env, self._legal_by, *self._last, zlib.crc32(repr(action).encode()))
+        legal = legal_action(self.env.action_space, self._legal_by, *self._last, zlib.crc32(repr(action).encode()))
         observation, reward, terminated, truncated, info = self.env.step(legal)
         self._last = observation, info
         return observation, reward, terminated, truncated, info

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 KEY = "metrics"
 # Among RLlib's histograms, of which it keeps what every episode gave.
 HISTORY = "rlsif_metrics"
+# The same for what each agent got in it.
+OF_AGENTS = "rlsif_returns_of_agents"
+# Among what RLlib's env runners tell of their speed, of which it gives the mean: the environments' share of the time.
+ENV_TIME_SHARE = "rlsif_env_time_share"
 # Numbers of one episode, by name.
 Metrics = Mapping[str, float]
 NONE: Metrics = {}

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from rlsif.errors import InputError
+
+# The wrapper of Atari games, how they can be played, the first without a word, and how their ids begin.
+ATARI, PROTOCOLS, GAMES = "rlsif.envs.atari:Atari", ("machado", "deepmind"), "ALE/"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,18 @@ class EnvRef(Ref):
     @property
     def title(self) -> str:
         """The name and the wrappers, for messages."""
-        return f"{self.name} in {', '.join(w.short for w in self.wrappers)}" if self.wrappers else self.name
+        own = self.own_wrappers
+        return f"{self.name} in {', '.join(w.short for w in own)}" if own else self.name
+
+    @property
+    def own_wrappers(self) -> tuple[WrapperRef, ...]:
+        """Those that the user named."""
+        return tuple(wrapper for wrapper in self.wrappers if wrapper.name != ATARI)
+
+    @property
+    def atari(self) -> str | None:
+        """How an Atari game is played; None for other environments, and for a game that is left as it is."""
+        return next((str(w.arguments["protocol"]) for w in self.wrappers if w.name == ATARI), None)
 
     @property
     def file_name(self) -> str:
@@ -76,10 +92,31 @@ def parse(
     arguments: Mapping[str, Any] | None = None,
     code_folder: str | Path = ".",
     wrappers: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    atari: str | None = None,
 ) -> EnvRef:
-    """What the names given to `--env` and `--wrap` mean, seen from the working folder."""
+    """What the names given to `--env`, `--wrap` and `--atari` mean, seen from the working folder.
+
+    Raises InputError for an `--atari` that is none.
+    """
     wraps = tuple(WrapperRef(absolute(wrapper), tuples(given)) for wrapper, given in wrappers)
-    return EnvRef(absolute(name), dict(arguments or {}), str(code_folder), wraps)
+    ref = EnvRef(absolute(name), dict(arguments or {}), str(code_folder), wraps)
+    protocol = _protocol(ref, atari)
+    return replace(ref, wrappers=(WrapperRef(ATARI, {"protocol": protocol}), *wraps)) if protocol else ref
+
+
+def _protocol(ref: EnvRef, given: str | None) -> str | None:
+    """How the environment is played, if it is an Atari game that the user has not prepared in other ways."""
+    if given is None:
+        prepared = ref.wrappers or "obs_type" in ref.arguments or "frameskip" in ref.arguments
+        return PROTOCOLS[0] if ref.short.startswith(GAMES) and not prepared else None
+    if given not in PROTOCOLS:
+        raise InputError(f"--atari is {given!r}; it must be {' or '.join(PROTOCOLS)}")
+    if not ref.short.startswith(GAMES):
+        raise InputError(f"--atari is for games, whose ids begin with {GAMES}, and --env is {ref.name}")
+    for name in ("obs_type", "frameskip"):
+        if name in ref.arguments:
+            raise InputError(f"--env-config {name} is decided by --atari; give one of the two")
+    return given
 
 
 def absolute(name: str) -> str:

@@ -15,11 +15,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from rlsif.envs import atari
+from rlsif.envs.atari import LIFE_LOST
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import locate
 from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
 from rlsif.envs.progress import PROGRESS
-from rlsif.envs.reference import EnvRef
+from rlsif.envs.reference import GAMES, EnvRef
 from rlsif.envs.task import set_task
 from rlsif.envs.vector_class import (
     FINAL_INFO,
@@ -47,7 +49,10 @@ class WrongValue(RlsifError):
 class Step(NamedTuple):
     """What a step of n copies gave: encoded observations [n, ...], and rewards, terminated, truncated, each [n].
 
-    `metrics` are those of the episodes that ended in this step, by copy.
+    `metrics` are those of the episodes that ended in this step, by copy. Where there are many agents, n is their slots;
+    `there` says which of them have an observation, [n], and `over` in which copies the episode ended for all. Those
+    that `waited` did not act in this step: rewards and ends are those of their last action. `life_lost`, [n], is where
+    an episode goes on that ends for the learner; None where there is no such thing.
     """
 
     observations: Array
@@ -55,15 +60,23 @@ class Step(NamedTuple):
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     metrics: Mapping[int, Metrics] = {}
+    there: NDArray[np.bool_] | None = None
+    over: NDArray[np.bool_] | None = None
+    waited: NDArray[np.bool_] | None = None
+    life_lost: NDArray[np.bool_] | None = None
 
 
 class Environments(Protocol):
     """Copies of one environment."""
 
+    # The names of its agents, each of which has a slot in every copy; none where a copy is one agent's.
+    agents: Sequence[str]
     # What to act on next, encoded, [n, ...].
     observations: Array
     # Which copies will act; the others' next step only begins an episode, [n].
     active: NDArray[np.bool_]
+    # Which acted before, and wait for what comes of it, [n]; None where nobody does.
+    waiting: NDArray[np.bool_] | None
 
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
@@ -88,7 +101,7 @@ def make(
     `seeds` has one for each copy, [number].
     """
     add_code_folder(ref.code_folder)
-    env = None if ref.wrappers else _of_many(ref, number)
+    env = None if ref.own_wrappers else _of_many(ref, number)
     if env is None:
         return OneByOne([create() for _ in range(number)], seeds, encoder, adapter)
     return BY_MODE[mode_of(env)](env, seeds, encoder, adapter)
@@ -102,6 +115,9 @@ def _of_many(ref: EnvRef, number: int) -> Any:
     spec = gymnasium.registry.get(located) if isinstance(located, str) else None
     if spec is None or spec.vector_entry_point is None or spec.additional_wrappers:
         return None
+    if spec.id.startswith(GAMES):
+        # Of one that is left as it is, ale-py's copies would show other observations.
+        return atari.vectorised(ref, spec.id, number)
     env = copies(ref, spec.id, number)
     if mode_of(env) is None:
         env.close()
@@ -111,6 +127,9 @@ def _of_many(ref: EnvRef, number: int) -> Any:
 
 class Vectorised:
     """An environment of many copies, which begins a new episode in the step after the end of one."""
+
+    agents: Sequence[str] = ()
+    waiting: NDArray[np.bool_] | None = None
 
     def __init__(
         self,
@@ -134,7 +153,7 @@ class Vectorised:
         after = self._next(observations, infos, done)
         metrics = self._ended_with(infos, done, acted)
         PROGRESS.steps += self._number
-        return Step(after, self._rewards(rewards), terminated, truncated, metrics)
+        return Step(after, self._rewards(rewards), terminated, truncated, metrics, life_lost=infos.get(LIFE_LOST))
 
     def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
         """The true next observations; sets those to act on, and which copies will act."""
@@ -206,7 +225,7 @@ class ResetByCaller(Vectorised):
         return after
 
 
-BY_MODE = {
+BY_MODE: Mapping[AutoresetMode | None, type[Vectorised]] = {
     AutoresetMode.NEXT_STEP: Vectorised,
     AutoresetMode.SAME_STEP: ResetInStep,
     AutoresetMode.DISABLED: ResetByCaller,
@@ -233,6 +252,9 @@ def _final(infos: Mapping[str, Any]) -> Any:
 class OneByOne:
     """Environments stepped one after the other, each reset as soon as its episode ends."""
 
+    agents: Sequence[str] = ()
+    waiting: NDArray[np.bool_] | None = None
+
     def __init__(
         self,
         envs: list[gymnasium.Env[Any, Any]],
@@ -253,7 +275,7 @@ class OneByOne:
         """Step every copy by what a policy chose, [n, ...]."""
         number = len(self._envs)
         after, rewards = self._encoder.empty(number), np.zeros(number)
-        terminated, truncated = np.zeros(number, np.bool_), np.zeros(number, np.bool_)
+        terminated, truncated, life_lost = (np.zeros(number, np.bool_) for _ in range(3))
         ended = []
         self._steps += 1
         for i, (env, action) in enumerate(zip(self._envs, self._adapter.each(chosen))):
@@ -261,6 +283,8 @@ class OneByOne:
             PROGRESS.steps += 1
             if info and KEY in info:
                 self._take(i, info)
+            if info and LIFE_LOST in info:
+                life_lost[i] = info[LIFE_LOST]
             self._encode(after, i, observation, info)
             try:
                 rewards[i] = reward
@@ -280,7 +304,7 @@ class OneByOne:
                 metrics[i] = self._ended_with(i)
                 self._steps[i] = 0
                 self._encode(self.observations, i, *self._reset(self._envs[i]))
-        return Step(after, rewards, terminated, truncated, metrics)
+        return Step(after, rewards, terminated, truncated, metrics, life_lost=life_lost)
 
     def _take(self, i: int, info: Mapping[str, Any]) -> None:
         try:

@@ -69,10 +69,16 @@ class Single(gymnasium.Env[Any, Any]):
         """Take an environment with one copy."""
         self._env = env
         self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
-        self.metadata, self.render_mode, self.spec = env.metadata, env.render_mode, env.spec
+        self.metadata, self.render_mode = env.metadata, env.render_mode
+        # A spec would say that it can be made as any other; what it knows of episodes is kept.
+        self.spec = None
+        self.reward_threshold = getattr(env.spec or env, "reward_threshold", None)
+        self._max_episode_steps = getattr(env.spec, "max_episode_steps", None)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
+        # Gymnasium's checker looks at the generator that every environment has; the copies have their own.
+        super().reset(seed=seed)
         observations, infos = self._env.reset(seed=seed, options=options)
         return part_of(observations, 0), infos_of(infos, 0)
 

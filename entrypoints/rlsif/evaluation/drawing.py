@@ -12,11 +12,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from rlsif.envs import metrics
+from rlsif.envs.agents import Outcome, agents_of
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import make
 from rlsif.envs.reference import EnvRef
@@ -40,7 +42,7 @@ class Drawing:
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
         theirs.close()
         try:
-            self.metadata, self.action_space = self._ask("make", ref)
+            self.metadata, self.action_space, self.drawn_agents = self._ask("make", ref)
         except BaseException:
             self.close()
             raise
@@ -94,15 +96,14 @@ class _Drawn:
     def make(self, ref: EnvRef) -> Any:
         add_code_folder(str(Path.cwd()))
         self._env = make(ref, render_mode="rgb_array")
-        return self._env.metadata, self._env.action_space
+        agents = agents_of(self._env)
+        return dict(self._env.metadata), None if agents else self._env.action_space, agents
 
     def reset(self, how: dict[str, Any]) -> Any:
-        observation, info = self._env.reset(**how)
-        return observation, _needed(info)
+        return _told(self._env.reset(**how))
 
     def step(self, action: Any) -> Any:
-        *told, info = self._env.step(action)
-        return *told, _needed(info)
+        return _told(self._env.step(action))
 
     def render(self, _: None) -> Any:
         return self._env.render()
@@ -115,7 +116,16 @@ class _Drawn:
             self._env.close()
 
 
-def _needed(info: dict[str, Any]) -> dict[str, Any]:
+def _told(given: Any) -> Any:
+    """What a reset or a step gave, with what is needed of its infos."""
+    if isinstance(given, Outcome):
+        seen = {agent: (observation, _needed(info)) for agent, (observation, info) in given.seen.items()}
+        return given._replace(seen=seen, common=_needed(given.common))
+    *told, info = given
+    return *told, _needed(info)
+
+
+def _needed(info: Mapping[str, Any]) -> dict[str, Any]:
     """What is looked at; the rest may be what cannot be sent."""
     return {name: info[name] for name in (masks.KEY, metrics.KEY) if name in info}
 

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.envs.code import add_code_folder
-from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Episode, most_steps, play
+from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Acts, Episode, most_steps, play
 from rlsif.envs.find import FoundEnv, find, make
 from rlsif.envs.task import set_task
 from rlsif.errors import InputError, RlsifError, check_at_least
-from rlsif.evaluation import video
+from rlsif.evaluation import duel, video
 from rlsif.evaluation.drawing import Drawing
 from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
-from rlsif.training.results import own_numbers
+from rlsif.training.results import means, own_numbers
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Evaluation:
     video: Path | None = None
     # Where the environment is now, if its module or file was moved.
     env: str | None = None
+    # Who plays the other agents: another run or checkpoint, or duel.RANDOM.
+    against: str | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without the run. Raises InputError."""
@@ -61,6 +63,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         print(f"warning: {packages}", file=sys.stderr)
     env = find(spec.env)
     saved.check_spaces(folder, env)
+    opponent = _opponent(asked, spec, env)
     # A time limit of the environment ends every episode.
     most = MOST_STEPS if env.max_episode_steps else most_steps(progress.lengths)
     with (
@@ -71,7 +74,10 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     ):
         for environment in environments if progress.task else ():
             set_task(environment, progress.task[0])
-        agent = _agent(checkpoint, spec.framework, env, len(environments), asked.seed)
+        slots = len(environments) * max(1, len(env.agents))
+        agent = _agent(checkpoint, spec.framework, env, slots, asked.seed)
+        if opponent:
+            agent = _duel(agent, opponent, spec.framework, env, slots, asked.seed)
         episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch, most)
     return {
         "algo": spec.algo,
@@ -82,15 +88,43 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         "deterministic": asked.deterministic,
         "seed": asked.seed,
         **_statistics(episodes),
+        "against": {"opponent": str(opponent), **duel.results(episodes, env.agents)} if opponent else None,
         "video": str(asked.video.absolute()) if asked.video else None,
     }
 
 
-def _agent(checkpoint: Path, framework: str, env: FoundEnv, environments: int, seed: int) -> Any:
+def _opponent(asked: Evaluation, spec: RunSpec, env: FoundEnv) -> Path | str | None:
+    """The checkpoint that plays the other agents, or duel.RANDOM; None where nobody does. Raises InputError."""
+    if asked.against is None:
+        return None
+    if len(env.agents) < 2:
+        raise InputError(f"--against needs an environment of several agents, and {spec.env.short} has one")
+    if asked.against == duel.RANDOM:
+        return duel.RANDOM
+    checkpoint = saved.checkpoint_of(Path(asked.against), "--against", saved.BEST)
+    checkpoints.check(checkpoint)
+    folder = checkpoint.parent.parent
+    saved.check_spaces(folder, env)
+    theirs = saved.spec_of(folder).framework
+    if theirs != spec.framework:
+        raise InputError(
+            f"--against {asked.against} was trained with --framework {theirs}, and this run with {spec.framework};"
+            " one process has one of them"
+        )
+    return checkpoint
+
+
+def _duel(mine: Acts, opponent: Path | str, framework: str, env: FoundEnv, slots: int, seed: int) -> Acts:
+    if isinstance(opponent, Path):
+        return duel.Duel(mine, _agent(opponent, framework, env, slots, seed), len(env.agents))
+    return duel.Duel(mine, duel.Random(env, seed), len(env.agents))
+
+
+def _agent(checkpoint: Path, framework: str, env: FoundEnv, slots: int, seed: int) -> Any:
     # Takes seconds to import, with TensorFlow.
     from rlsif.learning.saved_policy import Agent, load
 
-    return Agent(*load(checkpoint, framework, seed), env, environments)
+    return Agent(*load(checkpoint, framework, seed), env, slots)
 
 
 @contextlib.contextmanager
@@ -150,6 +184,7 @@ def _statistics(episodes: list[Episode]) -> dict[str, Any]:
         "return_max": max(returns),
         "length_mean": statistics.fmean(lengths),
         "custom": own_numbers([e.metrics for e in episodes]),
+        "agents": means([e.agents for e in episodes]),
         "returns": returns,
         "lengths": lengths,
     }

@@ -29,12 +29,12 @@ def without_display() -> None:
 
 
 def check_drawing(env_id: str, env: Any) -> None:
-    """Refuse an environment that draws no pictures. Raises InputError."""
+    """Refuse an environment that renders no images. Raises InputError."""
     modes = env.metadata.get("render_modes", [])
     if "rgb_array" not in modes:
         has = f"its render modes are {', '.join(modes)}" if modes else "it has no render modes"
         raise InputError(
-            f"--video: environment {env_id!r} draws no pictures, {has};"
+            f"--video: environment {env_id!r} renders no images, {has};"
             ' it needs metadata = {"render_modes": ["rgb_array"]} and a render() that returns one'
         )
 

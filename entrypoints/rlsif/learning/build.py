@@ -8,12 +8,14 @@ from typing import Any
 
 import gymnasium
 
-from rlsif.envs.adapted import Adapted, policy_spaces
+from rlsif.envs.adapted import Adapted, Translation, policy_spaces
+from rlsif.envs.atari import protocol
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.hyperparameters import refusal
+from rlsif.learning.image_model import set_filters
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
@@ -70,7 +72,13 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
     def create(context: Any) -> Any:
         worker_index, copy = getattr(context, "worker_index", 0), getattr(context, "vector_index", 0)
         env = make(ref, worker_index)
-        return Adapted(env, sampling.normalize_actions, sampling.clip_actions, sampling.mask, copy)
+        how = sampling.normalize_actions, sampling.clip_actions, sampling.mask
+        if not sampling.agents:
+            return Adapted(env, *how, copy)
+        from rlsif.learning.agents_env import AdaptedAgents
+
+        spaces = sampling.observation_space, sampling.action_space
+        return AdaptedAgents(env, Translation(spaces, *how, ref.short, copy))
 
     tune.register_env(ref.ascii_name, create)
 
@@ -83,6 +91,12 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
     against = unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
     if against and env.mask:
         _check_rllib_honours_masks(spec, config)
+    played = protocol(spec.env)
+    if against and played and played.lives:
+        raise InputError(
+            f"with --atari {spec.env.atari} a lost life ends what is learned from, and RLlib's sampler knows of none;"
+            f" it is needed because {against}; use --atari machado"
+        )
     return against
 
 
@@ -122,6 +136,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     config.debugging(seed=spec.seed, log_sys_usage=False)
     set_values(config, _threads(layout))
     set_values(config, catalogue()[spec.algo].defaults)
+    if spec.env.atari:
+        config.clip_rewards = True
     set_values(config, spec.hyperparameters)
     _set_env(config, spec, layout, env)
     return config
@@ -147,15 +163,18 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         clip_actions=False,
         disable_env_checking=True,
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.
-        **({"is_atari": False} if spec.env.place else {}),
+        is_atari=False,
     )
-    if spec.env.wrappers:
-        # RLlib would wrap an Atari game once more.
-        config.preprocessor_pref = None
+    # They are encoded before RLlib sees them. It knows Atari's screen and memory by their shapes alone, and would scale
+    # them, and wrap a game once more.
+    config.preprocessor_pref = None
+    set_filters(config, env)
     sampler = catalogue()[spec.algo].sampler_class()
     spaces = env.observation_space, env.action_space
-    about = layout.resumed_at, env.mask, layout.tasks, layout.run
-    config.rlsif = SamplingSpec(spec.env, *spaces, sampler, normalize, clip, *about)
+    config.rlsif = SamplingSpec(
+        spec.env, *spaces, sampler, normalize, clip,
+        resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,
+    )  # fmt: skip
     masked_model = catalogue()[spec.algo].masked_model
     if env.mask and masked_model:
         config.model = masks.outer_model(config.model, masked_model, env.mask.size)

@@ -14,7 +14,7 @@ from rlsif.errors import InputError, near
 from rlsif.learning import algorithms
 from rlsif.learning.descriptor import Algorithm
 from rlsif.policies import actions, encoder
-from rlsif.policies.spaces import Box, Composite, Discrete, Masked, MultiDiscrete, Space, is_image, kind
+from rlsif.policies.spaces import Box, Composite, Discrete, Masked, MultiDiscrete, Space, kind
 
 FRAMEWORKS = ("tf", "tf2")
 # What policies choose from, as users read it.
@@ -53,7 +53,7 @@ def able_to_act(space: Space) -> list[str]:
 
 def check_spaces(algorithm: Algorithm, env: str, observation_space: Space, action_space: Space) -> None:
     """Refuse an environment that the algorithm cannot see or act in. Raises InputError."""
-    against = actions.unsupported(action_space) or encoder.refused(observation_space)
+    against = actions.unsupported(action_space) or encoder.unsupported(observation_space)
     if against:
         raise InputError(f"no algorithm here can train in {env}: its {against}")
     able = able_to_act(action_space)
@@ -80,6 +80,4 @@ def known_against(algo: str, observation_space: Space) -> str | None:
     """Why RLlib samples whatever the settings are; None where they decide, and a preset's speak for NumPy."""
     if catalogue()[algo].sampler is None:
         return f"{algo} is sampled by RLlib's own"
-    if is_image(observation_space):
-        return "observations are images"
     return encoder.unsupported(observation_space)

@@ -48,9 +48,10 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
             if not batch:
                 return {}
             batch = standardize_fields(batch.as_multi_agent(), ["advantages"])
-        steps = batch.env_steps()
-        for counter in (NUM_AGENT_STEPS_SAMPLED, NUM_ENV_STEPS_SAMPLED, NUM_AGENT_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED):
-            counters[counter] += steps
+        for counter in (NUM_ENV_STEPS_SAMPLED, NUM_ENV_STEPS_TRAINED):
+            counters[counter] += batch.env_steps()
+        for counter in (NUM_AGENT_STEPS_SAMPLED, NUM_AGENT_STEPS_TRAINED):
+            counters[counter] += batch.agent_steps()
         with timers[LEARN_ON_BATCH_TIMER]:
             statistics = self._update(
                 batch.policy_batches[DEFAULT_POLICY_ID],

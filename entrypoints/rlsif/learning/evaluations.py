@@ -129,7 +129,8 @@ class Player:
         for task in self._tasks.new():
             for environment in self._environments:
                 set_task(environment, task)
-        agent = Agent(policy, observation_filter, self._env, len(self._environments))
+        slots = len(self._environments) * max(1, len(self._env.agents))
+        agent = Agent(policy, observation_filter, self._env, slots)
         with doing("playing the episodes of --evaluate-every"):
             # The likeliest actions of an early policy may go in circles where none ends the episode.
             limits: Any = {} if self._env.max_episode_steps else {"most_steps": LEAST_OF_MOST_STEPS, "cut": True}

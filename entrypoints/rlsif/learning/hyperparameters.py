@@ -27,6 +27,7 @@ BY_OPTION = {
 UNAVAILABLE = {
     "evaluation_interval": "use --evaluate-every, which also decides which checkpoint is best",
     "restart_failed_sub_environments": "RLlib's sampler alone would honour it; catch the error in the environment",
+    "preprocessor_pref": "observations reach the network as they are; --wrap changes them",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
@@ -36,21 +37,22 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("gamma", "lambda"), (0, 1)),
 }
 # Those of tf.nn that leave the shape as it is; RLlib would say so in a traceback.
-ACTIVATIONS = (
+ACCEPTED_ACTIVATIONS = (
     "linear", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish", "silu", "sigmoid", "softplus",
     "softsign",
 )  # fmt: skip
 ANY_DICTIONARY = {"custom_model_config", "exploration_config", "env_config", "replay_buffer_config", "optimizer"}
 
 
-def preset(algo: str, env: str) -> dict[str, Any]:
+def preset(algo: str, env: str, *, images: bool = False) -> dict[str, Any]:
     """What presets/<algo>.yaml says for every environment, overlaid with what it says for this one.
 
-    `env` is the environment's short name.
+    `env` is the environment's short name; `images` says whether it shows some, for which there may be other defaults.
     """
     text = resources.files("rlsif").joinpath(f"presets/{algo.lower()}.yaml").read_text()
     presets = read(text)
-    return merge(presets.get("default") or {}, presets.get(env) or {})
+    of_images = presets.get("images") if images else None
+    return merge(merge(presets.get("default") or {}, of_images or {}), presets.get(env) or {})
 
 
 def from_file(path: Path) -> dict[str, Any]:
@@ -87,6 +89,8 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
         if isinstance(default, Mapping) and isinstance(value, Mapping):
             if key not in ANY_DICTIONARY:
                 check(value, default, algo, prefix=f"{name}.")
+            if key == "exploration_config":
+                _check_schedule(algo, value.get("epsilon_schedule"))
         elif isinstance(default, Mapping) and value is not None:
             raise InputError(f"{algo}'s {name!r} is {value!r}; it is a group of settings: write {name}.KEY=VALUE")
         elif not _same_kind(value, default):
@@ -100,8 +104,23 @@ def _check_value(algo: str, name: str, key: str, value: Any) -> None:
     if isinstance(value, (int, float)) and not least <= value <= most:
         right = f"at least {least}" if most == math.inf else f"from {least} to {most}"
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
-    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACTIVATIONS:
-        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACTIVATIONS)}")
+    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACCEPTED_ACTIVATIONS:
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACCEPTED_ACTIVATIONS)}")
+
+
+def _check_schedule(algo: str, schedule: Any) -> None:
+    """Refuse endpoints that RLlib would refuse by an assertion, in the learner."""
+    if not isinstance(schedule, Mapping) or schedule.get("type") != "PiecewiseSchedule":
+        return
+    ends, outside = schedule.get("endpoints") or [], schedule.get("outside_value")
+    are_pairs = isinstance(ends, list) and all(isinstance(end, list) and len(end) == 2 for end in ends)
+    numbers = [number for end in ends for number in end] if are_pairs else []
+    are_right = bool(numbers) and all(_same_kind(number, 0.0) for number in numbers if number is not None)
+    if not are_right or None in (*numbers, outside) or numbers[::2] != sorted(numbers[::2]):
+        raise InputError(
+            f"{algo}'s 'exploration_config.epsilon_schedule' is {dict(schedule)!r}; it must have endpoints whose env"
+            " steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1"
+        )
 
 
 def whole_numbers(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rlsif.envs.checker import ERROR, OK, WARNING, Finding
+from rlsif.envs.atari import protocol
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.findings import ERROR, OK, WARNING, Finding
+from rlsif.errors import InputError
+from rlsif.learning import hyperparameters
 from rlsif.learning.catalogue import able_to_act, catalogue, known_against
-from rlsif.policies import actions, encoder
-from rlsif.policies.spaces import Box, described
+from rlsif.learning.settings import network_fails
+from rlsif.learning.spec import Layout, RunSpec
+from rlsif.policies import actions, convolution, encoder, masks
+from rlsif.policies.spaces import Box, described, has_channels_first, is_image, leaves
 
 
 def judgement(found: FoundEnv) -> Iterator[Finding]:
@@ -20,11 +25,17 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
         yield Finding(ERROR, f"no algorithm here can act in it: its {against}.")
         return
     able = ", ".join(able_to_act(found.actions))
+    if found.agents:
+        yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
     yield Finding(OK, f"actions are {described(found.actions)}; {able} can choose them.")
-    against = encoder.refused(found.observations)
+    against = encoder.unsupported(found.observations)
     if against:
         yield Finding(ERROR, f"no algorithm here can see it: its {against}.")
         return
+    if played := protocol(found.ref):
+        yield Finding(OK, f"{played}.")
+    if images := convolution.images_of(masks.encoder_of(found.observations).seen):
+        yield from _of_images(found, images)
     slow = known_against("PPO", found.observations)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
@@ -37,3 +48,25 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
         yield Finding(WARNING, "its actions have no bounds, so that none are scaled to; Box(-1, 1, ...) learns best.")
     if isinstance(found.observations, Box) and found.observations.dtype == np.float64:
         yield Finding(WARNING, "observations are float64; networks take float32, so that half of each is thrown away.")
+
+
+def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Finding]:
+    """How images are read, and whether the network that `train` would have acts on them."""
+    given = [leaf.shape for _, leaf in leaves(found.observations) if isinstance(leaf, Box) and is_image(leaf)]
+    sizes = [(*shape[1:], shape[0]) if has_channels_first(shape) else shape for shape in given]
+    pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in sizes)
+    moved = ", which come first and are moved behind" if sizes != given else ""
+    filters = str(convolution.default_filters(images[0])).replace(" ", "")
+    preset = hyperparameters.preset("PPO", found.ref.short, images=True)
+    preset.pop("num_envs_per_env_runner", None)
+    try:
+        fails = network_fails(RunSpec("PPO", "tf", found.ref, 0, preset), Layout(0, 1, 0.0, 1), found)
+    except InputError as problem:
+        fails = str(problem)
+    if fails:
+        yield Finding(ERROR, f"the network that `train` would have cannot act in it: {fails.rstrip('.')}.")
+        return
+    yield Finding(
+        OK,
+        f"images have {pixels}{moved}; the network that `train` would have acts in it, with conv_filters={filters}.",
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rlsif.envs.find import FoundEnv
-from rlsif.envs.metrics import HISTORY
+from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.finite import check_weights
 from rlsif.learning.old_names import know_old_names
@@ -68,17 +68,27 @@ class Learner:
         runners = result.get("env_runners", {})
         ended = int(runners.get("episodes_this_iter") or 0)
         history = runners.get("hist_stats", {})
+        share = runners.get("sampler_perf", {}).get(ENV_TIME_SHARE)
         if self._evaluations and evaluate:
             self._evaluations.begin(evaluate)
         return {
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
             "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
+            "env_time_share": None if share is None else float(share),
             "num_env_steps_sampled_lifetime": int(result["num_env_steps_sampled_lifetime"]),
             "num_healthy_workers": int(result["num_healthy_workers"]),
             "evaluation": self._evaluations.ended() if self._evaluations else None,
             "statistics": _numbers({"info": {"learner": result["info"]["learner"]}, "timers": result["timers"]}),
+            **self._of_agents(result, history.get(OF_AGENTS, [])[-ended:] if ended else []),
         }
+
+    def _of_agents(self, result: Mapping[str, Any], returns: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+        """What an environment of many agents has beside."""
+        if not self._algorithm.config.rlsif.agents:
+            return {}
+        steps = int(result["num_agent_steps_sampled_lifetime"])
+        return {"agents": [dict(each) for each in returns], "num_agent_steps_sampled_lifetime": steps}
 
     def evaluation(self) -> dict[str, Any] | None:
         """What the evaluation that is under way comes to; None where there is none."""

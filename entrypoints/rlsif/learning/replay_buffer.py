@@ -97,7 +97,8 @@ class ArrayReplayBuffer:
 
     def priorities(self) -> dict[str, Any] | None:
         """The priorities of all rows, from the oldest to the newest; None where rows are drawn uniformly."""
-        return self._priorities and self._priorities.state(np.arange(self.first, self._end) % self.capacity)
+        places = np.arange(self.first, self._end) % self.capacity
+        return self._priorities.state(places) if self._priorities else None
 
     def restore(self, first: int, columns: Mapping[str, Array], priorities: Mapping[str, Any] | None) -> None:
         """Have these rows alone, the oldest with the number `first`; the newest, where there is no room for all."""

@@ -7,6 +7,7 @@ on with nothing sampled. Imported in processes that run RLlib with TensorFlow.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from rlsif.learning.rllib import import_rllib
@@ -22,7 +23,7 @@ from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
-from rlsif.envs.metrics import ENDED, HISTORY, NONE, Metrics
+from rlsif.envs.metrics import ENDED, ENV_TIME_SHARE, HISTORY, NONE, OF_AGENTS, Metrics
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.task import set_task
 from rlsif.sampling.env_runner import Sampling, beating, doing
@@ -51,11 +52,26 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         return parts[0] if fragments == 1 else concat_samples(parts)
 
     def get_metrics(self) -> list[RolloutMetrics]:
-        """The episodes that ended since the last call, with the user's own numbers: those of RLlib's callbacks, too."""
+        """The episodes that ended since the last call, with the user's own numbers: those of RLlib's callbacks, too.
+
+        And with the environments' share of the time since this env runner began.
+        """
         return [
-            each._replace(hist_data={**each.hist_data, HISTORY: [{**each.custom_metrics, **_next_ended()}]})
+            each._replace(
+                perf_stats=_env_time_share(each.perf_stats),
+                hist_data={
+                    **each.hist_data,
+                    HISTORY: [{**each.custom_metrics, **_next_ended()}],
+                    OF_AGENTS: [self._returns_of_agents(each)],
+                },
+            )
             for each in super().get_metrics()
         ]
+
+    def _returns_of_agents(self, episode: RolloutMetrics) -> dict[str, float]:
+        if not self.config.rlsif.agents:
+            return {}
+        return {str(agent): float(total) for (agent, _), total in episode.agent_rewards.items()}
 
     def set_state(self, state: Any) -> None:
         """Take a state, and keep the settings of this run: RLlib would take those of the checkpoint.
@@ -81,6 +97,11 @@ def _bound_threads(config: Any, worker_index: int) -> None:
     _, tf, _ = try_import_tf()
     tf.config.threading.set_intra_op_parallelism_threads(given["intra_op_parallelism_threads"])
     tf.config.threading.set_inter_op_parallelism_threads(given["inter_op_parallelism_threads"])
+
+
+def _env_time_share(milliseconds: Mapping[str, float]) -> dict[str, float]:
+    whole = sum(milliseconds.values())
+    return {ENV_TIME_SHARE: milliseconds["mean_env_wait_ms"] / whole} if whole else {}
 
 
 def _next_ended() -> Metrics:

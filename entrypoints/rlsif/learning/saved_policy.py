@@ -17,7 +17,6 @@ from rlsif.learning.rllib import import_rllib
 import_rllib()
 
 # ruff: noqa: E402
-from ray.rllib.models.catalog import ModelCatalog
 from ray.rllib.policy.policy import Policy
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.framework import try_import_tf
@@ -25,8 +24,9 @@ from ray.rllib.utils.framework import try_import_tf
 from rlsif.errors import RlsifError
 from rlsif.learning.masked_models import register
 from rlsif.learning.old_names import know_old_names
-from rlsif.policies import encoder, masks
+from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
+from rlsif.policies.encoder import MisfitError
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
 POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
@@ -68,11 +68,11 @@ def of_state(pickled: bytes, framework: str, seed: int) -> Any:
 class Agent:
     """Acts in several environments at once, as RLlib's own sampler would with the same policy."""
 
-    def __init__(self, policy: Any, observation_filter: Any, env: FoundEnv, environments: int) -> None:
-        """Take a policy of RLlib's, and the filter of its observations or None."""
+    def __init__(self, policy: Any, observation_filter: Any, env: FoundEnv, slots: int) -> None:
+        """Take a policy of RLlib's, and the filter of its observations or None; each agent has a slot."""
         self._policy = policy
         settings = policy.config
-        self._encode = _encoding(env, settings["model"])
+        self._encode = _encoding(env)
         self._env, self._mask = env.ref.name, masks.size_of(env.observations)
         self._filter = masks.without_filter_on_masks(_without_updates(observation_filter), self._mask)
         # Runs of version 0.1 left that to RLlib.
@@ -81,24 +81,24 @@ class Agent:
         clip = adapted.clip_actions if adapted else settings["clip_actions"]
         self._adapter = ActionAdapter(env.actions, normalize, clip)
         self._chosen_from = policy_space(env.actions, normalize)
-        # A recurrent policy's memory, [environments, ...] each; empty for others.
+        # A recurrent policy's memory, [slots, ...] each; empty for others.
         begun = self._policy.get_initial_state()
-        self._memory = [np.repeat(np.asarray(part)[None], environments, axis=0) for part in begun]
+        self._memory = [np.repeat(np.asarray(part)[None], slots, axis=0) for part in begun]
         self._begun = [np.asarray(part) for part in begun]
 
-    def act(self, seen: list[tuple[Any, Mapping[str, Any]]], environments: list[int], deterministic: bool) -> list[Any]:
-        """An action for each of these environments, as they take it; `seen` are observations and their infos."""
+    def act(self, seen: list[tuple[Any, Mapping[str, Any]]], slots: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these slots, as the environment takes it; `seen` are observations and their infos."""
         encoded = [self._encode(*each) for each in seen]
         _check_finite(self._env, encoded)
         if self._mask:
             self._check(np.array(encoded))
         actions, memory, _ = self._policy.compute_actions(
             np.array([self._filter(each) for each in encoded]),
-            [part[environments] for part in self._memory],
+            [part[slots] for part in self._memory],
             explore=not deterministic,
         )
         for part, after in zip(self._memory, memory, strict=True):
-            part[environments] = after
+            part[slots] = after
         return self._adapter.each(joined(actions))
 
     def _check(self, encoded: NDArray[Any]) -> None:
@@ -106,10 +106,10 @@ class Agent:
         if wrong:
             raise RlsifError(f"environment {self._env}: {wrong[1]}")
 
-    def forget(self, environment: int) -> None:
+    def forget(self, slot: int) -> None:
         """Begin a new episode there."""
         for part, begun in zip(self._memory, self._begun, strict=True):
-            part[environment] = begun
+            part[slot] = begun
 
 
 def _check_finite(env: str, encoded: list[Any]) -> None:
@@ -127,11 +127,8 @@ def _without_updates(observation_filter: Any) -> Callable[[Any], Any]:
     return lambda observation: observation_filter(observation, update=False)
 
 
-def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any, Mapping[str, Any]], Any]:
+def _encoding(env: FoundEnv) -> Callable[[Any, Mapping[str, Any]], Any]:
     """What makes of an observation what the policy sees."""
-    if encoder.unsupported(env.observations):
-        theirs: Any = ModelCatalog.get_preprocessor_for_space(env.observation_space, model)
-        return lambda observation, _: theirs.transform(observation)
     encode = masks.encoder_of(env.observations).one
 
     def encoded(observation: Any, info: Mapping[str, Any]) -> Any:
@@ -139,7 +136,7 @@ def _encoding(env: FoundEnv, model: dict[str, Any]) -> Callable[[Any, Mapping[st
             return encode(observation, info)
         except masks.MaskError as problem:
             raise RlsifError(f"environment {env.ref.name}: {problem}") from None
-        except encoder.MisfitError as problem:
+        except MisfitError as problem:
             what = "the observation is not in the observation space"
             raise RlsifError(f"environment {env.ref.name}: {what}: {problem}; `check` tells more") from None
 

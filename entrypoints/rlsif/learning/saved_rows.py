@@ -67,7 +67,8 @@ class SavedRows:
             if _linked(earlier, folder / name):
                 return
         start = max(first, self._buffer.first)
-        np.savez(folder / _name(start, end), **self._buffer.rows(start, end))
+        rows: dict[str, Any] = self._buffer.rows(start, end)
+        np.savez(folder / _name(start, end), **rows)
 
 
 def _name(first: int, end: int) -> str:

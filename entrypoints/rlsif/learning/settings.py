@@ -1,6 +1,6 @@
 """What RLlib makes of a run's settings, asked of a process of its own.
 
-That process leaves TensorFlow out, which the asking one may yet need: RLlib looks for it once, when it is imported.
+RLlib looks for TensorFlow once, when it is imported. The asking process may need it later, or may have left it out.
 """
 
 from __future__ import annotations
@@ -42,8 +42,17 @@ def resolve(spec: RunSpec, layout: Layout, env: FoundEnv) -> str | None:
     return answer
 
 
-def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
-    environment = {**os.environ, NO_TENSORFLOW: "1"}
+def network_fails(spec: RunSpec, layout: Layout, env: FoundEnv) -> str | None:
+    """Why the network of a run cannot act in the environment; None where it did so. Raises InputError."""
+    question = {"algo": spec.algo, "spec": spec, "layout": layout, "env": env, "acts": True}
+    answer: str | None = _ask(question, tensorflow=True)["fails"]
+    return answer
+
+
+def _ask(question: Mapping[str, Any], *, tensorflow: bool = False) -> dict[str, Any]:
+    environment = {name: value for name, value in os.environ.items() if name != NO_TENSORFLOW}
+    if not tensorflow:
+        environment[NO_TENSORFLOW] = "1"
     folder = question["spec"].env.code_folder if "spec" in question else "."
     asked = json.dumps(folder).encode() + b"\n" + pickle.dumps(question)
     done = subprocess.run([sys.executable, "-c", CODE], env=environment, input=asked, capture_output=True, check=False)
@@ -66,6 +75,10 @@ def answer() -> None:
 
 
 def _answered(question: Mapping[str, Any]) -> dict[str, Any]:
+    if "acts" in question:
+        from rlsif.learning.rehearsal import rehearse
+
+        return rehearse(question["spec"], question["layout"], question["env"])
     from rlsif.learning.build import against_sampling, config_class, configure
 
     if "spec" not in question:

@@ -19,6 +19,7 @@ EXTRA_OF = {
     "minigrid": "minigrid",
     "gymnasium_robotics": "robotics",
     "pettingzoo": "pettingzoo",
+    "mpe2": "pettingzoo",
     "envpool": "envpool",
     "wandb": "wandb",
     "mlflow": "mlflow",

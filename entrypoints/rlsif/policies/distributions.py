@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,8 +102,12 @@ class SquashedGaussian:
 class EpsilonGreedy:
     """The best action of action values [n, actions], or any one; after RLlib's EpsilonGreedy.
 
-    Epsilon falls from `initial_epsilon` after `warmup_timesteps` to `final_epsilon` over `epsilon_timesteps`.
+    Epsilon falls from `initial_epsilon` after `warmup_timesteps` to `final_epsilon` over `epsilon_timesteps`, or goes
+    from each of the `endpoints` of `epsilon_schedule` to the next.
     """
+
+    # RLlib's schedule that is known, and its settings that are.
+    SCHEDULE, OF_SCHEDULE = "PiecewiseSchedule", frozenset({"type", "endpoints", "outside_value"})
 
     def __init__(
         self,
@@ -108,14 +115,35 @@ class EpsilonGreedy:
         final_epsilon: float = 0.05,
         warmup_timesteps: int = 0,
         epsilon_timesteps: int = int(1e5),
+        epsilon_schedule: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take RLlib's settings by its names and with its defaults."""
+        """Take RLlib's settings by its names and with its defaults; as there, a schedule comes before the others."""
         self._values = [initial_epsilon, final_epsilon]
         self._steps = [warmup_timesteps, warmup_timesteps + epsilon_timesteps]
+        self._before: float | None = None
+        if epsilon_schedule:
+            ends, outside = epsilon_schedule["endpoints"], epsilon_schedule["outside_value"]
+            # The last endpoint is outside already.
+            self._steps = [*(int(step) for step, _ in ends), int(ends[-1][0])]
+            self._values = [*(value for _, value in ends), outside]
+            self._before = outside
+
+    @classmethod
+    def knows(cls, schedule: Any) -> bool:
+        """Whether epsilon can go by what RLlib is given as `epsilon_schedule`."""
+        if not schedule:
+            return True
+        return (
+            isinstance(schedule, Mapping)
+            and schedule.get("type") == cls.SCHEDULE
+            and set(schedule) <= cls.OF_SCHEDULE
+            and bool(schedule.get("endpoints"))
+            and schedule.get("outside_value") is not None
+        )
 
     def epsilon(self, timestep: int) -> float:
         """The share of random actions after so many env steps of all env runners."""
-        return float(np.interp(timestep, self._steps, self._values))
+        return float(np.interp(timestep, self._steps, self._values, left=self._before))
 
     def sample(self, inputs: Array, random: np.random.Generator, timestep: int) -> NDArray[np.int32]:
         """Actions [n]; none whose value is ILLEGAL_VALUE."""

@@ -1,15 +1,17 @@
-"""What a policy sees of an observation: one vector of floats, or an image as it is.
+"""What a policy sees of an observation: one vector of floats, or an image [height, width, channels].
 
 The vector is the one that RLlib's preprocessors make (ray/rllib/models/preprocessors.py): integers one-hot,
-everything else as float32, the parts of Dict and Tuple one after the other.
+everything else as float32, the parts of Dict and Tuple one after the other. An image keeps its numbers, a byte each
+where its space has uint8; where its channels come first they become its last axis. Images beside other things are
+parts of the vector, and networks take them out of it.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from rlsif.policies.spaces import (
     Other,
     Space,
     described,
+    has_channels_first,
+    has_images,
     is_image,
     leaves,
 )
@@ -31,7 +35,24 @@ Array = NDArray[Any]
 # A one-hot vector that is longer is told to be a mistake: the first layer would have a row for each of its places.
 LONGEST_ONE_HOT = 20_000
 
-BESIDE = "an image beside other things"
+# What would work with kinds of spaces of packages that are much used.
+INSTEAD = {"MissionSpace": ": --wrap minigrid.wrappers:ImgObsWrapper leaves the grid alone"}
+# Of the board of a game, [rows, columns, planes]: more are an image.
+MOST_ROWS = 24
+# RLlib takes an image of this shape for Atari's screen, whose edges it cuts off; on its side it is another.
+OF_ATARI = (210, 160, 3)
+# What a network sees: a vector or an image by its shape, or a vector of several parts by their shapes.
+Seen = Union[Tuple[int, ...], Tuple[Tuple[int, ...], ...]]
+
+
+def has_parts(seen: Seen) -> bool:
+    """Whether a network sees a vector of several parts."""
+    return not isinstance(seen[0], int)
+
+
+def shapes_of(seen: Seen) -> Sequence[tuple[int, ...]]:
+    """The shapes of all parts; of what has none, its own."""
+    return seen if has_parts(seen) else [seen]  # type: ignore[return-value, list-item]
 
 
 class MisfitError(ValueError):
@@ -46,28 +67,24 @@ def unsupported(space: Space) -> str | None:
     for path, part in parts:
         name = "".join(f"[{step!r}]" for step in path)
         if isinstance(part, Other):
-            return f"observations{name} are {part.kind}, which has no fixed shape"
+            return f"observations{name} are {part.kind}, which has no fixed shape{INSTEAD.get(part.kind, '')}"
         if isinstance(part, (Discrete, MultiDiscrete)) and width(part) > LONGEST_ONE_HOT:
             return (
                 f"observations{name} are {described(part)}, a one-hot vector of {width(part):,};"
                 f" {LONGEST_ONE_HOT:,} is the most: give them as a Box of numbers"
             )
+        if isinstance(space, Masked) and path and _is_board(part):
+            continue
         if isinstance(space, Masked) and is_image(part):
             return f"observations{name} are an image beside an action mask"
-        if path and is_image(part):
-            return f"observations{name} are {BESIDE}"
         if not path and width(part) == 0:
             return f"observations are {described(part)}, with nothing in them"
     return None
 
 
-def refused(space: Space) -> str | None:
-    """Why no policy can see observations of this space, in a few words; None where one can.
-
-    RLlib's own preprocessors take images beside other things.
-    """
-    against = unsupported(space)
-    return None if against and against.endswith(BESIDE) else against
+def _is_board(space: Space) -> bool:
+    """Whether a Box of three dimensions is small enough to be seen as a vector: beside a mask nothing else can be."""
+    return isinstance(space, Box) and is_image(space) and max(space.shape[:2]) <= MOST_ROWS
 
 
 def width(space: Space) -> int:
@@ -87,10 +104,18 @@ class ObservationEncoder:
     def __init__(self, space: Space) -> None:
         """Take a space that `unsupported` has nothing against."""
         self.is_image = is_image(space)
-        image = space if isinstance(space, Box) and self.is_image else None
         # Of one encoded observation.
-        self.shape = image.shape if image else (width(space),)
-        self.dtype = image.dtype if image else np.dtype(np.float32)
+        self.shape: tuple[int, ...] = (width(space),)
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+        self._axes = _axes(space)
+        if isinstance(space, Box) and self.is_image:
+            self.shape = _in_order(space)
+            # The learner takes no float64.
+            self.dtype = space.dtype if space.dtype.kind in "iub" else self.dtype
+        # What a network sees of it.
+        self.seen: Seen = self.shape
+        if has_images(space) and not self.is_image:
+            self.seen = tuple(_in_order(leaf) if is_image(leaf) else (width(leaf),) for _, leaf in leaves(space))
         self._parts: list[tuple[tuple[Any, ...], _Part]] = []
         at = 0
         for path, leaf in leaves(space):
@@ -114,7 +139,9 @@ class ObservationEncoder:
         if self._box is not None:
             usual = isinstance(observation, np.ndarray) and (observation.shape, observation.dtype) == self._as_usual
             value = observation if usual else _of_box(observation, self._box)
-            places[row] = value if self._is_flat else value.reshape(-1)
+            if self._axes:
+                value = value.transpose(self._axes)
+            places[row] = value if self._is_flat else value.reshape(self.shape)
             return
         place = places[row]
         place[...] = 0
@@ -137,12 +164,26 @@ class ObservationEncoder:
             values = np.asarray(observations)
             if values.shape != (number, *self._box.shape):
                 raise MisfitError(f"the shape of {number} is {list(values.shape)}")
+            if self._axes:
+                values = values.transpose(0, *(axis + 1 for axis in self._axes))
             # A copy, for environments may write their next observations into the same array.
             return values.reshape(number, *self.shape).astype(self.dtype)
         encoded = self.empty(number)
         for path, part in self._parts:
             part.batch(encoded, _at(observations, path))
         return encoded
+
+
+def _axes(space: Space) -> tuple[int, int, int] | None:
+    """The order of an image's axes as a network sees them, where it is another than the observation's."""
+    if not isinstance(space, Box) or not is_image(space):
+        return None
+    return (1, 2, 0) if has_channels_first(space.shape) else (1, 0, 2) if space.shape == OF_ATARI else None
+
+
+def _in_order(image: Space) -> tuple[int, ...]:
+    """The shape of an image as a network sees it."""
+    return tuple(image.shape[axis] for axis in _axes(image) or (0, 1, 2))  # type: ignore[union-attr]
 
 
 def _of_box(observation: Any, space: Box) -> Array:
@@ -174,7 +215,7 @@ class _Part:
     """Encodes one leaf of a space into its places of the vector."""
 
     def __init__(self, space: Space, places: slice) -> None:
-        self._space, self._places = space, places
+        self._space, self._places, self._axes = space, places, _axes(space)
         # Of one-hot vectors: how many places each integer has, the first integer, and where its vector begins.
         self._counts: Array | None = None
         if isinstance(space, Discrete):
@@ -207,6 +248,8 @@ class _Part:
         values = np.asarray(values)
         if values.dtype.kind not in "fiub":
             raise MisfitError(f"its numbers are {values.dtype}")
+        if self._axes:
+            values = values.transpose(0, *(axis + 1 for axis in self._axes))
         if self._counts is None:
             encoded[:, self._places] = values.reshape(len(encoded), -1)
             return

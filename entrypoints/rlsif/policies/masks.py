@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.policies import actions as of_actions
-from rlsif.policies.encoder import MisfitError, ObservationEncoder
+from rlsif.policies.encoder import MisfitError, ObservationEncoder, Seen
 from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, QNetwork
 from rlsif.policies.spaces import (
@@ -180,6 +180,8 @@ class MaskedEncoder:
         self._features, self._mask = ObservationEncoder(space.features), space.mask
         self._width = self._features.shape[0]
         self.shape, self.dtype = (self._width + self._mask.size,), np.dtype(np.float32)
+        # Boards of games are parts of the vector, and no images.
+        self.seen: Seen = (self._width,)
 
     def empty(self, number: int) -> Array:
         """Room for so many encoded observations, [number, ...]."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -133,3 +133,16 @@ def described(space: Space) -> str:
 def is_image(space: Space) -> bool:
     """Whether convolutions are for it: a Box of three dimensions, as RLlib decides."""
     return isinstance(space, Box) and len(space.shape) == 3
+
+
+def has_images(space: Space) -> bool:
+    """Whether it is one, or has some among its parts."""
+    return any(is_image(leaf) for _, leaf in leaves(space))
+
+
+def has_channels_first(image: Sequence[int]) -> bool:
+    """Whether an image of this shape is [channels, height, width]; RLlib's convolutions take [height, width, channels].
+
+    Those are few beside both sides, as 4 stacked frames of 84x84 are.
+    """
+    return 2 * image[0] <= min(image[1:])

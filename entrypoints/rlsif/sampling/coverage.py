@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rlsif.policies import encoder, masks, networks
-from rlsif.policies.spaces import Space, is_image
+from rlsif.policies.spaces import Space
 from rlsif.sampling.samplers import Sampler
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ AS_RLLIB_HAS_IT: dict[str, tuple[Any, ...]] = {
     "batch_mode": ("truncate_episodes",),
     "explore": (True,),
     "compress_observations": (False,),
-    "clip_rewards": (None, False),
     "count_steps_by": ("env_steps",),
     "callbacks_class": (), "output": (), "input_": (), "env_task_fn": (), "remote_worker_envs": (),
     "postprocess_inputs": (), "sampler_perf_stats_ema_coef": (), "sample_collector": (), "render_env": (),
@@ -34,16 +33,23 @@ def unsupported(
     """
     if sampler is None:
         return f"{config.algo_class.__name__} is sampled by RLlib's own"
-    if is_image(observations):
-        return "observations are images"
-    defaults = type(config)()
+    if against := encoder.unsupported(observations):
+        return against
+    defaults, seen = type(config)(), masks.encoder_of(observations).seen
     return (
-        encoder.unsupported(observations)
-        or networks.unsupported(masks.inner_model(sampler.model(config)), defaults.model)
+        _without_names(config, seen)
+        or networks.unsupported(masks.inner_model(sampler.model(config)), defaults.model, seen)
         or sampler.exploration_unsupported(config.exploration_config)
         or _needs(sampler, config)
         or _settings(config, defaults)
     )
+
+
+def _without_names(config: AlgorithmConfig, seen: encoder.Seen) -> str | None:
+    """A network whose weights come in an order that is not known."""
+    if encoder.has_parts(seen) and config.framework_str != "tf":
+        return f"images are beside other things, with framework {config.framework_str}"
+    return None
 
 
 def _needs(sampler: type[Sampler], config: AlgorithmConfig) -> str | None:

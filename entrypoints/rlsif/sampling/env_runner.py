@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
@@ -29,8 +30,8 @@ from rlsif import private_api
 from rlsif.cluster import heartbeat, membership
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
-from rlsif.envs import find, vector
-from rlsif.envs.metrics import HISTORY
+from rlsif.envs import find, slots, vector
+from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
@@ -64,6 +65,8 @@ class SamplingSpec:
     mask: ActionMask | None = None
     # Whether the run may set tasks.
     tasks: bool = False
+    # The names of the agents that share the policy; none where an environment is one agent's.
+    agents: tuple[str, ...] = ()
     # What tells the run from others on the same Ray.
     run: str = ""
 
@@ -86,7 +89,12 @@ class Sampling:
         seeds, random = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
         self._env, self._tasks = spec.env, Tasks(spec.tasks)
         create = functools.partial(find.make, spec.env, worker_index)
-        self._environments = vector.make(spec.env, number, seeds, create, encoder, adapter)
+        made: vector.Environments
+        if spec.agents:
+            made = slots.Slots([create() for _ in range(number)], seeds, encoder, adapter)
+        else:
+            made = vector.make(spec.env, number, seeds, create, encoder, adapter)
+        self._environments = made
         self.sampler = spec.sampler(
             self._environments,
             masks.without_filter_on_masks(Filtered(self.filter), mask),
@@ -95,21 +103,38 @@ class Sampling:
             config.get_rollout_fragment_length(worker_index),
             random,
             mask,
+            encoder.seen,
         )
+        # What sampling took since its metrics were told, and what the environments had taken before.
+        self._seconds = self._env_seconds = 0.0
 
     def sample(self, fragments: int = 1) -> MultiAgentBatch:
         """A batch of experience, of so many fragments. Raises WrongValue, which names the environment."""
         for task in self._tasks.new():
             self._environments.set_task(task)
+        began = time.perf_counter()
         try:
-            return SampleBatch(self.sampler.sample(fragments)).as_multi_agent()
+            rows = SampleBatch(self.sampler.sample(fragments))
         except vector.WrongValue as problem:
             raise vector.WrongValue(f"environment {self._env.name}: {problem}") from None
+        finally:
+            self._seconds += time.perf_counter() - began
+        if not self._environments.agents:
+            return rows.as_multi_agent()
+        return MultiAgentBatch({DEFAULT_POLICY_ID: rows}, self.sampler.env_steps)
 
     def metrics(self) -> list[RolloutMetrics]:
-        """The episodes that ended since the last call."""
+        """The episodes that ended since the last call, each with the environments' share of the time until now."""
+        ended = self.sampler.episodes()
+        if not ended:
+            return []
+        share = {ENV_TIME_SHARE: (self.sampler.env_seconds - self._env_seconds) / self._seconds}
+        self._seconds, self._env_seconds = 0.0, self.sampler.env_seconds
         return [
-            RolloutMetrics(e.length, e.total_reward, hist_data={HISTORY: [e.metrics]}) for e in self.sampler.episodes()
+            RolloutMetrics(
+                e.length, e.total_reward, perf_stats=share, hist_data={HISTORY: [e.metrics], OF_AGENTS: [e.agents]}
+            )
+            for e in ended
         ]
 
 

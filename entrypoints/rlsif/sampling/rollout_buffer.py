@@ -56,19 +56,27 @@ def flat(rows: Mapping[str, Array] | RolloutBuffer, names: list[str], chosen: ND
 
 
 def advantages(
-    rewards: Array, values: Array, next_values: Array, done: NDArray[np.bool_], gamma: float, lambda_: float
+    rewards: Array,
+    values: Array,
+    next_values: Array,
+    done: NDArray[np.bool_],
+    gamma: float,
+    lambda_: float,
+    turns: NDArray[np.bool_] | None = None,
 ) -> tuple[Array, Array]:
     """Generalised advantage estimates and value targets, all [steps, envs].
 
     `next_values` are those of the next observations, 0 where the episode terminated. As
-    ray/rllib/evaluation/postprocessing.py has them; an episode that is cut is bootstrapped.
+    ray/rllib/evaluation/postprocessing.py has them; an episode that is cut is bootstrapped. Where agents take turns,
+    `turns` are the rows that count, [steps, envs]; the others are passed over.
     """
     estimates = np.empty_like(values)
     deltas = rewards + gamma * next_values - values
     follow = (gamma * lambda_) * ~done
     running = np.zeros_like(values[0])
     for step in reversed(range(len(values))):
-        running = deltas[step] + follow[step] * running
+        reached = deltas[step] + follow[step] * running
+        running = reached if turns is None else np.where(turns[step], reached, running)
         estimates[step] = running
     return estimates, estimates + values
 

@@ -7,34 +7,29 @@ random numbers, and steps every environment at once.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.envs.metrics import NONE, Metrics
-from rlsif.envs.vector import Environments, WrongValue
+from rlsif.envs.vector import Environments, Step, WrongValue
 from rlsif.policies import masks
 from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_actions
+from rlsif.policies.encoder import Seen
 from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
+from rlsif.sampling.tally import Episode, Tally
 
 Array = NDArray[Any]
+# Rows of an agent that left before they were a stretch wait so long for those of others, in stretches; then they are
+# left out.
+MOST_STRETCHES = 8
 # Filters observations [n, features], and learns from them.
 ObservationFilter = Callable[[Array], Array]
-
-
-@dataclass
-class Episode:
-    """One that ended."""
-
-    total_reward: float
-    length: int
-    metrics: Metrics = field(default_factory=dict)
 
 
 class Sampler:
@@ -45,6 +40,8 @@ class Sampler:
     EXPLORATION_SETTINGS: ClassVar[frozenset[str]] = frozenset()
     # Settings of the algorithm that must have this value.
     NEEDS: ClassVar[Mapping[str, Any]] = {}
+    # Whether rows have what came next.
+    KEEPS_NEXT: ClassVar[bool] = False
     # Whether each env runner collects its part of a batch, and can be told how much.
     SHARES_BATCH: ClassVar[bool] = False
     _policy: Any
@@ -59,25 +56,36 @@ class Sampler:
         fragment: int,
         random: np.random.Generator,
         mask: int = 0,
+        seen: Seen | None = None,
     ) -> None:
         """Take what stands around the policy.
 
         `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
-        steps of one environment in a batch; `mask` is how many places of an observation are its action mask.
+        steps of one environment in a batch; `mask` is how many places of an observation are its action mask; `seen` is
+        what the network sees of an observation, by default all of it. Where environments have many agents, rows are
+        those of their slots.
         """
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
-        num_envs = len(environments.active)
         self._rows = RolloutBuffer(fragment + fragment // 4 + 2)
-        self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
-        self._episodes: list[Episode] = []
+        self._tally, self._episodes = Tally(environments), list[Episode]()
+        # The row of each environment's last action, which may wait for what others do, and whether it was cut off now.
+        self._last = np.zeros(len(environments.active), np.intp)
+        self._cut = np.zeros(len(environments.active), np.bool_)
+        # What that action has earned so far, as the environment says it.
+        self._earned = np.zeros(len(environments.active))
+        # Env steps of the batch that was given last.
+        self.env_steps = 0
         # Env steps of all env runners, for schedules.
         self.timestep = 0
+        # What the environments took so far.
+        self.env_seconds = 0.0
         self._actions, self._mask = actions, mask
-        self._make_policy(config, actions)
+        self._clip = config.get("clip_rewards")
+        self._make_policy(config, seen or environments.observations.shape[1:], actions)
         self._check_finite(environments.observations)
         self._check_masks()
-        self._seen = self._filter(environments.observations)
+        self._seen = self._filtered(environments.observations, environments.active)
 
     @classmethod
     def exploration_unsupported(cls, exploration: Mapping[str, Any]) -> str | None:
@@ -93,8 +101,11 @@ class Sampler:
         model: Mapping[str, Any] = config["model"]
         return model
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`."""
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`.
+
+        `seen` is what the network sees of an encoded observation.
+        """
         raise NotImplementedError
 
     def set_weights(self, weights: Weights) -> None:
@@ -104,7 +115,7 @@ class Sampler:
     def sample(self, fragments: int = 1) -> dict[str, Array]:
         """A batch: columns of [rows, ...], one environment after the other. Raises WrongValue for nan and infinity.
 
-        It has about `fragments` times `fragment` rows of every environment.
+        It has about `fragments` times `fragment` env steps of every environment; `env_steps` is what they come to.
         """
         raise NotImplementedError
 
@@ -121,45 +132,98 @@ class Sampler:
         """Act, and append a row; give what the policy would see of the true next observations."""
         environments, seen = self._environments, self._seen
         active = environments.active
+        began = time.perf_counter()
         step = environments.step(actions)
+        self.env_seconds += time.perf_counter() - began
         self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
-        next_obs = self._see(step.observations, done)
+        next_obs = self._see(step, done)
+        if self.KEEPS_NEXT:
+            columns["new_obs"] = next_obs
+        ends = step.terminated if step.life_lost is None else step.terminated | step.life_lost
         self._rows.add(
             obs=seen,
             actions=actions,
-            rewards=step.rewards.astype(np.float32),
-            terminateds=step.terminated,
+            rewards=self._clipped(step.rewards).astype(np.float32),
+            terminateds=ends,
             truncateds=step.truncated,
             valid=active,
             **columns,
         )
-        self._count(step.rewards, active, done, step.metrics)
+        self._cut = done & ~ends
+        if environments.agents:
+            self._last[active], self._earned[active] = self._rows.steps - 1, step.rewards[active]
+        if step.waited is not None:
+            self._credit(step, step.waited, next_obs)
+        steps = int(self._tally.acting(active).sum())
+        self.timestep += steps
+        self.env_steps += steps
+        self._episodes += self._tally.add(step, active, done)
         self._check_masks()
         return next_obs
 
-    def _see(self, observations: Array, done: NDArray[np.bool_]) -> Array:
+    def _clipped(self, rewards: Array) -> Array:
+        """What the learner sees of rewards [envs], as RLlib's clip_rewards has it."""
+        if self._clip is True:
+            return np.sign(rewards)
+        return np.clip(rewards, -self._clip, self._clip) if self._clip else rewards
+
+    def _credit(self, step: Step, waits: NDArray[np.bool_], next_obs: Array) -> None:
+        """Add what others' turns brought to the rows of those who waited, [envs]."""
+        waited = np.flatnonzero(waits)
+        rows, at = self._rows, (self._last[waited], waited)
+        self._earned[waited] += step.rewards[waited]
+        # RLlib clips what was summed.
+        rows["rewards"][at] = self._clipped(self._earned[waited])
+        rows["terminateds"][at] = step.terminated[waited]
+        rows["truncateds"][at] = step.truncated[waited]
+        if self.KEEPS_NEXT:
+            rows["new_obs"][at] = next_obs[waited]
+        self._cut |= waits & step.truncated & ~step.terminated
+
+    def _begin_batch(self) -> None:
+        """Forget the rows of the last batch, but those whose outcome is still open."""
+        waiting, self.env_steps = self._environments.waiting, 0
+        if waiting is None or not self._rows.steps:
+            self._rows.steps = 0
+        else:
+            self._keep_from(np.where(waiting, self._last, self._rows.steps))
+
+    def _keep_from(self, starts: NDArray[np.intp]) -> None:
+        before = self._rows.steps
+        self._rows.keep_from(starts)
+        self._last -= before - self._rows.steps
+
+    def _complete(self) -> NDArray[np.bool_]:
+        """The rows [steps, envs] of which all is known."""
+        valid, waiting = self._rows["valid"], self._environments.waiting
+        if waiting is None:
+            return valid
+        complete, open_ = valid.copy(), np.flatnonzero(waiting)
+        complete[self._last[open_], open_] = False
+        return complete
+
+    def _see(self, step: Step, done: NDArray[np.bool_]) -> Array:
         """Filter what came next, and what is to be acted on, each once."""
-        next_obs = self._filter(observations)
-        to_act_on = self._environments.observations
-        if to_act_on is observations:
+        next_obs = self._filtered(step.observations, step.there)
+        environments = self._environments
+        to_act_on = environments.observations
+        if to_act_on is step.observations:
             self._seen = next_obs
         else:
             self._check_finite(to_act_on)
+            begun = self._tally.begun(step, environments.active, done)
             self._seen = next_obs.copy()
-            self._seen[done] = self._filter(to_act_on[done])
+            self._seen[begun] = self._filter(to_act_on[begun])
         return next_obs
 
-    def _count(
-        self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_], metrics: Mapping[int, Metrics]
-    ) -> None:
-        self._returns += np.where(active, rewards, 0)
-        self._lengths += active
-        self.timestep += int(active.sum())
-        for env in np.flatnonzero(done):
-            total, length = float(self._returns[env]), int(self._lengths[env])
-            self._episodes.append(Episode(total, length, metrics.get(int(env), NONE)))
-            self._returns[env] = self._lengths[env] = 0
+    def _filtered(self, observations: Array, there: NDArray[np.bool_] | None) -> Array:
+        """Observations [envs, ...] filtered, of which some may not be `there`; nothing is learned from those."""
+        if there is None or there.all():
+            return self._filter(observations)
+        filtered = observations.copy()
+        filtered[there] = self._filter(observations[there])
+        return filtered
 
     def _check_finite(self, observations: Array, rewards: Array | None = None) -> None:
         """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
@@ -171,8 +235,8 @@ class Sampler:
             if len(bad):
                 env, *place = (int(i) for i in bad[0])
                 raise WrongValue(
-                    f"copy {env} of the environment gave {values[tuple(bad[0])]} as {what}{place or ''} after"
-                    f" {self._lengths[env]} steps of an episode, which would spoil every weight; `check` looks for"
+                    f"{self._tally.who(env)} gave {values[tuple(bad[0])]} as {what}{place or ''} after"
+                    f" {self._tally.steps(env)} steps of an episode, which would spoil every weight; `check` looks for"
                     " such values"
                 )
 
@@ -184,9 +248,7 @@ class Sampler:
         found = masks.wrong(self._environments.observations[acting], self._actions, self._mask)
         if found:
             env = int(acting[found[0]])
-            raise WrongValue(
-                f"copy {env} of the environment, after {self._lengths[env]} steps of an episode: {found[1]}"
-            )
+            raise WrongValue(f"{self._tally.who(env)}, after {self._tally.steps(env)} steps of an episode: {found[1]}")
 
 
 class ActorCriticSampler(Sampler):
@@ -194,8 +256,8 @@ class ActorCriticSampler(Sampler):
 
     NEEDS = {"use_gae": True, "vtrace": True}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        network = ActorCritic.from_config(config["model"])
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        network = ActorCritic.from_config(config["model"], seen)
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 
@@ -207,15 +269,22 @@ class ActorCriticSampler(Sampler):
         next_obs = self._step(
             actions, action_dist_inputs=logits, action_logp=log_probabilities, values=values, last_values=last_values
         )
-        cut = self._rows["truncateds"][-1] & ~self._rows["terminateds"][-1] & self._rows["valid"][-1]
-        if cut.any():
-            self._rows["last_values"][-1][cut] = self._policy.values(next_obs[cut])
+        if self._cut.any():
+            cut = np.flatnonzero(self._cut)
+            at = self._last[cut] if self._environments.agents else self._rows.steps - 1
+            self._rows["last_values"][at, cut] = self._policy.values(next_obs[cut])
 
     def _next_values(self) -> tuple[Array, NDArray[np.bool_]]:
         """The value of what came next, 0 where the episode terminated, and where episodes are done; [steps, envs]."""
         rows = self._rows
         done = rows["terminateds"] | rows["truncateds"]
-        following = np.concatenate([rows["values"][1:], self._policy.values(self._seen)[None]])
+        now = self._policy.values(self._seen)
+        following = np.concatenate([rows["values"][1:], now[None]])
+        if self._environments.waiting is not None:
+            # Between two rows of an agent are those of others.
+            for step in reversed(range(rows.steps)):
+                following[step] = now
+                now = np.where(rows["valid"][step], rows["values"][step], now)
         return np.where(done, rows["last_values"], following), done
 
 
@@ -227,17 +296,17 @@ class PPOSampler(ActorCriticSampler):
     SHARES_BATCH = True
 
     def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of about `fragments` times `fragment` rows of every environment."""
-        rows, wanted, valid = self._rows, fragments * self.fragment * len(self._returns), 0
-        rows.steps = 0
-        while valid < wanted:
-            valid += int(self._environments.active.sum())
+        """A batch of about `fragments` times `fragment` env steps of every environment."""
+        rows, wanted = self._rows, fragments * self.fragment * self._tally.copies
+        self._begin_batch()
+        while self.env_steps < wanted:
             self._act()
         next_values, done = self._next_values()
+        chosen = self._complete()
+        turns = None if self._environments.waiting is None else chosen
         estimates, targets = advantages(
-            rows["rewards"], rows["values"], next_values, done, self._config["gamma"], self._config["lambda"]
+            rows["rewards"], rows["values"], next_values, done, self._config["gamma"], self._config["lambda"], turns
         )
-        chosen = rows["valid"]
         return {
             **flat(rows, ["obs", "actions", "rewards", "action_dist_inputs", "action_logp"], chosen),
             **flat({"advantages": estimates, "value_targets": targets}, ["advantages", "value_targets"], chosen),
@@ -248,46 +317,78 @@ class VTraceSampler(ActorCriticSampler):
     """For APPO and IMPALA, which learn from stretches of one length, across ends of episodes."""
 
     def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of `fragments` stretches of every environment; what is left over opens the next one."""
-        rows, fragment = self._rows, fragments * self.fragment
-        counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._returns), np.int64)
-        while counts.min() < fragment:
+        """A batch of `fragments` stretches of every environment; what is left over opens the next one.
+
+        Of slots whose agents leave early there are fewer, and of others more.
+        """
+        rows, length, self.env_steps = self._rows, fragments * self.fragment, 0
+        counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._environments.active), np.int64)
+        while self._stretches(self._known(counts), length) < len(counts):
             counts = counts + self._environments.active
             self._act()
-        numbers = rows["valid"].cumsum(axis=0)
-        chosen = rows["valid"] & (numbers <= fragment)
+        whole, joined = self._chosen(self._known(counts), length)
         next_values, _ = self._next_values()
         names = ["obs", "actions", "rewards", "terminateds", "truncateds", "action_dist_inputs", "action_logp"]
-        batch = {
-            **flat(rows, names, chosen),
-            **flat({"values_bootstrapped": next_values}, ["values_bootstrapped"], chosen),
-            # RLlib asks whether there are several agents.
-            "agent_index": np.zeros(int(chosen.sum()), np.int8),
-        }
-        rows.keep_from((numbers < fragment).sum(axis=0) + 1)
-        return batch
+        columns = {**{name: rows[name] for name in names}, "values_bootstrapped": next_values}
+        batch = flat(columns, list(columns), whole)
+        if joined.any():
+            more = flat(columns, list(columns), joined)
+            batch = {name: np.concatenate([column, more[name]]) for name, column in batch.items()}
+        rest = rows["valid"] & ~whole & ~joined
+        rest[: max(0, rows.steps - MOST_STRETCHES * length), self._left] = False
+        self._keep_from(np.where(rest.any(axis=0), rest.argmax(axis=0), rows.steps))
+        # RLlib asks whether there are several agents.
+        return {**batch, "agent_index": np.zeros(len(batch["obs"]), np.int8)}
+
+    def _known(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rows are complete, of so many."""
+        waiting = self._environments.waiting
+        return counts if waiting is None else counts - waiting
+
+    @property
+    def _left(self) -> NDArray[np.bool_]:
+        """The slots whose agents are not there; their last row has ended."""
+        active, waiting = self._environments.active, self._environments.waiting
+        if not self._environments.agents:
+            return np.zeros_like(active)
+        return ~active if waiting is None else ~(active | waiting)
+
+    def _stretches(self, counts: NDArray[np.int64], length: int) -> int:
+        """How many there are in slots with so many rows; what agents that left have over makes more of them."""
+        return int((counts // length).sum() + (counts % length)[self._left].sum() // length)
+
+    def _chosen(self, counts: NDArray[np.int64], length: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """The rows [steps, envs] of whole stretches, and those of what agents that left have over, joined end to end.
+
+        Rows after an end are as good from one slot as from another.
+        """
+        valid = self._complete()
+        whole = valid & (valid.cumsum(axis=0) <= counts // length * length)
+        over = valid & ~whole & self._left
+        numbers = over.T.cumsum().reshape(over.T.shape).T
+        return whole, over & (numbers <= over.sum() // length * length)
 
 
 class TransitionSampler(Sampler):
     """For DQN and SAC: transitions over n steps."""
+
+    KEEPS_NEXT = True
 
     def _choose(self) -> Array:
         """Actions [envs, ...] for what is seen now."""
         raise NotImplementedError
 
     def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of about `fragments` times `fragment` rows of every environment."""
-        rows, wanted, valid = self._rows, fragments * self.fragment * len(self._returns), 0
-        rows.steps = 0
-        next_obs = []
-        while valid < wanted:
-            valid += int(self._environments.active.sum())
-            next_obs.append(self._step(self._choose()))
-        chosen = rows["valid"]
-        columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds")}
+        """A batch of about `fragments` times `fragment` env steps of every environment."""
+        rows, wanted = self._rows, fragments * self.fragment * self._tally.copies
+        self._begin_batch()
+        while self.env_steps < wanted:
+            self._step(self._choose())
+        chosen = self._complete()
+        columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds", "new_obs")}
         batch = {
             **flat(rows, ["obs", "actions"], chosen),
-            **n_step({**columns, "new_obs": np.array(next_obs)}, chosen, self._config["n_step"], self._config["gamma"]),
+            **n_step(columns, chosen, self._config["n_step"], self._config["gamma"]),
         }
         return {**batch, "weights": np.ones(len(batch["obs"]), np.float32)}
 
@@ -296,11 +397,22 @@ class DQNSampler(TransitionSampler):
     """For DQN: the best action, or any."""
 
     EXPLORATION = "EpsilonGreedy"
-    EXPLORATION_SETTINGS = frozenset({"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps"})
+    EXPLORATION_SETTINGS = frozenset(
+        {"initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps", "epsilon_schedule"}
+    )
     NEEDS = {"num_atoms": 1, "noisy": False}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        network = QNetwork.from_config(config["model"], list(config["hiddens"]), config["dueling"])
+    @classmethod
+    def exploration_unsupported(cls, exploration: Mapping[str, Any]) -> str | None:
+        """Why actions cannot be drawn by RLlib's exploration_config; None where they can."""
+        against = super().exploration_unsupported(exploration)
+        schedule = exploration.get("epsilon_schedule")
+        if not against and not EpsilonGreedy.knows(schedule):
+            against = f"exploration_config.epsilon_schedule is {schedule}"
+        return against
+
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        network = QNetwork.from_config(config["model"], seen, list(config["hiddens"]), config["dueling"])
         self._policy = masks.MaskedQNetwork(network, self._mask) if self._mask else network
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
@@ -321,8 +433,8 @@ class SACSampler(TransitionSampler):
         """The settings of the policy's network, of a config that is RLlib's or a mapping."""
         return {**config["model"], **config["policy_model_config"]}
 
-    def _make_policy(self, config: Mapping[str, Any], actions: Space) -> None:
-        self._policy = PolicyNetwork.from_config(self.model(config))
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        self._policy = PolicyNetwork.from_config(self.model(config), seen)
         self._distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
 
     def _choose(self) -> Array:

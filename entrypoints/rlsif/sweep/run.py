@@ -62,7 +62,8 @@ def sweep(
         return REQUEUE if job and job.stop_is_asked_for else 128 + signal.SIGINT
     _keep_best(planned, ranked[0])
     env = planned.spec.env
-    named = " ".join([f"--env {env.name}", *(f"--wrap {wrapper}" for wrapper in env.wrappers)])
+    named = " ".join([f"--env {env.name}", *(f"--wrap {wrapper}" for wrapper in env.own_wrappers)])
+    named += f" --atari {env.atari}" if env.atari else ""
     print(f"best settings: {planned.folder / BEST}; use them with: train {named} --config {BEST}")
     return 0
 

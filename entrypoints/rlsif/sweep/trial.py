@@ -133,7 +133,7 @@ class Trial(Trainable):  # type: ignore[misc]
             self._record.checkpoint(self._algorithm.save)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Go on from a checkpoint: this run's own, or one that it takes over from a better one."""
+        """Resume from a checkpoint: this run's own, or one that it takes over from a better one."""
         self._algorithm.restore(checkpoint_dir)
         self._record = self._open(Progress(**json.loads((Path(checkpoint_dir) / PROGRESS).read_text())))
 

@@ -31,6 +31,8 @@ class Episode:
     length: int
     # What the environment gave in `info["metrics"]`.
     metrics: Mapping[str, float]
+    # What each agent got, where there are many; the total is theirs together.
+    agents: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -150,8 +152,9 @@ def _check_hooks(name: str, found: type) -> None:
 
 
 def _episodes(iteration: Mapping[str, Any]) -> Iterator[Episode]:
-    for total_reward, length, metrics in zip(iteration["returns"], iteration["lengths"], iteration["metrics"]):
-        yield Episode(total_reward, length, metrics)
+    agents = iteration.get("agents") or [{}] * len(iteration["returns"])
+    for given in zip(iteration["returns"], iteration["lengths"], iteration["metrics"], agents):
+        yield Episode(*given)
 
 
 def _place(method: Callable[..., Any], problem: BaseException) -> str:

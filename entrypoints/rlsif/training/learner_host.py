@@ -1,4 +1,4 @@
-"""Where the learner lives: in an actor of Ray, or in this process. Calls it, and watches it."""
+"""Where the learner runs: in an actor of Ray, or in this process. Calls it, and watches it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunFailed(RlsifError):
 
 @contextlib.contextmanager
 def host(resources: Resources | None, layout: Layout) -> Iterator[Host]:
-    """Give the place where the run's Algorithm lives, which ends with the block.
+    """Give the place where the run's Algorithm is, which ends with the block.
 
     With resources of this machine, a Ray of its own is started; without, this process is connected to one.
     """

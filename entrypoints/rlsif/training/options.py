@@ -26,6 +26,8 @@ class TrainOptions:
     env_settings: tuple[str, ...] = ()
     # Wrappers, as NAME:k=v, the innermost first.
     wrap: tuple[str, ...] = ()
+    # How an Atari game is played, as envs/atari.py has it.
+    atari: str | None = None
     seed: int | None = None
     num_cpus: int | None = None
     num_gpus: float | None = None

@@ -12,11 +12,12 @@ from rlsif.cluster.resources import Cluster, Resources, available
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.find import find as find_env
-from rlsif.envs.reference import WrapperRef, parse
+from rlsif.envs.reference import EnvRef, WrapperRef, parse
 from rlsif.errors import InputError
 from rlsif.learning import catalogue, hyperparameters
 from rlsif.learning.settings import check_hyperparameters, resolve
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
@@ -52,17 +53,21 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
     algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
-    env = find_env(
-        parse(options.env, env_arguments(options.env_settings), options.code_folder, wrapper_arguments(options.wrap))
-    )
+    env = find_env(_ref(options, options.env))
     catalogue.check_spaces(algorithm, env.ref.title, env.observations, env.actions)
     given = _given_hyperparameters(options, algorithm.name)
-    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short), given)
+    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=has_images(env.observations)), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
     spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged)
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
     return Plan(spec, env, processes, resources, stop, None, None, None)
+
+
+def _ref(options: TrainOptions, env: str) -> EnvRef:
+    """What the user asked for, of an environment of this name. Raises InputError."""
+    wrappers = wrapper_arguments(options.wrap)
+    return parse(env, env_arguments(options.env_settings), options.code_folder, wrappers, options.atari)
 
 
 def _placed(
@@ -87,7 +92,7 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     RLlib is asked only where settings are not those of a preset, all of which are known to be covered.
     """
     against = catalogue.known_against(spec.algo, env.observations)
-    preset = hyperparameters.preset(spec.algo, spec.env.short)
+    preset = hyperparameters.preset(spec.algo, spec.env.short, images=has_images(env.observations))
     preset.pop("num_envs_per_env_runner", None)
     if against or dict(spec.hyperparameters) == preset:
         return against
@@ -140,11 +145,12 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
 def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec:
     """The spec of a run that is resumed, with the hyperparameters given anew. Raises InputError for contradictions."""
     spec = replace(spec, env=saved.moved(spec.env, options.env, options.code_folder))
-    asked = parse(options.env or "", {}, options.code_folder, wrapper_arguments(options.wrap))
+    asked = _ref(options, options.env or spec.env.name)
     for name, value, is_ in (
-        ("--env", asked.name or None, spec.env.name),
-        ("--env-config", env_arguments(options.env_settings) or None, dict(spec.env.arguments)),
-        ("--wrap", _in_words(asked.wrappers), _in_words(spec.env.wrappers)),
+        ("--env", options.env and asked.name, spec.env.name),
+        ("--env-config", dict(asked.arguments) or None, dict(spec.env.arguments)),
+        ("--wrap", _in_words(asked.own_wrappers), _in_words(spec.env.own_wrappers)),
+        ("--atari", options.atari, spec.env.atari),
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),

@@ -24,8 +24,8 @@ from rlsif.training.stopping import WINDOW
 
 PARAMS, PROGRESS, RESULT, SUMMARY = "params.json", "progress.csv", "result.json", "summary.json"
 LOG, CHECKPOINTS = "train.log", "checkpoints"
-# How the columns begin that a user's own numbers have.
-CUSTOM = "custom/"
+# How the columns begin that a user's own numbers have, and what each of many agents got.
+CUSTOM, OF_AGENT = "custom/", "agent_return/"
 
 
 def new_folder(results: Path, algo: str, env: EnvRef) -> Path:
@@ -67,6 +67,7 @@ class Row:
             "env_runners/episode_return_max": max(self.returns, default=None),
             "env_runners/episode_len_mean": _mean(self.lengths),
             "env_runners/episodes_this_iter": len(iteration["returns"]),
+            "env_runners/env_time_share": iteration.get("env_time_share"),
             "episodes_in_mean": len(self.returns),
             "num_env_steps_sampled_this_iter": steps,
             "env_steps_per_s": steps / seconds,
@@ -77,17 +78,37 @@ class Row:
             **_evaluation(iteration.get("evaluation")),
             **iteration["statistics"],
             **{f"{CUSTOM}{name}": value for name, value in own_numbers(iteration.get("metrics", [])).items()},
+            **_agents(iteration),
         }
+
+
+def means(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each number over the episodes that have it."""
+    return {name: sum(values) / len(values) for name, values in _by_name(episodes).items()}
+
+
+def _by_name(episodes: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    given: dict[str, list[float]] = {}
+    for name, value in ((name, value) for each in episodes for name, value in each.items()):
+        given.setdefault(name, []).append(value)
+    return given
 
 
 def own_numbers(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """A user's own numbers of the episodes of an iteration: mean, min and max of each that has a value."""
-    given: dict[str, list[float]] = {}
-    for name, value in ((name, value) for each in episodes for name, value in each.items()):
-        given.setdefault(name, []).append(value)
+    given = _by_name(episodes)
     ends = {f"{name}_{end.__name__}": end(values) for name, values in given.items() for end in (min, max)}
     # A name of the user's own wins over one that is made here.
-    return {**ends, **{name: sum(values) / len(values) for name, values in given.items()}}
+    return {**ends, **means(episodes)}
+
+
+def _agents(iteration: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of an environment of many agents; none of others."""
+    steps = iteration.get("num_agent_steps_sampled_lifetime")
+    if steps is None:
+        return {}
+    returns = {f"{OF_AGENT}{name}": mean for name, mean in means(iteration["agents"]).items()}
+    return {"num_agent_steps_sampled_lifetime": steps, **returns}
 
 
 def _evaluation(ended: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -115,6 +115,10 @@ class Run:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
         plan = self._plan
         self._display.start(_heading(plan), _resources_in_words(plan), str(self._record.folder), plan.stop)
+        if plan.env.ref.atari:
+            from rlsif.envs.atari import protocol
+
+            self._display.note(str(protocol(plan.env.ref)))
         try:
             with Signals() as signals, host(plan.resources, plan.layout) as algorithm:
                 signals.listen()
@@ -392,6 +396,8 @@ def _resources_in_words(plan: Plan) -> str:
     against = plan.layout.rllib_samples
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
     sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
+    if plan.env.agents:
+        sampler += f", {len(plan.env.agents)} agents in each, which share one policy"
     if plan.env.mask:
         sampler += ", illegal actions masked"
     if plan.resources is None:

@@ -1,0 +1,162 @@
+"""Environments of many agents by their names, and a first look at one: the spaces that its agents share."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from rlsif.envs import agents
+from rlsif.envs.agents import AgentError, ManyAgents
+from rlsif.envs.code import module_at
+from rlsif.envs.legal import random_action_of
+from rlsif.envs.reference import EnvRef
+from rlsif.envs.spaces import plain
+from rlsif.errors import InputError, near
+from rlsif.packages import EXTRA_OF
+from rlsif.policies import masks
+from rlsif.policies.spaces import described
+
+# Packages of PettingZoo that have become others, with the same environments.
+MOVED = {"pettingzoo.mpe": "mpe2"}
+# What makes the environment of a module, as PettingZoo's have it; the first that is there.
+MAKERS = ("parallel_env", "env")
+
+
+def dotted(env_id: str) -> Any:
+    """The module that a name like `mpe2.simple_spread_v3` means; None for what is no such name. Raises InputError."""
+    package, _, name = env_id.rpartition(".")
+    top = package.partition(".")[0]
+    if not (package and all(part.isidentifier() for part in env_id.split("."))) or not _is_there(top):
+        return None
+    return in_package(module_at(MOVED.get(package, package), f"environment {env_id!r}"), name, env_id)
+
+
+def place_of(place: str, env_id: str) -> str:
+    """Where the environments of a module are now. Raises InputError where its package is not installed."""
+    place = MOVED.get(place, place)
+    top = place.partition(".")[0]
+    if top in EXTRA_OF and not _is_there(top):
+        raise InputError(
+            f"environment {env_id!r} needs a package that is not installed: {top};"
+            f" build an image that has it: make image-cpu EXTRAS={EXTRA_OF[top]}"
+        )
+    return place
+
+
+def has_like(package: ModuleType, name: str) -> bool:
+    """Whether a package has a module of that name, or one that may be meant."""
+    return _is_there(f"{package.__name__}.{name}") or bool(near(name, _modules(package)))
+
+
+def in_package(package: ModuleType, name: str, env_id: str) -> Any:
+    """The module of that name inside a package. Raises InputError where it has none."""
+    found = f"{package.__name__}.{name}"
+    if not _is_there(found):
+        hint = near(name, _modules(package))
+        raise InputError(f"environment {env_id!r}: {package.__name__} has no module {name}{hint}")
+    try:
+        return import_module(found)
+    except Exception as problem:
+        raise InputError(f"environment {env_id!r}: module {found!r} cannot be imported: {problem}") from problem
+
+
+def maker_of(module: Any, env_id: str) -> Callable[..., Any]:
+    """What makes the environment of a module. Raises InputError where there is no such thing."""
+    for name in MAKERS:
+        if callable(getattr(module, name, None)):
+            made: Callable[..., Any] = getattr(module, name)
+            return made
+    raise InputError(f"environment {env_id!r}: module {module.__name__} has neither parallel_env nor env")
+
+
+def is_module(found: Any) -> bool:
+    """Whether something is a module, or stands for one as PettingZoo's do for old versions."""
+    return isinstance(found, ModuleType) or (not callable(found) and hasattr(found, MAKERS[0]))
+
+
+def _modules(package: ModuleType) -> list[str]:
+    return [each.name for each in pkgutil.iter_modules(getattr(package, "__path__", []))]
+
+
+def _is_there(module: str) -> bool:
+    with contextlib.suppress(ImportError, ValueError):
+        return importlib.util.find_spec(module) is not None
+    return False
+
+
+def adapted(ref: EnvRef, env: Any, limit: int | None) -> ManyAgents:
+    """The environment behind our interface. Raises InputError."""
+    with _told_of(ref):
+        return agents.adapted(env, limit)
+
+
+@contextlib.contextmanager
+def _told_of(ref: EnvRef) -> Any:
+    try:
+        yield
+    except AgentError as problem:
+        raise InputError(f"environment {ref.name!r}: {problem}") from problem
+
+
+def shared_spaces(ref: EnvRef, env: ManyAgents) -> tuple[Any, Any]:
+    """The spaces of observations and actions that all agents have. Raises InputError where they have others."""
+    shared: tuple[Any, Any] | None = None
+    for agent in env.agents:
+        spaces = _spaces_of(ref, env, agent)
+        shared = shared or spaces
+        if spaces != shared:
+            raise InputError(
+                f"environment {ref.name!r} has agents with different spaces: {_in_words(env.agents[0], shared)},"
+                f" {_in_words(agent, spaces)}; one policy for all agents needs equal ones, so pad them to one shape"
+            )
+    assert shared is not None
+    return shared
+
+
+def _spaces_of(ref: EnvRef, env: ManyAgents, agent: agents.AgentId) -> tuple[Any, Any]:
+    import gymnasium
+
+    spaces = env.observation_space(agent), env.action_space(agent)
+    for name, space in zip(("observation_space", "action_space"), spaces):
+        if not isinstance(space, gymnasium.Space):
+            method = f"get_{name}" if isinstance(env, agents.OfRLlib) else name
+            raise InputError(
+                f"environment {ref.name!r}: its agent {agent!r} has no {name}; {method}({agent!r}) gave {space!r},"
+                " and must give a space of Gymnasium's"
+            )
+    return spaces
+
+
+def _in_words(agent: agents.AgentId, spaces: tuple[Any, Any]) -> str:
+    observations, actions = map(plain, spaces)
+    return f"{agent!r} has observations {described(observations)} and actions {described(actions)}"
+
+
+def first_info(ref: EnvRef, env: ManyAgents, observations: Any, actions: Any) -> Mapping[str, Any]:
+    """The info of an agent after a reset, and a first step. Raises InputError for what is not the interface.
+
+    What an environment raises itself is told by the run.
+    """
+    reset = inspect.signature(env.env.reset).parameters
+    if "seed" not in reset and not any(p.kind is p.VAR_KEYWORD for p in reset.values()):
+        raise InputError(
+            f"environment {ref.name!r}: its reset takes no seed; it must be reset(seed=None, options=None)"
+        )
+    info: Mapping[str, Any] = {}
+    with _told_of(ref):
+        try:
+            begun = env.reset(seed=0)
+            info = begun.seen[begun.acting[0]][1]
+            mask = masks.find(plain(observations), plain(actions), info)
+            env.step({agent: random_action_of(actions, mask, *begun.seen[agent], ref.name) for agent in begun.acting})
+        except AgentError:
+            raise
+        except (Exception, SystemExit):
+            pass
+    return info

@@ -1,0 +1,99 @@
+"""Two policies in one environment of many agents, against each other: who wins, how often, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rlsif.envs.episodes import Acts, Episode, Seen
+from rlsif.envs.find import FoundEnv
+from rlsif.envs.legal import random_action_of
+
+# What plays against a run without having learned anything.
+RANDOM = "random"
+# Of a normal distribution, for 95 of 100.
+DEVIATIONS = 1.959964
+
+
+class Random:
+    """Takes any legal action."""
+
+    def __init__(self, env: FoundEnv, seed: int) -> None:
+        """Draw by a seed."""
+        self._env = env
+        env.action_space.seed(seed)
+
+    def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these slots."""
+        env = self._env
+        return [random_action_of(env.action_space, env.mask, *each, env.ref.name) for each in seen]
+
+    def forget(self, slot: int) -> None:
+        """Begin a new episode there."""
+
+
+class Duel:
+    """One agent's place is a policy's, and all others are the opponent's; the places change from episode to episode."""
+
+    def __init__(self, mine: Acts, theirs: Acts, agents: int) -> None:
+        """Take both, and how many agents the environment has."""
+        self._players, self._agents = (mine, theirs), agents
+        # Of each environment: the number of its episode. Episodes begin in the order of their numbers.
+        self._episode: dict[int, int] = {}
+        self._begun = 0
+
+    def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these slots, of the player whose it is."""
+        actions: dict[int, Any] = {}
+        for number, player in enumerate(self._players):
+            whose = [(each, slot) for each, slot in zip(seen, slots) if self._is_mine(slot) is (number == 0)]
+            if whose:
+                chosen = player.act([each for each, _ in whose], [slot for _, slot in whose], deterministic)
+                actions.update(zip((slot for _, slot in whose), chosen))
+        return [actions[slot] for slot in slots]
+
+    def forget(self, slot: int) -> None:
+        """Begin a new episode there; the first slot of an environment begins it."""
+        environment, place = divmod(slot, self._agents)
+        if place == 0:
+            self._episode[environment] = self._begun
+            self._begun += 1
+        for player in self._players:
+            player.forget(slot)
+
+    def _is_mine(self, slot: int) -> bool:
+        environment, place = divmod(slot, self._agents)
+        return place == self._episode[environment] % self._agents
+
+
+def results(episodes: Sequence[Episode], agents: Sequence[str]) -> dict[str, Any]:
+    """How often the policy won, drew and lost, its share of wins with an interval of 95 %, and its own returns.
+
+    It wins where its agent got more than the best of the others. A draw is half a win.
+    """
+    mine = [episode.agents.get(agents[number % len(agents)], 0.0) for number, episode in enumerate(episodes)]
+    theirs = [_best_of_others(episode, agents[number % len(agents)]) for number, episode in enumerate(episodes)]
+    wins = sum(my > their for my, their in zip(mine, theirs))
+    draws = sum(my == their for my, their in zip(mine, theirs))
+    rate = (wins + draws / 2) / len(episodes)
+    return {
+        "wins": wins,
+        "draws": draws,
+        "losses": len(episodes) - wins - draws,
+        "win_rate": rate,
+        "win_rate_interval": interval(rate, len(episodes)),
+        "return_mean": sum(mine) / len(mine),
+    }
+
+
+def _best_of_others(episode: Episode, agent: str) -> float:
+    return max((total for name, total in episode.agents.items() if name != agent), default=0.0)
+
+
+def interval(rate: float, number: int) -> tuple[float, float]:
+    """Wilson's interval of a share in so many trials (Wilson 1927), which holds for few of them, too."""
+    squared = DEVIATIONS**2 / number
+    middle = (rate + squared / 2) / (1 + squared)
+    width = DEVIATIONS * math.sqrt(rate * (1 - rate) / number + squared / (4 * number)) / (1 + squared)
+    return max(0.0, middle - width), min(1.0, middle + width)

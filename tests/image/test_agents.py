@@ -1,0 +1,93 @@
+"""Environments of many agents from end to end: trained with one policy, resumed, evaluated, filmed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.columns import undocumented
+
+DATA = Path(__file__).parents[1] / "data"
+CROWD, HEAP = ("--env", f"{DATA}/crowd.py:Crowd"), ("--env", f"{DATA}/heap.py:Heap")
+SMALL = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--local-mode")
+NAMES = {"anna", "ben", "cleo"}
+
+
+def rows_of(run):
+    return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+
+
+def test_a_crowd_is_trained_resumed_evaluated_and_filmed(shell):
+    done = shell.train(*CROWD, "--stop-iters", "2", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy, 3 agents in each, which share one policy" in done.stdout
+    [run] = shell.runs
+    more = shell.train("--resume", run, "--stop-iters", "3", "--local-mode", "--evaluate-every", "1")
+    assert more.returncode == 0, more.stderr
+    last = rows_of(run)[-1]
+    assert last["num_env_steps_sampled_lifetime"] == 600
+    assert 600 < last["num_agent_steps_sampled_lifetime"] < 1800
+    assert {name for name in last if name.startswith("agent_return/")} == {f"agent_return/{n}" for n in NAMES}
+    assert not undocumented({n for n in last if not n.startswith(("agent_return/", "custom/"))})
+    assert "custom/place" in last and "evaluation/episode_return_mean" in last
+    found = shell("evaluate", run, "--json", "--episodes", "3", "--video", "crowd.gif")
+    assert found.returncode == 0, found.stderr
+    told = json.loads(found.stdout)
+    assert set(told["agents"]) == NAMES
+    assert sum(told["agents"].values()) == pytest.approx(told["return_mean"], abs=1e-6)
+    assert (shell.folder / "crowd.gif").read_bytes()[:4] == b"GIF8"
+    assert "agent   ben  mean return" in shell("evaluate", run, "--episodes", "2").stdout
+
+
+def test_other_algorithms_sample_agents_that_come_and_go(shell):
+    """One with an env runner of its own, and one that replays."""
+    few = ("--set", "num_steps_sampled_before_learning_starts=100", "--set", "min_sample_timesteps_per_iteration=50")
+    for algo, settings in (("IMPALA", ("--num-env-runners", "1")), ("DQN", ("--local-mode", *few))):
+        done = shell.train(*CROWD, "--algo", algo, "--stop-timesteps", "600", *settings)
+        assert done.returncode == 0, done.stderr
+        assert "sampled in NumPy, 3 agents" in done.stdout
+    for run in shell.runs:
+        last = rows_of(run)[-1]
+        assert last["num_agent_steps_sampled_lifetime"] > last["num_env_steps_sampled_lifetime"] >= 600
+
+
+SPREAD = Path(__file__).parents[2] / "examples/spread"
+
+
+def test_two_agents_learn_to_share_out_marks(shell):
+    """Until they have: chance gets 12.5, the best 38.8."""
+    two = ("--env", SPREAD / "spread.py:Spread", "--env-config", "agents=2", "--config", SPREAD / "ppo.yaml")
+    until = ("--local-mode", "--seed", "1", "--stop-time", "200", "--stop-reward", "30")
+    done = shell.train(*two, "--num-envs-per-env-runner", "16", *until)
+    assert done.returncode == 0, done.stderr
+    assert "over 100 episodes reached 30" in done.stdout
+    [run] = shell.runs
+    assert json.loads(shell("evaluate", run, "--json").stdout)["return_mean"] > 28
+
+
+def test_players_who_take_turns_learn_with_masks_and_rllib_samples_what_is_not_covered(shell):
+    """An illegal move raises in the game."""
+    done = shell.train(*HEAP, "--stop-iters", "2", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "2 agents in each, which share one policy, illegal actions masked" in done.stdout
+    [run] = shell.runs
+    assert json.loads(shell("evaluate", run, "--json").stdout)["episodes"] == 20
+    recurrent = shell.train(*HEAP, "--stop-iters", "1", *SMALL, "--set", "model.use_lstm=true")
+    assert recurrent.returncode == 0, recurrent.stderr
+    assert "sampled by RLlib" in recurrent.stdout
+    [other] = [r for r in shell.runs if r != run]
+    last = rows_of(other)[-1]
+    assert {"agent_return/white", "agent_return/black"} <= set(last)
+    assert shell("evaluate", other).returncode == 0
+
+
+def test_rllibs_class_is_taken_and_what_is_wrong_is_told(shell):
+    found = shell("check", f"{DATA}/crowd_rllib.py:RLlibCrowd")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "3 agents have equal spaces, so that they can share one policy" in found.stdout
+    refused = shell.train(*CROWD, "--env-config", "wrong=spaces")
+    assert refused.returncode == 2
+    assert "has agents with different spaces: 'anna' has observations Box[2]" in refused.stderr
+    ended = shell.train(*CROWD, "--env-config", "wrong=back", "--stop-iters", "3", *SMALL)
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert "it had ended before; one that has ended stays away until the next reset" in ended.stderr

@@ -1,0 +1,65 @@
+"""Images of any size and order train with no option but `--env`, and `check` acts with the network that they get."""
+
+import json
+
+import pytest
+
+ENVS = """
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+
+class Stacked(gymnasium.Env):
+    observation_space, action_space, max_episode_steps = Box(0, 255, (4, 20, 26), np.uint8), Discrete(2), 20
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._seen(), {}
+
+    def step(self, action):
+        return self._seen(), float(action), False, False, {}
+
+    def _seen(self):
+        return self.np_random.integers(0, 255, self.observation_space.shape, np.uint8, endpoint=True)
+
+
+class Grid(Stacked):
+    observation_space = Box(0, 255, (7, 7, 3), np.uint8)
+
+
+class Screen(Stacked):
+    observation_space = Box(0, 255, (210, 160, 3), np.uint8)
+"""
+SMALL = ("--local-mode", "--stop-iters", "1", "--set", "train_batch_size=64", "--num-envs-per-env-runner", "2")
+
+
+@pytest.fixture
+def envs(shell):
+    (shell.folder / "envs.py").write_text(ENVS)
+    return shell
+
+
+def test_check_acts_with_the_network_that_train_would_have(envs):
+    done = envs("check", "envs.py:Stacked")
+    assert done.returncode == 0
+    assert (
+        "ok       images have 20 x 26 pixels of 4 channels, which come first and are moved behind; the network that"
+        " `train` would have acts in it, with conv_filters=[[16,[4,4],2],[32,[4,4],2],[256,[5,7],1]].\n"
+    ) in done.stdout
+
+
+def test_an_image_that_rllib_takes_for_ataris_screen_trains_and_is_evaluated(envs):
+    done = envs.train("--env", "envs.py:Screen", *SMALL, "--set", "minibatch_size=32", "--set", "num_epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy" in done.stdout
+    [run] = envs.runs
+    found = envs("evaluate", run, "--episodes", "1", "--json")
+    assert found.returncode == 0 and json.loads(found.stdout)["length_mean"] == 20
+
+
+def test_a_grid_trains_with_dqn(envs):
+    least = ("--set", "min_sample_timesteps_per_iteration=100", "--set", "num_steps_sampled_before_learning_starts=50")
+    done = envs.train("--env", "envs.py:Grid", "--algo", "DQN", *SMALL, *least)
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy" in done.stdout

@@ -1,0 +1,55 @@
+"""Two policies against each other: whose agent is whose, who wins, and how sure that is."""
+
+from pathlib import Path
+
+import pytest
+
+from rlsif.envs.episodes import Episode, play
+from rlsif.envs.find import find, make
+from rlsif.envs.reference import parse
+from rlsif.evaluation.duel import Duel, Random, interval, results
+
+HEAP = f"{Path(__file__).parents[1] / 'data/heap.py'}:Heap"
+
+
+class Best:
+    """Leaves a multiple of four wherever it can, which wins."""
+
+    def act(self, seen, slots, deterministic):
+        heaps = [int(observation["observation"][0]) for observation, _ in seen]
+        return [max(0, heap % 4 - 1) for heap in heaps]
+
+    def forget(self, slot):
+        pass
+
+
+def test_who_plays_best_beats_chance_from_both_places():
+    env = find(parse(HEAP))
+    environments = [make(parse(HEAP)) for _ in range(3)]
+    episodes = play(Duel(Best(), Random(env, 0), 2), environments, 40, 0, True)
+    told = results(episodes, env.agents)
+    assert told["wins"] > 30 and told["losses"] == 40 - told["wins"] and told["draws"] == 0
+    # It was white in the first episode, black in the second.
+    won = [e.agents[env.agents[n % 2]] > e.agents[env.agents[1 - n % 2]] for n, e in enumerate(episodes)]
+    assert sum(won[::2]) > 10 and sum(won[1::2]) > 10
+    low, high = told["win_rate_interval"]
+    assert 0.6 < low < told["win_rate"] <= high <= 1
+
+
+def test_two_who_play_alike_win_as_often():
+    env = find(parse(HEAP))
+    episodes = play(Duel(Best(), Best(), 2), [make(parse(HEAP))], 40, 0, True)
+    assert 0 < results(episodes, env.agents)["wins"] < 40
+
+
+def test_a_draw_is_half_a_win():
+    episodes = [Episode(0, agents={"a": 1.0, "b": 1.0}), Episode(1, agents={"a": 0.0, "b": 2.0})]
+    told = results(episodes, ("a", "b"))
+    assert (told["wins"], told["draws"], told["losses"], told["win_rate"]) == (1, 1, 0, 0.75)
+    assert told["return_mean"] == 1.5
+
+
+def test_wilsons_interval():
+    assert interval(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert interval(1.0, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
+    assert interval(0.0, 20)[0] == 0.0
