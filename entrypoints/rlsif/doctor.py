@@ -61,7 +61,11 @@ def _apptainer(checkout: Path) -> Iterator[Finding]:
             WRONG, "Apptainer is not on the PATH.", "module load apptainer; on Debian, Rocky and Alma: make image-cpu"
         )
         return
-    runtime = told_by(_run(program, "--version") or "")
+    said = _run(program, "--version")
+    if said is None:
+        yield Finding(WRONG, f"`{program} --version` fails, or takes longer than {SECONDS} s.", "module load apptainer")
+        return
+    runtime = told_by(said)
     if runtime.problem:
         yield Finding(WRONG, f"{runtime.problem}; this one is at {program}.", "module load apptainer")
         return

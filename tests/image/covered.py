@@ -29,11 +29,17 @@ SETTINGS = {
 STARTS = [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (1, 5, 0, 1), (1, 0, 7, 1), (1, 0, 0, 2)]
 
 
+# For how long RLlib waits for an env runner before it drops what it has, in seconds.
+timeouts = []
+
+
 def against(algo, given):
     ref = EnvRef("CartPole-v1")
     found = find(ref)
     spec = RunSpec(algo, "tf", ref, 1, given)
-    return against_sampling(spec, configure(spec, Layout(1, 4, 0.0, 1), found), found)
+    config = configure(spec, Layout(1, 4, 0.0, 1), found)
+    timeouts.append(config.sample_timeout_s)
+    return against_sampling(spec, config, found)
 
 
 if __name__ == "__main__":
@@ -45,6 +51,7 @@ if __name__ == "__main__":
                 "seeds": [seeds for seeds, _ in drawn],
                 "policies": [float(random.random()) for _, random in drawn],
                 "again": _seeds(*STARTS[0], 64)[0],
+                "timeouts": timeouts,
             }
         )
     )

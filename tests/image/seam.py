@@ -1,12 +1,14 @@
-"""Runs inside the image: a learner after some iterations, and one that has loaded its checkpoint.
+"""Runs inside the image: a learner after some iterations, and one with another gamma that has loaded its checkpoint.
 
 Usage: seam.py FRAMEWORK ALGORITHM... Prints a JSON object for each algorithm: how many variables of TensorFlow the
-learner has, which of them differ in the other, and which plain attributes of the policy do.
+learner has, which of them differ in the other, and which plain attributes of the policy do; the gammas of both; and the
+returns of an evaluation of the first one, and of the other's that makes it up.
 """
 
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from rlsif.learning.rllib import import_rllib
@@ -21,7 +23,7 @@ from ray.rllib.utils.framework import try_import_tf
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
 from rlsif.learning.learner import Learner
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import Evaluation, Layout, RunSpec
 
 OFF_POLICY = {"min_sample_timesteps_per_iteration": 60, "num_steps_sampled_before_learning_starts": 20, "lr": 0.01}
 tf1, _, _ = try_import_tf()
@@ -36,7 +38,7 @@ SETTINGS = {
 
 def built(spec):
     learner = Learner()
-    layout = Layout(0, 1, 0.0, 1, local_mode=True)
+    layout = Layout(0, 1, 0.0, 1, local_mode=True, evaluation=Evaluation(1, 3, beside=False))
     learner.build_as_it_is_sampled(spec, layout, find(spec.env))
     return learner
 
@@ -57,12 +59,17 @@ def variables(policy):
 def compared(algo, framework):
     spec = RunSpec(algo, framework, EnvRef("CartPole-v1", {}, str(Path.cwd())), seed=1, hyperparameters=SETTINGS[algo])
     first = built(spec)
-    for _ in range(3):
-        first.step()
-    with tempfile.TemporaryDirectory() as folder:
+    first.step()
+    first.step()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as earlier:
+        first.save(earlier)
+        evaluated = first.step(evaluate=3)["evaluation"]
         first.save(folder)
-        second = built(spec)
+        second = built(replace(spec, hyperparameters={**SETTINGS[algo], "gamma": 0.5}))
         untrained = variables(second._algorithm.get_policy())
+        second.make_up(3, folder)
+        made_up = second.evaluation()
+        second.make_up(2, earlier)
         second.restore(folder)
     policies = [learner._algorithm.get_policy() for learner in (first, second)]
     one, other = map(variables, policies)
@@ -72,6 +79,8 @@ def compared(algo, framework):
         "trained": sum(name not in untrained or not np.array_equal(untrained[name], one[name]) for name in one),
         "differ": [name for name in one if name not in other or not np.array_equal(one[name], other[name])],
         "attributes": [name for name in plain[0] if plain[0][name] != plain[1].get(name)],
+        "gammas": [policy.config["gamma"] for policy in policies],
+        "evaluations": [evaluated["returns"], made_up["returns"]],
     }
 
 

@@ -5,6 +5,8 @@ import json
 import pytest
 
 OWN = """
+import os
+
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -24,6 +26,10 @@ class Levels(gymnasium.Env):
         return np.zeros(2, np.float32), {}
 
     def step(self, action):
+        # One env runner dies once, and is started again.
+        if self.level == 2 and os.path.exists("dies"):
+            os.remove("dies")
+            os._exit(1)
         return np.zeros(2, np.float32), 1.0, False, False, {"metrics": {"level": self.level}}
 
 
@@ -57,6 +63,8 @@ def test_a_curriculum_reaches_every_copy_and_ends_the_run(shell, sampler):
     (shell.folder / "mine.py").write_text(OWN)
     rllib = ["--set", "batch_mode=complete_episodes", "--local-mode"]
     settings = rllib if sampler == "RLlib" else ["--num-env-runners", "1"]
+    if sampler == "NumPy":
+        (shell.folder / "dies").touch()
     done = shell.train("--env", "mine.py:Levels", "--callbacks", "mine.py:Curriculum", *SMALL, *settings)
     assert done.returncode == 0, done.stderr
     assert f"sampled {'in NumPy' if sampler == 'NumPy' else 'by RLlib'}" in done.stdout
@@ -67,6 +75,10 @@ def test_a_curriculum_reaches_every_copy_and_ends_the_run(shell, sampler):
     assert levels == [["iteration", str(number), f"{number}.0"] for number in (1, 2, 3)]
     assert (checkpoint, end) == ("checkpoint checkpoint_000003", "end far enough")
     assert json.loads((run / "summary.json").read_text())["stop_reason"] == "far enough"
+    assert not (shell.folder / "dies").exists()
+    # The task that was set last goes with the checkpoint.
+    evaluated = shell("evaluate", run, "--episodes", "1", "--json")
+    assert json.loads(evaluated.stdout)["custom"]["level"] == 4
 
 
 def test_an_exception_in_a_callback_leaves_a_checkpoint(shell):

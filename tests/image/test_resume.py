@@ -70,7 +70,7 @@ def test_a_resumed_run_goes_on_without_a_gap_in_rows_schedules_and_optimizer(she
     "a run of PPO, DQN or SAC is resumed",
     promise="all that the learner keeps, target networks and optimizers too, is as it was",
 )
-@pytest.mark.parametrize(("framework", "algos"), [("tf", ("PPO", "DQN", "SAC")), ("tf2", ("DQN",))])
+@pytest.mark.parametrize(("framework", "algos"), [("tf", ("PPO", "DQN", "SAC")), ("tf2", ("PPO", "DQN"))])
 def test_a_learner_that_is_resumed_has_nothing_of_a_new_one(shell, framework, algos):
     done = shell("python", Path(__file__).with_name("seam.py"), framework, *algos)
     assert done.returncode == 0, done.stderr
@@ -79,6 +79,8 @@ def test_a_learner_that_is_resumed_has_nothing_of_a_new_one(shell, framework, al
     for told in found.values():
         assert told["differ"] == told["attributes"] == []
         assert told["trained"] > told["variables"] / 2
+        assert told["gammas"][1] == 0.5 != told["gammas"][0]
+        assert told["evaluations"][0] == told["evaluations"][1]
 
 
 # A learner as `train --resume --set` builds it; prints what its policy and its sampler would use.

@@ -1,5 +1,6 @@
 """Environments that are slow, and simulators that stand still."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -26,18 +27,83 @@ class Stuck(gymnasium.Env):
 """
 
 
+# `train` on a machine that has 64 cores; and a callback that looks at the processes of its run.
+ON_64_CORES = """
+import sys
+from rlsif.cluster import resources
+resources._cpus = lambda: 64
+from rlsif.commands.train import main
+main()
+"""
+LOOKS = """
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+
+class Looks:
+    def on_iteration(self, run, row):
+        found = {kind: [threads(p) for p in below(os.getpid(), kind)] for kind in ("Learner", "ArrayEnvRunner")}
+        found["simulators"] = len(below(os.getpid(), "simulator.py"))
+        Path("looked.json").write_text(json.dumps(found))
+
+
+def below(ancestor, kind):
+    parents = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            pass
+    return [p for p in parents if ancestor in line(p, parents) and kind in command(p)]
+
+
+def line(process, parents):
+    while process in parents:
+        process = parents[process]
+        yield process
+
+
+def command(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def threads(process):
+    return Counter((thread / "comm").read_text().strip() for thread in Path(f"/proc/{process}/task").iterdir())
+"""
+
+
 @pytest.mark.fault(
     "a simulator in a process of its own takes 50 ms a step",
     promise="it trains to its goal, and leaves no process",
 )
-def test_a_simulator_of_50_ms_a_step_trains_and_leaves_no_process(container):
-    """Takes a minute of the simulator's own time."""
-    shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)
+@pytest.mark.fault("`--num-cpus 3` is given on a machine of 64 cores", promise="the learner computes in 3 threads")
+def test_a_simulator_of_50_ms_a_step_trains_and_leaves_no_process(shell):
+    """The example, with two env runners, in half a minute of the simulator's own time."""
+    shutil.copytree(EXAMPLE, shell.folder, dirs_exist_ok=True)
+    (shell.folder / "looks.py").write_text(LOOKS)
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=50", "--set", "lr=0.02", "--seed", "1")
-    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--set", "model.fcnet_hiddens=[16]")
-    done = container.train("--env", "env.py:Room", *one, *small, "--stop-reward", "6")
+    two = ("--num-cpus", "3", "--num-envs-per-env-runner", "1", "--set", "model.fcnet_hiddens=[16]")
+    asked = ("--env", "env.py:Room", *two, *small, "--callbacks", "looks.py:Looks", "--stop-reward", "6")
+    done = shell("python", "-c", ON_64_CORES, *asked, "--results-dir", "results")
     assert done.returncode == 0, done.stderr
+    assert "3/64 CPUs" in done.stdout and "1 learner, 2 env runners" in done.stdout
     assert "mean return 6" in done.stdout or "mean return 7" in done.stdout
+    looked = json.loads((shell.folder / "looked.json").read_text())
+    [learner], runners = looked["Learner"], looked["ArrayEnvRunner"]
+    assert learner["tf_Compute"] == 3 and len(runners) == looked["simulators"] == 2
+    assert all("tf_Compute" not in runner for runner in runners)
+    assert simulators(shell.folder) == []
+
+
+def simulators(folder):
+    """The simulators of a folder that still run."""
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    return [line for line in lines if f"{folder}/simulator.py".encode() in line]
 
 
 @pytest.mark.fault("an environment is so slow that a batch takes minutes", promise="the first lines say so")

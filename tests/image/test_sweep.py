@@ -112,3 +112,27 @@ def test_what_takes_over_has_the_weights_of_the_better_and_settings_of_its_own(s
     assert found["before"] > 0.01 and found["after"] == 0 and found["trains on"] > 0.001
     assert found["settings"] == [0.02, 0.5, 0.5]
     assert found["iterations"] == [1, 2, 3, 4]
+
+
+@pytest.mark.fault(
+    "an environment stands still in a trial of a sweep",
+    promise="the trial ends after `--env-timeout`, and names env runner and step; the sweep continues",
+)
+@pytest.mark.fault(
+    "an environment fails in an env runner of one of several trials",
+    promise="that trial ends with the environment's exception, and keeps what it has learned; the others continue",
+)
+def test_a_trial_hears_of_its_own_env_runners_alone(shell):
+    done = shell("python", Path(__file__).with_name("failing_trial.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    first, failed = found["told"]["fails"]
+    assert first == 1 and failed[0] == "training failed: ValueError: the reactor is out of coolant"
+    assert found["told"]["works"] == [1, 2]
+    state, reason, checkpoint = found["ended"]["fails"]
+    assert (state, reason) == ("failed", f"failed: {failed[0]}") and checkpoint.endswith("checkpoint_000001")
+    assert found["ended"]["works"][:2] == ["interrupted", "ended by the sweep"]
+    *iterations, stands = found["told"]["stands"]
+    assert iterations == [1, 2] and "env runner 1 on " in stands[0] and "has made no step for" in stands[0]
+    state, reason, checkpoint = found["ended"]["stands"]
+    assert (state, reason) == ("failed", f"failed: {stands[0]}") and checkpoint.endswith("checkpoint_000002")

@@ -1,11 +1,13 @@
 """`train` in the image: what a run does, and what it leaves."""
 
+import contextlib
 import csv
 import json
 import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -264,9 +266,63 @@ def test_a_resume_that_contradicts_the_run_is_refused(shell):
     assert f"--resume {first}" in done.stderr
 
 
+def fill(disk):
+    """Leave no byte free."""
+    with (disk / "filler").open("ab", buffering=0) as filler:
+        for size in (4096, 1):
+            with contextlib.suppress(OSError):
+                while filler.write(b"\0" * size):
+                    pass
+
+
+SLOW_TO_MAKE = """
+import os
+import time
+import gymnasium
+
+
+class Slow(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self):
+        # The first is looked at by the command; the next is an env runner's.
+        if os.path.exists("made"):
+            open("making", "w").close()
+            time.sleep(1000)
+        open("made", "w").close()
+
+    def reset(self, *, seed=None, options=None):
+        return 0, {}
+
+    def step(self, action):
+        return 0, 1.0, True, False, {}
+"""
+
+
+@pytest.mark.fault(
+    "Ctrl-C is pressed while the algorithm and its environments are made",
+    promise="the run ends at once, and no process is left",
+)
+def test_ctrl_c_while_the_algorithm_is_made_ends_the_run(container):
+    (container.folder / "slow.py").write_text(SLOW_TO_MAKE)
+    options = ("--num-env-runners", "1", "--results-dir", container.folder / "results")
+    process = container.start("train", "--env", "slow.py:Slow", *options)
+    wait_for((container.folder / "making").exists, process)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    [run] = container.runs
+    assert summary(run)["stop_reason"] == "interrupted by SIGINT before the first iteration"
+    assert "Traceback" not in (container.folder / "output").read_text()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/environ")]
+    assert not [line for line in lines if f"PWD={container.folder}".encode() in line]
+
+
 @pytest.mark.fault(
     "the disk fills during a run",
-    promise="training continues, the last good checkpoint stays, and rows and checkpoints come when there is room",
+    promise="training continues, the last good checkpoint stays, and rows and checkpoints come when there is room; a"
+    " run that ends meanwhile says so",
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
 def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
@@ -291,24 +347,31 @@ def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
         )
         output = container.folder / "output"
         wait_for(lambda: list(results.glob("*/*/checkpoints/checkpoint_*/manifest.json")), process)
-        (results / "filler").write_bytes(b"\0" * 100)
-        with (results / "filler").open("ab", buffering=0) as filler:
-            try:
-                while filler.write(b"\0" * 4096):
-                    pass
-            except OSError:
-                pass
+        fill(results)
         wait_for(lambda: "no checkpoint was written" in output.read_text(), process)
         (results / "filler").unlink()
         seen = output.read_text().count("iter ")
         wait_for(lambda: output.read_text().count("iter ") > seen + 3, process)
+        [run] = container.runs
+        rows = [int(row["training_iteration"]) for row in table(run)]
+        assert len(rows) > seen and rows == list(range(1, len(rows) + 1))
+        # It is full again at the end.
+        told = output.read_text().count("no checkpoint was written")
+        fill(results)
+        wait_for(lambda: output.read_text().count("no checkpoint was written") > told, process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=240) == 128 + signal.SIGTERM
-        [run] = container.runs
-        assert "No space left on device" in output.read_text()
+        said = output.read_text()
+        assert "Traceback" not in said and said.splitlines()[-1].startswith("done: ")
+        assert "warning: summary.json is not written: No space left on device" in said
+        (results / "filler").unlink()
+        # What is there can be resumed; nothing is damaged.
+        last = sorted((run / "checkpoints").glob("checkpoint_*"))[-1]
+        assert said.splitlines()[-1].endswith(f"checkpoint {last}")
+        resumed = container.train("--resume", run, "--local-mode", "--stop-iters", int(last.name[-6:]) + 1)
+        assert resumed.returncode == 0, resumed.stderr
         rows = [int(row["training_iteration"]) for row in table(run)]
-        assert rows == list(range(1, len(rows) + 1))
-        assert summary(run)["checkpoint"].endswith(f"{rows[-1]:06d}")
+        assert rows == list(range(1, int(last.name[-6:]) + 2)) and summary(run)["iterations"] == rows[-1]
     finally:
         process.kill()
         subprocess.run(["umount", "--lazy", results], check=True)
@@ -328,7 +391,7 @@ from rlsif.envs.reference import EnvRef
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
 small = {"train_batch_size": 200, "minibatch_size": 100, "num_epochs": 1}
-spec, learner = RunSpec("PPO", "tf", EnvRef("CartPole-v1"), hyperparameters=small), Learner()
+spec, learner = RunSpec("PPO", sys.argv[2], EnvRef("CartPole-v1"), hyperparameters=small), Learner()
 learner.build(spec, Layout(0, 1, 0.0, int(sys.argv[1]), local_mode=True), find(spec.env))
 learner.step()
 names = Counter((thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir())
@@ -336,8 +399,9 @@ print("threads", names["tf_Compute"])
 """
 
 
-def test_the_learner_has_as_many_threads_as_it_is_told(shell):
+@pytest.mark.parametrize("framework", ["tf", "tf2"])
+def test_the_learner_has_as_many_threads_as_it_is_told(shell, framework):
     # Neither RLlib's number, nor that of the cores.
     threads = len(os.sched_getaffinity(0)) + 3
-    done = shell("python", "-c", THREADS, threads)
+    done = shell("python", "-c", THREADS, threads, framework)
     assert f"threads {threads}\n" in done.stdout, done.stderr

@@ -49,7 +49,8 @@ class Short(Base):
 
 class RLlibs(Base):
     def __init__(self, config):
-        assert config["size"] == 3 and config.worker_index >= 0
+        assert config == {"size": 3, "start": "2020-01-01", "country": "no", "time": "12:30", "code": "007"}, config
+        assert config.worker_index >= 0
         self.action_space = Discrete(config["size"], start=-1)
 
     def step(self, action):
@@ -103,8 +104,10 @@ def test_a_value_that_would_spoil_the_weights_ends_the_run_by_name(envs, env, sa
 )
 @pytest.mark.parametrize("name", ["RLlibs", "Wrapped", "make_pole"])
 def test_environments_written_in_other_ways_train_and_are_evaluated(envs, name):
-    size = ("--env-config", "size=3") if name == "RLlibs" else ()
-    done = envs.train("--env", f"envs.py:{name}", *size, *SMALL, "--stop-iters", "1")
+    # What YAML 1.1 takes for a date, a truth and numbers.
+    given = ("size=3", "start=2020-01-01", "country=no", "time=12:30", "code=007") if name == "RLlibs" else ()
+    config = [word for each in given for word in ("--env-config", each)]
+    done = envs.train("--env", f"envs.py:{name}", *config, *SMALL, "--stop-iters", "1")
     assert done.returncode == 0, done.stderr
     assert "sampled in NumPy" in done.stdout
     [run] = envs.runs
@@ -114,7 +117,8 @@ def test_environments_written_in_other_ways_train_and_are_evaluated(envs, name):
     assert done.returncode == 2 and "there is no file" in done.stderr
     done = envs("evaluate", run, "--episodes", "1", "--env", f"new place/envs.py:{name}")
     assert done.returncode == 0, done.stderr
-    moved = ("--resume", run, "--env", f"new place/envs.py:{name}", *size)
+    # The same options again, as a job has them that is requeued.
+    moved = ("--resume", run, "--env", f"new place/envs.py:{name}", *config)
     assert envs.train(*moved, "--local-mode", "--stop-iters", "2").returncode == 0
 
 

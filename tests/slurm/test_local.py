@@ -8,6 +8,7 @@ import re
 import pytest
 from cluster import WAITING
 from conftest import ENDLESS, ROOT, TRAIN
+from tests.image.test_callbacks import OWN
 from tests.jobs import PATIENCE, LocalJob
 
 INSIDE = "/opt/rl/lib/python3.11/site-packages/rlsif"
@@ -41,10 +42,14 @@ def local(apptainer, rl_sif, tmp_path):
         yield start
 
 
-def test_a_hetjob_trains_with_the_roles_of_one_of_slurms(local):
-    """Ray starts for four nodes on this machine."""
-    job = local("hetjob", "--", *TRAIN, "--stop-iters", "3")
+def test_a_hetjob_trains_with_the_roles_of_one_of_slurms(local, tmp_path):
+    """Its callback on the head sets tasks, which reach the environments on the rollout nodes."""
+    (tmp_path / "mine.py").write_text(OWN)
+    own = ("--env", "mine.py:Levels", "--callbacks", "mine.py:Curriculum")
+    job = local("hetjob", "--", *own, *TRAIN[2:])
     job.ends()
+    levels = (job.run / "said.txt").read_text().splitlines()[:3]
+    assert levels == [f"iteration {number} {number}.0" for number in (1, 2, 3)]
     assert "job local-1, logs and rendezvous in " in job.output
     assert re.search(r"^\+\d+\.\ds head head is up at 127\.0\.0\.1:\d+$", job.output, flags=re.M)
     assert "rollout rollout1 rollout2, learner learner joined" in job.output and "done: mean return" in job.output

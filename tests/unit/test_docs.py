@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.commands import reference
-from tests import faults
+from tests import bad_inputs, faults
 from tests.columns import documented, undocumented
 
 CHECKOUT = Path(__file__).parents[2]
@@ -96,6 +96,7 @@ def test_the_files_of_the_architecture_page_are_there():
 def test_the_page_of_faults_is_not_ahead_of_the_tests():
     written = {line for line in faults.PAGE.read_text().splitlines() if line.startswith("|")}
     assert written - faults.rows() == set(), "run the tests of these rows again: they write the page"
+    assert len(faults.marked("slurm")) >= 25 and len(bad_inputs.bad_inputs()) >= 60
 
 
 # What the pages say instead: video, resume, continue, fix, indefinitely, requeue.

@@ -71,6 +71,26 @@ def test_who_can_build_images(monkeypatch, lacking, allowed, said, level, told):
     assert finding.level == level and told in finding.text and bool(finding.fix) == (level == "warning")
 
 
+@pytest.mark.fault(
+    "Apptainer takes minutes to start an image, as where it unpacks it every time, or never answers",
+    promise="`doctor` says so after a minute, with what fixes it",
+)
+@pytest.mark.parametrize("answers", [True, False])
+def test_an_image_that_does_not_start_in_time(monkeypatch, tmp_path, answers):
+    version = "[[ $1 != --version ]] || { echo apptainer version 1.4.5; exit; }" if answers else ""
+    (tmp_path / "apptainer").write_text(f"#!/bin/bash\n{version}\nexec sleep 60\n")
+    (tmp_path / "apptainer").chmod(0o755)
+    (tmp_path / "rl.sif").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(examining, "SECONDS", 0.3)
+    [*_, last] = examining._apptainer(tmp_path)
+    assert last.level == examining.WRONG and last.fix
+    command = "apptainer exec rl.sif true` takes" if answers else f"{tmp_path}/apptainer --version` fails, or takes"
+    assert f"`{command} longer than 0.3 s." in last.text
+    # All that reads labels of it ends, too.
+    assert [*examining._images(tmp_path), *examining._packages(tmp_path)]
+
+
 def test_slurm_with_its_partitions_and_gpus(doctor):
     sinfo = 'if [[ $1 == --version ]]; then echo slurm 23.11.4; else echo "main*|4|36|gpu:a100:2|up"; fi'
     done = doctor(sbatch="true", sinfo=sinfo)

@@ -1,8 +1,11 @@
-"""Episodes of an agent: how long one may be that never ends."""
+"""Episodes of an agent: how long one may be that never ends, and what is told of those that go wrong."""
+
+import math
 
 import gymnasium
 import pytest
 
+from rlsif.commands.rollout_demo import rollout_demo
 from rlsif.envs.episodes import LEAST_OF_MOST_STEPS, MOST_STEPS, most_steps, play
 from rlsif.errors import RlsifError
 
@@ -39,6 +42,55 @@ def played(length, most):
 def test_an_episode_that_does_not_end_is_cut_while_a_run_trains():
     episodes = play(Still(), [Counts()], 2, 0, True, most_steps=500, cut=True)
     assert [(episode.length, episode.total_reward) for episode in episodes] == [(500, 500.0)] * 2
+
+
+class Fails(Counts):
+    """Raises, or gives a reward that is none."""
+
+    def __init__(self, in_reset=None, reward=1.0):
+        super().__init__(5)
+        self.in_reset, self.reward = in_reset, reward
+
+    def reset(self, *, seed=None, options=None):
+        if self.in_reset:
+            raise self.in_reset
+        return super().reset()
+
+    def step(self, action):
+        observation, _, *rest = super().step(action)
+        return observation, self.reward if self.steps == 3 else 1.0, *rest
+
+
+@pytest.mark.fault(
+    "an environment raises an exception in its reset, or gives nan, infinity or no reward, under `evaluate`",
+    promise="one sentence names the episode, the step and what went wrong",
+)
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"in_reset": ValueError("no\nlicence")}, "in the reset of the episode of seed 7: ValueError: no licence"),
+        ({"in_reset": SystemExit(3)}, "the environment failed in the reset of the episode of seed 7: SystemExit: 3"),
+        ({"in_reset": RlsifError("the process ended")}, "the process ended"),
+        ({"reward": math.nan}, "gave nan as reward in step 3 of the episode of seed 7; it must be a finite number"),
+        ({"reward": -math.inf}, "gave -inf as reward in step 3 of the episode of seed 7"),
+        ({"reward": None}, "gave None as reward in step 3 of the episode of seed 7"),
+    ],
+)
+def test_what_an_environment_does_wrong_is_told_in_a_sentence(how, said):
+    with pytest.raises(RlsifError) as told:
+        play(Still(), [Fails(**how)], 2, 7, True)
+    assert said in str(told.value) and "\n" not in str(told.value)
+
+
+def test_the_demo_tells_it_too(tmp_path, capsys):
+    file = tmp_path / "fails_in_its_reset.py"
+    file.write_text(
+        "import gymnasium\n\n\nclass Fails(gymnasium.Env):\n"
+        "    observation_space = action_space = gymnasium.spaces.Discrete(2)\n\n"
+        "    def reset(self, *, seed=None, options=None):\n        raise ValueError('no licence')\n"
+    )
+    with pytest.raises(RlsifError, match="the environment failed in its first reset: ValueError: no licence"):
+        rollout_demo(f"{file}:Fails")
 
 
 @pytest.mark.fault(

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from rlsif.learning.finite import SpoiltWeights, check_finite, check_weights
 from rlsif.training import checkpoints
 from rlsif.training.checkpoints import Progress
-from rlsif.training.finite import SpoiltWeights, check_finite
 
 STATS = "info/learner/default_policy/learner_stats"
 
@@ -20,6 +21,12 @@ STATS = "info/learner/default_policy/learner_stats"
 def test_an_update_that_spoils_the_weights_is_refused(name, value):
     with pytest.raises(SpoiltWeights, match=f"{STATS}/{name} is {value} after an update, and so are the weights"):
         check_finite({f"{STATS}/cur_lr": 0.1, f"{STATS}/{name}": value})
+
+
+def test_weights_that_are_no_numbers_are_named():
+    check_weights({"fc_1/kernel": np.ones((2, 3), np.float32), "fc_1/bias": np.zeros(3)})
+    with pytest.raises(SpoiltWeights, match="the weights fc_1/kernel are no finite numbers after an update; a smaller"):
+        check_weights({"fc_1/kernel": np.array([[0.5, math.nan]]), "fc_1/bias": np.zeros(2)})
 
 
 def test_what_is_no_number_where_nothing_was_learned_spoils_nothing():

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from rlsif.errors import InputError, RlsifError
-from rlsif.images import apptainer, debian, site
-from rlsif.images.build import Request
+from rlsif.images import apptainer, build, debian, site
+from rlsif.images.build import INPUTS_LABEL, Request
+from rlsif.images.sif import ImageError
 
 CHECKOUT = Path(__file__).parents[2]
 REQUIREMENTS = CHECKOUT / "containers/requirements"
@@ -179,3 +180,28 @@ def test_only_unstable_may_be_past_its_date(tmp_path, monkeypatch):
     for suite, expected in (("bookworm", False), ("unstable", True)):
         debian.PrivateApt(tmp_path / suite, site.Site("http://m.example/debian", None), suite)
         assert ("Check-Valid-Until" in (tmp_path / suite / "apt.conf").read_text()) == expected
+
+
+@pytest.mark.fault(
+    "an image in the cache was cut short, or is another than its name says",
+    promise="it is not taken: its label decides, and it is built anew",
+)
+@pytest.mark.parametrize("there", ["nothing", "cut short", "another", "the one"])
+def test_an_image_in_the_cache_is_taken_by_its_label(tmp_path, monkeypatch, there):
+    class Images:
+        def labels(self, image):
+            if "cut" in image.read_text():
+                raise ImageError("it cannot be read")
+            return {INPUTS_LABEL: image.read_text()}
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    request = Request(CHECKOUT, "cpu")
+    digest = request.base_digest()
+    kept = build._cached("cpu", digest)
+    text = {"nothing": None, "cut short": "cut", "another": "0" * 64, "the one": digest}[there]
+    if text:
+        kept.write_text(text)
+    monkeypatch.setattr(build, "_build", lambda _, digest, images, site, target: target.write_text(digest) and "told")
+    found, told = build._kept_base(request, Images(), None)
+    assert found == kept and kept.read_text() == digest
+    assert told.startswith("taken from" if there == "the one" else "built in")

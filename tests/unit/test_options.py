@@ -26,6 +26,12 @@ def test_a_fraction_of_a_gpu_takes_a_whole_one_of_ray():
     assert (processes.num_gpus, resources.gpus) == (0.5, 1)
 
 
+def test_the_learners_threads_are_the_cores_that_were_asked_for():
+    many = Resources(64, 0, 8 * 1024**3)
+    for options, threads in (({"num_cpus": 2}, 2), ({"num_cpus": 2, "num_env_runners": 0}, 2), ({}, 64)):
+        assert layout(TrainOptions(**options), many, 1)[0].learner_threads == threads
+
+
 def test_local_mode_is_one_process():
     processes, resources = layout(TrainOptions(local_mode=True), MACHINE, 1)
     assert (processes.num_env_runners, resources.cpus, processes.learner_threads) == (0, 1, 1)

@@ -1,5 +1,7 @@
 """Random spaces: what a policy sees has one shape, and every action that it chooses is in the environment's space."""
 
+import math
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,9 +11,13 @@ from hypothesis import strategies as st
 
 from rlsif.envs.adapted import Adapted
 from rlsif.envs.spaces import of_gymnasium, plain
+from rlsif.envs.vector import OneByOne, WrongValue
+from rlsif.learning import catalogue
 from rlsif.policies import actions, encoder
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
+from rlsif.policies.spaces import Box, Composite, MultiDiscrete
+from rlsif.sampling.samplers import ActorCriticSampler
 
 SHAPES = st.lists(st.integers(1, 3), max_size=2).map(tuple)
 FLOATS = st.sampled_from([np.float16, np.float32, np.float64])
@@ -71,6 +77,77 @@ def test_every_action_that_reaches_the_environment_is_in_its_space(space, seed, 
     together = adapter.batch(chosen)
     if not isinstance(space, (spaces.Dict, spaces.Tuple)):
         assert len(together) == 4 and np.asarray(together).shape[1:] == tuple(space.shape)
+
+
+class Asks(gymnasium.Env):
+    """Looks at every action."""
+
+    observation_space = spaces.Box(-1, 1, (2,))
+
+    def __init__(self, action_space):
+        self.action_space, self.asked = action_space, 0
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), (self.action_space, action)
+        self.asked += 1
+        return np.zeros(2, np.float32), 0.0, self.asked % 3 == 0, False, {}
+
+
+class Wild:
+    """Stands for every network: outputs of any size, far from those of a trained one."""
+
+    def __init__(self, outputs, random, with_values):
+        self._outputs, self._random, self._with_values = outputs, random, with_values
+
+    def forward(self, seen):
+        given = self._random.normal(scale=20, size=(len(seen), self._outputs)).astype(np.float32)
+        return (given, self.values(seen)) if self._with_values else given
+
+    def values(self, seen):
+        return np.zeros(len(seen), np.float32)
+
+
+def outputs(space):
+    """How many a network has for a policy's actions."""
+    if isinstance(space, Composite):
+        return sum(map(outputs, space.parts))
+    if isinstance(space, Box):
+        return 2 * math.prod(space.shape)
+    return int(space.nvec.sum()) if isinstance(space, MultiDiscrete) else space.n
+
+
+CONFIG = {
+    "model": {"fcnet_hiddens": [], "fcnet_activation": "tanh", "vf_share_layers": True}, "policy_model_config": {},
+    "hiddens": [], "dueling": False, "exploration_config": {"type": "EpsilonGreedy"}, "gamma": 0.9, "lambda": 0.9,
+    "n_step": 1,
+}  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(ACTIONS, st.integers(0, 1000), st.booleans())
+def test_no_algorithm_sends_an_action_that_is_not_in_the_space_with_either_sampler(space, seed, normalize):
+    able = catalogue.able_to_act(plain(space))
+    assert able[:1] == ["PPO"]
+    for name in able:
+        # SAC's policy chooses between -1 and 1.
+        adapter = ActionAdapter(plain(space), normalize or name == "SAC", clip=True)
+        chosen_from = policy_space(plain(space), normalize or name == "SAC")
+        encoder_of_two = ObservationEncoder(plain(Asks.observation_space))
+        copies = OneByOne([Asks(space), Asks(space)], [1, 2], encoder_of_two, adapter)
+        random = np.random.default_rng(seed)
+        kind = catalogue.catalogue()[name].sampler_class()
+        sampler = kind(copies, lambda seen: seen, CONFIG, chosen_from, 4, random)
+        sampler._policy = Wild(outputs(chosen_from), random, with_values=issubclass(kind, ActorCriticSampler))
+        sampler.sample()
+        assert all(env.asked >= 4 for env in copies._envs)
+    rllibs = Adapted(Asks(space), normalize, clip=True)
+    rllibs.reset()
+    rllibs.action_space.seed(seed)
+    for _ in range(4):
+        rllibs.step(rllibs.action_space.sample())
 
 
 @settings(max_examples=300, deadline=None)
@@ -157,18 +234,59 @@ def test_an_integer_out_of_its_space_is_refused():
         own.one({"b": 5}, {})
 
 
+class Gives(gymnasium.Env):
+    """Begins with integers for a Box of floats, then gives what a test says."""
+
+    observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2, start=3)
+
+    def __init__(self, observation=(0.25, -0.5), reward=1.0):
+        self.given = observation, reward
+
+    def reset(self, *, seed=None, options=None):
+        return [0, 0], {}
+
+    def step(self, action):
+        assert action in (3, 4)
+        return *self.given, False, False, {}
+
+
+def one_by_one(env):
+    """A copy of an environment as the sampler in NumPy steps it."""
+    encoder, adapter = ObservationEncoder(plain(env.observation_space)), ActionAdapter(plain(env.action_space))
+    return OneByOne([env], [0], encoder, adapter)
+
+
 def test_integers_that_an_environment_returns_for_a_float_box_stay_the_numbers_that_they_are():
-    class Lists(gymnasium.Env):
-        observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2, start=3)
-
-        def reset(self, *, seed=None, options=None):
-            return [0, 0], {}
-
-        def step(self, action):
-            assert action in (3, 4)
-            return [0.25, -0.5], 1.0, False, False, {}
-
-    env = Adapted(Lists(), normalize=True, clip=True)
+    env = Adapted(Gives(), normalize=True, clip=True)
     first, _ = env.reset()
     then, *_ = env.step(1)
     assert first.dtype == then.dtype == np.float32 and then.tolist() == [0.25, -0.5]
+    copies = one_by_one(Gives())
+    then = copies.step(np.array([1])).observations
+    assert copies.observations.dtype == then.dtype == np.float32 and then.tolist() == [[0.25, -0.5]]
+
+
+@pytest.mark.fault(
+    "an environment that RLlib samples gives nan, infinity, no reward, or an observation of another shape",
+    promise="the run ends, and names environment, copy, step and value",
+)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"observation": [0, np.nan]}, "nan is given as observation[1], which would spoil every weight"),
+        ({"observation": np.array([np.inf, 0], np.float32)}, "inf is given as observation[0], which would spoil"),
+        ({"observation": [0.5]}, "the observation is not in the observation space: its shape is [1], the space's is"),
+        ({"observation": None}, "the observation is not in the observation space: its shape is []"),
+        ({"reward": np.nan}, "nan is given as reward, which would spoil every weight"),
+        ({"reward": -np.inf}, "-inf is given as reward, which would spoil every weight"),
+        ({"reward": None}, "the reward is None, which is no number"),
+        ({"reward": "much"}, "the reward is 'much', which is no number"),
+    ],
+)
+def test_what_is_not_of_the_spaces_is_told_also_where_rllib_samples(given, said):
+    env = Adapted(Gives(**given), normalize=True, clip=True, copy=3)
+    env.reset()
+    with pytest.raises(WrongValue) as told:
+        env.step(1)
+    where = "environment Gives: copy 3 of the environment, after 1 steps of an episode: "
+    assert str(told.value).startswith(f"{where}{said}")

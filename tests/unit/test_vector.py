@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import VectorEnv
 
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
+from rlsif.envs.spaces import plain
+from rlsif.envs.vector import Vectorised, WrongValue
 from rlsif.envs.vector import make as make_copies
 from rlsif.errors import InputError
 from rlsif.policies.actions import ActionAdapter
@@ -108,6 +112,44 @@ def test_every_autoreset_mode_gives_the_same_episodes(named):
     # The last observation of an episode is its own, not the first one of the next.
     ended = [(before[-1], after[-1], metrics) for before, after, ends, metrics in same_step[0] if any(ends)]
     assert ended[:3] == [(2.0, 3.0, {"steps": 3}), (3.0, 4.0, {"steps": 4}), (4.0, 5.0, {"steps": 5})]
+
+
+class Gives(VectorEnv):
+    """Two copies whose second step gives what a test says."""
+
+    observation_space = single_observation_space = spaces.Box(-1, 1, (2,))
+    action_space = single_action_space = spaces.Discrete(2)
+
+    def __init__(self, observations=None, rewards=(1.0, 1.0)):
+        self.num_envs, self._observations, self._rewards = 2, observations, rewards
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros((2, 2), np.float32), {}
+
+    def step(self, actions):
+        observations = np.zeros((2, 2), np.float32) if self._observations is None else self._observations
+        return observations, self._rewards, np.zeros(2, bool), np.zeros(2, bool), {}
+
+
+@pytest.mark.fault(
+    "an environment of many copies gives rewards that are no numbers, or observations of another shape",
+    promise="the run ends with a sentence that says what is wrong",
+)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rewards": ["much", 1.0]}, r"its rewards are \['much', 1.0\], which are no numbers"),
+        ({"rewards": 1.0}, r"its rewards have the shape \[\]; there must be one for each copy"),
+        ({"rewards": None}, r"its rewards have the shape \[\]; there must be one for each copy"),
+        ({"observations": np.zeros((2, 1))}, r"observation space: the shape of 2 is \[2, 1\]; `check` tells more"),
+        ({"observations": np.full((2, 2), "a")}, "its observations are not in the observation space: could not"),
+    ],
+)
+def test_what_many_copies_give_that_is_not_of_the_spaces_is_told(given, said):
+    encoder = ObservationEncoder(plain(Gives.single_observation_space))
+    copies = Vectorised(Gives(**given), [0], encoder, ActionAdapter(plain(Gives.single_action_space)))
+    with pytest.raises(WrongValue, match=said):
+        copies.step(np.zeros(2, np.int64))
 
 
 @pytest.mark.parametrize("name", [*MODES, "OnlyCopies-v0"])

@@ -1,4 +1,4 @@
-"""A note that any process of the cluster leaves for the run: the first failure, as a traceback."""
+"""A note that any process of a run leaves for it: the first failure, as a traceback."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from rlsif import private_api
+from rlsif.cluster import membership
 from rlsif.errors import RlsifError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KEY = b"rlsif/failure"
+KEY = "rlsif/failure"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Failure:
     sentence: str = ""
 
 
+def _key(run: str) -> bytes:
+    return f"{KEY}/{run}".encode()
+
+
 def report(problem: BaseException) -> None:
     """Leave the traceback in Ray's key-value store, unless an earlier one is there."""
     import ray
@@ -36,7 +41,7 @@ def report(problem: BaseException) -> None:
     if ray.is_initialized():
         sentence = str(problem) if isinstance(problem, RlsifError) else ""
         failure = Failure(ray.get_runtime_context().get_node_id(), own_traceback(problem), sentence)
-        private_api.put_shared(KEY, json.dumps(asdict(failure)).encode(), overwrite=False)
+        private_api.put_shared(_key(membership.run()), json.dumps(asdict(failure)).encode(), overwrite=False)
 
 
 def reporting(method: Callable[P, T]) -> Callable[P, T]:
@@ -58,15 +63,15 @@ def reporting(method: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-def reported() -> Failure | None:
-    """What a process has left, if anything."""
-    left = private_api.shared(KEY)
+def reported(run: str = "") -> Failure | None:
+    """What a process of a run has left, if anything."""
+    left = private_api.shared(_key(run))
     return Failure(**json.loads(left)) if left else None
 
 
-def forget() -> None:
+def forget(run: str = "") -> None:
     """Take the note away, so that the next failure is noted."""
-    private_api.delete_shared(KEY)
+    private_api.delete_shared(_key(run))
 
 
 def own_traceback(problem: BaseException) -> str:

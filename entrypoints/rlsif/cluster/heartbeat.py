@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from rlsif import private_api
+from rlsif.cluster import membership
 
-PREFIX = b"rlsif/heartbeat/"
+PREFIX = "rlsif/heartbeat"
 # Between two heartbeats, in seconds.
 INTERVAL = 2.0
 # The number of what plays evaluation episodes; env runners count from 0.
@@ -58,15 +59,16 @@ def _beat(about: tuple[int, str, str], look: Callable[[], tuple[int, int, str]])
         message = Heartbeat(*about, number, *look(), os.getpid())
         # Ray may be about to end, and this process with it.
         with contextlib.suppress(Exception):
-            private_api.put_shared(_key(about[0]), json.dumps(asdict(message)).encode(), overwrite=True)
+            key = _of_run(membership.run()) + str(about[0]).encode()
+            private_api.put_shared(key, json.dumps(asdict(message)).encode(), overwrite=True)
         time.sleep(INTERVAL)
 
 
-def read() -> list[Heartbeat]:
-    """The last heartbeat of every env runner that ever beat."""
-    found = [private_api.shared(key) for key in private_api.shared_keys(PREFIX)]
+def read(run: str = "") -> list[Heartbeat]:
+    """The last heartbeat of every env runner of a run that ever beat."""
+    found = [private_api.shared(key) for key in private_api.shared_keys(_of_run(run))]
     return [Heartbeat(**json.loads(value)) for value in found if value]
 
 
-def _key(runner: int) -> bytes:
-    return PREFIX + str(runner).encode()
+def _of_run(run: str) -> bytes:
+    return f"{PREFIX}/{run}/".encode()

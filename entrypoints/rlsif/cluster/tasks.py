@@ -13,9 +13,11 @@ from rlsif import private_api
 KEY = b"rlsif/task"
 
 
-def leave(task: Any) -> None:
-    """Leave a task for every environment. Raises TypeError, ValueError for what JSON cannot hold."""
-    private_api.put_shared(KEY, json.dumps(task, default=_plain).encode(), overwrite=True)
+def leave(task: Any) -> Any:
+    """Leave a task for every environment; give it as JSON holds it. Raises TypeError, ValueError for what it cannot."""
+    text = json.dumps(task, default=_plain)
+    private_api.put_shared(KEY, text.encode(), overwrite=True)
+    return json.loads(text)
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,10 @@ ENV_CONFIG = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+ENV_TIMEOUT = Annotated[
+    float,
+    typer.Option(help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES),
+]
 WRAP = Annotated[
     Optional[list[str]],
     typer.Option(

@@ -19,6 +19,7 @@ def rollout_demo(
     seed: Annotated[Optional[int], typer.Option(help="Seed of the environment and of the actions.")] = None,
 ) -> int:
     """Let an untrained agent act at random, and print action, observation, reward and end of every step."""
+    from rlsif.envs.episodes import failing, number_of
     from rlsif.envs.find import find, make
     from rlsif.envs.legal import random_action
     from rlsif.envs.reference import parse
@@ -33,20 +34,24 @@ def rollout_demo(
         _with_agents(environment, found, steps, seed)
         return 0
     environment.action_space.seed(seed)
-    observation, info = environment.reset(seed=seed)
+    with failing("in its first reset"):
+        observation, info = environment.reset(seed=seed)
     print(f"{env}: actions {environment.action_space}, observations {environment.observation_space}")
     print(f"reset      observation {_short(observation)}")
     episode_return = 0.0
     for step in range(1, steps + 1):
         action = random_action(environment, found.mask, observation, info)
-        observation, reward, terminated, truncated, info = environment.step(action)
-        episode_return += float(reward)
+        with failing(f"in step {step}"):
+            observation, given, terminated, truncated, info = environment.step(action)
+        reward = number_of(given, f"in step {step}")
+        episode_return += reward
         end = "terminated" if terminated else "truncated" if truncated else ""
-        line = f"step {step:>4}  action {_short(action)}  observation {_short(observation)}  reward {float(reward):g}"
+        line = f"step {step:>4}  action {_short(action)}  observation {_short(observation)}  reward {reward:g}"
         print(f"{line}  {end}".rstrip())
         if end:
             print(f"episode ended with return {episode_return:g}")
-            observation, info = environment.reset()
+            with failing(f"in the reset after step {step}"):
+                observation, info = environment.reset()
             episode_return = 0.0
     environment.close()
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -76,12 +77,7 @@ def train(
             rich_help_panel=FILES,
         ),
     ] = None,
-    env_timeout: Annotated[
-        float,
-        typer.Option(
-            help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES
-        ),
-    ] = 300.0,
+    env_timeout: options.ENV_TIMEOUT = 300.0,
     evaluate_every: Annotated[
         Optional[int],
         typer.Option(
@@ -196,6 +192,10 @@ def _run() -> int:
     asked = parse()
     if isinstance(asked, int):
         return asked
+    if asked.local_mode:
+        # All is on one core, and which of several threads adds first changes the last bits of a sum. NumPy looks for it
+        # when it is imported.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     from rlsif.cluster.ray_node import leave_tensorflow_to_those_who_want_it
     from rlsif.training.run import train as run_train
 

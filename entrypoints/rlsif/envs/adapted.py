@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,31 +18,54 @@ from rlsif.envs.vector import WrongValue
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
-from rlsif.policies.encoder import has_parts, shapes_of
+from rlsif.policies.encoder import MisfitError, has_parts, shapes_of
 from rlsif.policies.spaces import ActionMask, Space
+
+SPOILS = "which would spoil every weight"
 
 
 class Translation:
     """Encodes what an environment shows, and turns what a policy chose into its actions."""
 
     def __init__(
-        self, spaces: tuple[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None, environment: str
+        self, spaces: tuple[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None, environment: str, copy: int
     ) -> None:
-        """Take an environment's spaces and its name; RLlib's normalize_actions and clip_actions are for Box actions."""
+        """Take an environment's spaces and its name; RLlib's normalize_actions and clip_actions are for Box actions.
+
+        `copy` is its number among those of an env runner, for messages.
+        """
         observations, actions = masks.masked(plain(spaces[0]), mask), plain(spaces[1])
         self._encoder = masks.encoder_of(observations)
         self._adapter, self._mask = ActionAdapter(actions, normalize, clip), masks.size_of(observations)
-        self._chosen_from, self._environment = policy_space(actions, normalize), environment
+        self._chosen_from, self._environment, self._copy = policy_space(actions, normalize), environment, copy
+        # How far the episode is.
+        self.steps = 0
         # Of the policy.
         self.observation_space = encoded_space(spaces[0], observations)
         self.action_space = of_gymnasium(self._chosen_from)
 
     def encoded(self, observation: Any, info: Mapping[str, Any]) -> Any:
-        """What the policy sees. Raises WrongValue for a mask that is wrong."""
+        """What the policy sees. Raises WrongValue for what is not of the space, not finite, or no mask."""
         try:
-            return self._encoder.one(observation, info)
+            encoded = self._encoder.one(observation, info)
         except masks.MaskError as problem:
             raise self._wrong(problem) from None
+        except (MisfitError, TypeError, ValueError) as problem:
+            raise self._wrong(f"the observation is not in the observation space: {problem}") from None
+        if encoded.dtype.kind == "f" and not np.isfinite(encoded).all():
+            place = [int(i) for i in np.argwhere(~np.isfinite(encoded))[0]]
+            raise self._wrong(f"{encoded[tuple(place)]} is given as observation{place}, {SPOILS}")
+        return encoded
+
+    def reward(self, given: Any) -> float:
+        """A reward that is a finite number. Raises WrongValue for any other."""
+        try:
+            number = float(given)
+        except (TypeError, ValueError):
+            raise self._wrong(f"the reward is {given!r}, which is no number") from None
+        if not math.isfinite(number):
+            raise self._wrong(f"{given} is given as reward, {SPOILS}")
+        return number
 
     def action(self, chosen: Any, encoded: Any) -> Any:
         """What the environment takes, of what a policy chose when it saw this.
@@ -65,19 +89,20 @@ class Translation:
             )
 
     def _wrong(self, what: object) -> WrongValue:
-        return WrongValue(f"environment {self._environment}: {what}")
+        where = f"copy {self._copy} of the environment, after {self.steps} steps of an episode"
+        return WrongValue(f"environment {self._environment}: {where}: {what}; `check` tells more")
 
 
 class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment as RLlib's sampler steps it."""
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None = None
+        self, env: gymnasium.Env[Any, Any], normalize: bool, clip: bool, mask: ActionMask | None = None, copy: int = 0
     ) -> None:
         """Wrap an environment; RLlib's normalize_actions and clip_actions are for its Box actions."""
         super().__init__(env)
         spaces = env.observation_space, env.action_space
-        self._translation = Translation(spaces, normalize, clip, mask, type(env.unwrapped).__name__)
+        self._translation = Translation(spaces, normalize, clip, mask, type(env.unwrapped).__name__, copy)
         self._metrics = OfCopies(1)
         self._encoded: Any = None
         self.observation_space, self.action_space = self._translation.observation_space, self._translation.action_space
@@ -85,16 +110,19 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(**how)
+        self._translation.steps = 0
         PROGRESS.resets += 1
         self._encoded = self._translation.encoded(observation, info)
         return self._encoded, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Act by what a policy chose. Raises WrongValue for a mask that is wrong, and what it forbids."""
+        """Act by what a policy chose. Raises WrongValue for what the environment gives and is not of its spaces."""
         observation, reward, terminated, truncated, info = self.env.step(
             self._translation.action(action, self._encoded)
         )
+        self._translation.steps += 1
         PROGRESS.steps += 1
+        reward = self._translation.reward(reward)
         try:
             if info and KEY in info:
                 self._metrics.take(0, info)

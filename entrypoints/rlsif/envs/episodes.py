@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Tuple
 
@@ -90,6 +92,29 @@ def play(
     return played
 
 
+@contextlib.contextmanager
+def failing(where: str) -> Iterator[None]:
+    """Tell of what an environment raises in a sentence. Raises RlsifError."""
+    try:
+        yield
+    except RlsifError:
+        raise
+    except (Exception, SystemExit) as problem:
+        said = " ".join(f"{type(problem).__name__}: {problem}".split())
+        raise RlsifError(f"the environment failed {where}: {said}") from problem
+
+
+def number_of(reward: Any, where: str) -> float:
+    """A reward as a number that can be added up. Raises RlsifError."""
+    try:
+        number = float(reward)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise RlsifError(f"the environment gave {reward!r} as reward {where}; it must be a finite number")
+    return number
+
+
 def most_steps(lengths: Sequence[int]) -> int:
     """How long an episode may be after training in which episodes were as long as these; it is an end, not a limit."""
     return min(max(MOST_TIMES * max(lengths, default=0), LEAST_OF_MOST_STEPS), MOST_STEPS)
@@ -115,7 +140,9 @@ class _Table:
 
     def begin(self, episode: Episode) -> None:
         """Begin an episode, by its seed."""
-        self.episode, begun = episode, self._environment.reset(seed=episode.seed)
+        self.episode = episode
+        with failing(f"in the reset of the episode of seed {episode.seed}"):
+            begun = self._environment.reset(seed=episode.seed)
         if not self._many:
             begun = Outcome({None: begun}, {}, {}, {}, (None,))
         PROGRESS.resets += 1
@@ -125,13 +152,11 @@ class _Table:
     def step(self, actions: Mapping[AgentId, Any], most: int, cut: bool) -> bool:
         """Step, and count; give whether the episode ended. Raises RlsifError."""
         episode = self.episode
-        try:
+        where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
+        with failing(where):
             outcome = self._stepped(actions)
             self._metrics.take(outcome)
-            rewards = {who: float(reward) for who, reward in outcome.rewards.items()}
-        except Exception as problem:
-            where = f"in step {episode.length + 1} of the episode of seed {episode.seed}"
-            raise RlsifError(f"the environment failed {where}: {type(problem).__name__}: {problem}") from problem
+        rewards = {who: number_of(reward, where) for who, reward in outcome.rewards.items()}
         episode.total_reward += sum(rewards.values())
         if self._many:
             episode.agents.update({str(who): episode.agents[str(who)] + reward for who, reward in rewards.items()})

@@ -6,7 +6,8 @@ those that end an episode included, and `observations` are those to act on next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Union
 
 import gymnasium
@@ -152,8 +153,7 @@ class Vectorised:
         after = self._next(observations, infos, done)
         metrics = self._ended_with(infos, done, acted)
         PROGRESS.steps += self._number
-        rewards = np.asarray(rewards, np.float64)
-        return Step(after, rewards, terminated, truncated, metrics, life_lost=infos.get(LIFE_LOST))
+        return Step(after, self._rewards(rewards), terminated, truncated, metrics, life_lost=infos.get(LIFE_LOST))
 
     def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
         """The true next observations; sets those to act on, and which copies will act."""
@@ -175,10 +175,18 @@ class Vectorised:
             raise WrongValue(f"its {problem}") from None
 
     def _encoded(self, observations: Any, infos: Mapping[str, Any]) -> Array:
-        try:
+        with _told():
             return self._encoder.batch(observations, self._number, infos)
-        except MaskError as problem:
-            raise WrongValue(f"{problem}") from None
+
+    def _rewards(self, given: Any) -> NDArray[np.float64]:
+        """The rewards of a step; None among them is nan."""
+        try:
+            rewards = np.asarray(given, np.float64)
+        except (TypeError, ValueError):
+            raise WrongValue(f"its rewards are {given!r}, which are no numbers") from None
+        if rewards.shape != (self._number,):
+            raise WrongValue(f"its rewards have the shape {list(rewards.shape)}; there must be one for each copy")
+        return rewards
 
     def set_task(self, task: Any) -> None:
         """Tell all copies at once."""
@@ -198,7 +206,8 @@ class ResetInStep(Vectorised):
             return self.observations
         after, final, last = self.observations.copy(), _final(infos), infos.get(FINAL_INFO, {})
         for i in np.flatnonzero(done):
-            self._encoder.into(after, int(i), part_of(final, int(i)), infos_of(last, int(i)))
+            with _told():
+                self._encoder.into(after, int(i), part_of(final, int(i)), infos_of(last, int(i)))
         return after
 
     def _take(self, infos: Mapping[str, Any], done: NDArray[np.bool_], acted: NDArray[np.bool_]) -> None:
@@ -221,6 +230,17 @@ BY_MODE: Mapping[AutoresetMode | None, type[Vectorised]] = {
     AutoresetMode.SAME_STEP: ResetInStep,
     AutoresetMode.DISABLED: ResetByCaller,
 }
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Tell of an observation that cannot be encoded. Raises WrongValue."""
+    try:
+        yield
+    except MaskError as problem:
+        raise WrongValue(f"{problem}") from None
+    except (MisfitError, TypeError, ValueError) as problem:
+        raise WrongValue(f"its observations are not in the observation space: {problem}; `check` tells more") from None
 
 
 def _final(infos: Mapping[str, Any]) -> Any:

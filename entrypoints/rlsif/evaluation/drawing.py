@@ -17,10 +17,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs import metrics
 from rlsif.envs.agents import Outcome, agents_of
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import make
 from rlsif.envs.reference import EnvRef
+from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 
@@ -56,6 +58,10 @@ class Drawing:
     def render(self) -> Any:
         """As the environment's."""
         return self._ask("render", None)
+
+    def set_task(self, task: Any) -> None:
+        """As the environment's. Raises RlsifError for one that has no tasks."""
+        self._ask("set_task", task)
 
     def close(self) -> None:
         """End the process."""
@@ -102,6 +108,9 @@ class _Drawn:
     def render(self, _: None) -> Any:
         return self._env.render()
 
+    def set_task(self, task: Any) -> None:
+        set_task(self._env, task)
+
     def close(self) -> None:
         with contextlib.suppress(AttributeError):
             self._env.close()
@@ -117,8 +126,8 @@ def _told(given: Any) -> Any:
 
 
 def _needed(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What an agent looks at; the rest may be what cannot be sent."""
-    return {name: info[name] for name in (masks.KEY,) if name in info}
+    """What is looked at; the rest may be what cannot be sent."""
+    return {name: info[name] for name in (masks.KEY, metrics.KEY) if name in info}
 
 
 def serve(pipe: Connection) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Acts, Episode, most_steps, play
 from rlsif.envs.find import FoundEnv, find, make
+from rlsif.envs.task import set_task
 from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import duel, video
 from rlsif.evaluation.drawing import Drawing
@@ -71,6 +72,8 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         _environments(asked, spec) as environments,
         _recording(asked, environments[0]) as watch,
     ):
+        for environment in environments if progress.task else ():
+            set_task(environment, progress.task[0])
         slots = len(environments) * max(1, len(env.agents))
         agent = _agent(checkpoint, spec.framework, env, slots, asked.seed)
         if opponent:

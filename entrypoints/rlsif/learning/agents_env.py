@@ -34,6 +34,7 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[dict[AgentId, Any], dict[AgentId, Any]]:
         """Begin an episode."""
         outcome = self._env.reset(seed)
+        self._translation.steps = 0
         PROGRESS.resets += 1
         self._encode(outcome, set(outcome.acting))
         return self._encoded, {}
@@ -43,6 +44,7 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
         actions = {agent: self._translation.action(a, self._encoded[agent]) for agent, a in action_dict.items()}
         try:
             outcome = self._env.step(actions)
+            self._translation.steps += 1
             PROGRESS.steps += 1
             self._metrics.take(outcome)
             if outcome.over:
@@ -52,7 +54,7 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
         terminated, truncated = dict(outcome.terminated), dict(outcome.truncated)
         ended = {agent for agent in terminated if terminated[agent] or truncated[agent]}
         self._encode(outcome, {*outcome.acting, *ended})
-        rewards = {agent: float(reward) for agent, reward in outcome.rewards.items()}
+        rewards = {agent: self._translation.reward(reward) for agent, reward in outcome.rewards.items()}
         # What RLlib is told of all holds for each: where one was cut off, the others' own flags say how they ended.
         cut = any(truncated.values())
         terminated[ALL], truncated[ALL] = outcome.over and not cut, outcome.over and cut

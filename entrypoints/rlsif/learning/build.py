@@ -70,13 +70,15 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
     from ray import tune
 
     def create(context: Any) -> Any:
-        env = make(ref, getattr(context, "worker_index", 0))
+        worker_index, copy = getattr(context, "worker_index", 0), getattr(context, "vector_index", 0)
+        env = make(ref, worker_index)
         how = sampling.normalize_actions, sampling.clip_actions, sampling.mask
         if not sampling.agents:
-            return Adapted(env, *how)
+            return Adapted(env, *how, copy)
         from rlsif.learning.agents_env import AdaptedAgents
 
-        return AdaptedAgents(env, Translation((sampling.observation_space, sampling.action_space), *how, ref.short))
+        spaces = sampling.observation_space, sampling.action_space
+        return AdaptedAgents(env, Translation(spaces, *how, ref.short, copy))
 
     tune.register_env(ref.ascii_name, create)
 
@@ -170,8 +172,9 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     sampler = catalogue()[spec.algo].sampler_class()
     spaces = env.observation_space, env.action_space
     config.rlsif = SamplingSpec(
-        spec.env, *spaces, sampler, normalize, clip, layout.resumed_at, env.mask, layout.tasks, env.agents
-    )
+        spec.env, *spaces, sampler, normalize, clip,
+        resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,
+    )  # fmt: skip
     masked_model = catalogue()[spec.algo].masked_model
     if env.mask and masked_model:
         config.model = masks.outer_model(config.model, masked_model, env.mask.size)

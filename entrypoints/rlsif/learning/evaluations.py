@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
+from pathlib import Path
 from typing import Any
 
 from rlsif.learning.rllib import import_rllib
@@ -24,7 +25,7 @@ from rlsif.envs.episodes import AT_ONCE, LEAST_OF_MOST_STEPS, play
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
-from rlsif.learning.saved_policy import Agent, of_state
+from rlsif.learning.saved_policy import Agent, of_state, weights_and_filter
 from rlsif.learning.spec import Layout
 from rlsif.sampling.env_runner import beating, doing
 
@@ -55,8 +56,16 @@ class Evaluations:
 
     def begin(self, iteration: int) -> None:
         """Evaluate the policy as it is now, after so many iterations; one evaluation waits for the one before."""
+        self._begin(iteration, self._algorithm.env_runner.filters.get(DEFAULT_POLICY_ID))
+
+    def make_up(self, iteration: int, checkpoint: Path) -> None:
+        """Evaluate the policy of a checkpoint, whose weights the algorithm has from then on."""
+        weights, observation_filter = weights_and_filter(checkpoint)
+        self._algorithm.get_policy().set_weights(weights)
+        self._begin(iteration, observation_filter)
+
+    def _begin(self, iteration: int, observation_filter: Any) -> None:
         policy = self._algorithm.get_policy()
-        observation_filter = self._algorithm.env_runner.filters.get(DEFAULT_POLICY_ID)
         if self._player:
             # RLlib counts these steps, too.
             counted = int(policy.global_timestep)

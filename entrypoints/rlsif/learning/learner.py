@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
 from rlsif.learning.catalogue import catalogue
+from rlsif.learning.finite import check_weights
 from rlsif.learning.old_names import know_old_names
 from rlsif.learning.rllib import import_rllib
 from rlsif.learning.spec import Layout, RunSpec
@@ -24,9 +25,6 @@ class Learner:
         import_rllib()
         from rlsif.learning.build import build
 
-        if layout.local_mode and spec.seed is not None:
-            # Which of several threads adds first changes the last bits of a sum.
-            os.environ["OMP_NUM_THREADS"] = "1"
         self._algorithm = build(spec, layout, env)
         # RLlib sends weights only after the first update.
         self._algorithm.env_runner_group.sync_weights()
@@ -96,8 +94,18 @@ class Learner:
         """What the evaluation that is under way comes to; None where there is none."""
         return self._evaluations.ended(wait=True) if self._evaluations else None
 
+    def make_up(self, iteration: int, checkpoint: str) -> bool:
+        """Evaluate the policy of a checkpoint, before one is loaded; give True."""
+        if self._evaluations:
+            self._evaluations.make_up(iteration, Path(checkpoint))
+        return True
+
     def save(self, folder: str) -> bool:
-        """Write RLlib's own checkpoint into an existing folder; give True. Raises OSError where that fails."""
+        """Write RLlib's own checkpoint into an existing folder; give True.
+
+        Raises OSError where that fails, SpoiltWeights where there is nothing worth it.
+        """
+        check_weights(_by_name(self._algorithm.get_policy().get_weights()))
         self._algorithm.save_checkpoint(folder)
         return True
 
@@ -113,6 +121,11 @@ class Learner:
         self._algorithm.stop()
         if self._evaluations:
             self._evaluations.stop()
+
+
+def _by_name(weights: Any) -> Mapping[str, Any]:
+    """Weights as RLlib's policies give them: with tf by name, with tf2 in a list."""
+    return weights if isinstance(weights, Mapping) else {str(n): each for n, each in enumerate(weights)}
 
 
 def _numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -19,6 +19,7 @@ from ray.rllib.connectors.util import maybe_get_filters_for_syncing
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, concat_samples
+from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
@@ -34,7 +35,8 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
     @reporting
     def __init__(self, *, worker_index: int = 0, **kwargs: Any) -> None:
         """Take RolloutWorker's arguments."""
-        beating(worker_index)
+        beating(worker_index, kwargs["config"].rlsif.run)
+        _bound_threads(kwargs["config"], worker_index)
         ENDED.clear()
         super().__init__(worker_index=worker_index, **kwargs)
         self._tasks = Tasks(self.config.rlsif.tasks)
@@ -85,6 +87,16 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
 
     def _take_filter_of(self, policy: str) -> None:
         maybe_get_filters_for_syncing(self, policy)
+
+
+def _bound_threads(config: Any, worker_index: int) -> None:
+    """Have eager TensorFlow use the cores that this process has; RLlib tells that only to the sessions of graphs."""
+    if config.framework_str != "tf2":
+        return
+    given = config.tf_session_args if worker_index else config.local_tf_session_args
+    _, tf, _ = try_import_tf()
+    tf.config.threading.set_intra_op_parallelism_threads(given["intra_op_parallelism_threads"])
+    tf.config.threading.set_inter_op_parallelism_threads(given["inter_op_parallelism_threads"])
 
 
 def _env_time_share(milliseconds: Mapping[str, float]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from rlsif.learning.masked_models import register
 from rlsif.learning.old_names import know_old_names
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
+from rlsif.policies.encoder import MisfitError
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
 POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
@@ -37,9 +38,17 @@ def load(checkpoint: Path, framework: str, seed: int) -> tuple[Any, Any]:
     `seed` is that of actions that are drawn.
     """
     know_old_names()
-    policy = of_state((checkpoint / POLICY).read_bytes(), framework, seed)
-    filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
-    return policy, filters.get(DEFAULT_POLICY_ID)
+    return of_state((checkpoint / POLICY).read_bytes(), framework, seed), _filter(checkpoint)
+
+
+def weights_and_filter(checkpoint: Path) -> tuple[Any, Any]:
+    """The weights of a checkpoint's policy and its observation filter, or None."""
+    know_old_names()
+    return pickle.loads((checkpoint / POLICY).read_bytes())["weights"], _filter(checkpoint)
+
+
+def _filter(checkpoint: Path) -> Any:
+    return pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"].get(DEFAULT_POLICY_ID)
 
 
 def of_state(pickled: bytes, framework: str, seed: int) -> Any:
@@ -80,6 +89,7 @@ class Agent:
     def act(self, seen: list[tuple[Any, Mapping[str, Any]]], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots, as the environment takes it; `seen` are observations and their infos."""
         encoded = [self._encode(*each) for each in seen]
+        _check_finite(self._env, encoded)
         if self._mask:
             self._check(np.array(encoded))
         actions, memory, _ = self._policy.compute_actions(
@@ -102,6 +112,14 @@ class Agent:
             part[slot] = begun
 
 
+def _check_finite(env: str, encoded: list[Any]) -> None:
+    """Refuse what no policy can act by. Raises RlsifError."""
+    for each in encoded:
+        if each.dtype.kind == "f" and not np.isfinite(each).all():
+            place = tuple(int(i) for i in np.argwhere(~np.isfinite(each))[0])
+            raise RlsifError(f"environment {env} gave {each[place]} as observation{list(place)}; `check` tells more")
+
+
 def _without_updates(observation_filter: Any) -> Callable[[Any], Any]:
     """A filter of RLlib's, or None, as what learns nothing from the observations that it is given."""
     if observation_filter is None:
@@ -118,5 +136,8 @@ def _encoding(env: FoundEnv) -> Callable[[Any, Mapping[str, Any]], Any]:
             return encode(observation, info)
         except masks.MaskError as problem:
             raise RlsifError(f"environment {env.ref.name}: {problem}") from None
+        except MisfitError as problem:
+            what = "the observation is not in the observation space"
+            raise RlsifError(f"environment {env.ref.name}: {what}: {problem}; `check` tells more") from None
 
     return encoded

@@ -73,3 +73,5 @@ class Layout:
     evaluation: Evaluation | None = None
     # Whether callbacks may set tasks of environments.
     tasks: bool = False
+    # What tells the run from others on the same Ray, as trials are; empty where it is alone.
+    run: str = ""

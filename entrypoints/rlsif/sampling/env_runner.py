@@ -27,7 +27,7 @@ from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
 from rlsif import private_api
-from rlsif.cluster import heartbeat
+from rlsif.cluster import heartbeat, membership
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, slots, vector
@@ -67,6 +67,8 @@ class SamplingSpec:
     tasks: bool = False
     # The names of the agents that share the policy; none where an environment is one agent's.
     agents: tuple[str, ...] = ()
+    # What tells the run from others on the same Ray.
+    run: str = ""
 
 
 class Sampling:
@@ -150,8 +152,9 @@ def _seeds(
     return [int(s) for s in of_envs.generate_state(number, np.uint32) >> 1], np.random.default_rng(of_policy)
 
 
-def beating(worker_index: int) -> None:
-    """Let the run know from now on how far this env runner is."""
+def beating(worker_index: int, run: str = "") -> None:
+    """Let the run know from now on how far this env runner is, and what fails."""
+    membership.belongs_to(run)
     PROGRESS.doing = "making its environments"
     heartbeat.start(worker_index, lambda: (PROGRESS.steps, PROGRESS.resets, PROGRESS.doing))
 
@@ -188,7 +191,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def __init__(self, *, config: AlgorithmConfig, worker_index: int, **_: Any) -> None:
         """Take RolloutWorker's arguments."""
         self.config, self.worker_index = config, worker_index
-        beating(worker_index)
+        beating(worker_index, config.rlsif.run)
         # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
         lost_before = ray.is_initialized() and private_api.was_restarted()
         self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)

@@ -66,6 +66,8 @@ class Sweep:
     searched: list[Dimension]
     num_samples: int
     scheduler: str | None
+    # Seconds; an environment that makes no step for so long ends its trial.
+    env_timeout: float = 300.0
     resumed: bool = False
     # On the nodes of a job: trials sit on those with the role "rollout".
     by_role: bool = False
@@ -100,7 +102,8 @@ def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
         learner_threads=options.cpus_per_trial,
     )
     folder = results.new_folder(options.base.results_dir, f"sweep_{algo}", plan.spec.env)
-    planned = Sweep(folder, plan.spec, plan.env, layout, plan.stop, searched, options.num_samples, options.scheduler)
+    searching = searched, options.num_samples, options.scheduler
+    planned = Sweep(folder, plan.spec, plan.env, layout, plan.stop, *searching, options.base.env_timeout)
     replace_file(folder / SWEEP, json.dumps(_as_json(planned), indent=2))
     return planned
 

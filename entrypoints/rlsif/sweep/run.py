@@ -24,7 +24,7 @@ from rlsif.sweep import plan
 from rlsif.sweep.plan import Sweep, SweepOptions
 from rlsif.sweep.trials import LOG, Told, run_trials
 from rlsif.training.process import noise_into
-from rlsif.training.record import FINISHED
+from rlsif.training.record import FAILED, FINISHED
 from rlsif.training.run_lock import held
 
 BEST = "best.yaml"
@@ -88,9 +88,13 @@ def _finished(planned: Sweep) -> list[Run]:
 
 
 def _ranked(planned: Sweep) -> list[Run]:
-    """The trials' runs, best first."""
-    runs = runs_below(planned.folder)
-    return sorted(runs, key=lambda run: (run.last(RETURN) is not None, run.last(RETURN), run.folder.name), reverse=True)
+    """The trials' runs, best first, those that failed last."""
+
+    def place(run: Run) -> tuple[bool, bool, float, str]:
+        reached = run.last(RETURN)
+        return run.state != FAILED, reached is not None, reached or 0.0, run.folder.name
+
+    return sorted(runs_below(planned.folder), key=place, reverse=True)
 
 
 def _table(planned: Sweep, runs: list[Run]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -12,12 +13,16 @@ from typing import Any
 
 from ray.tune import Trainable
 
+from rlsif.cluster import failures
 from rlsif.envs.find import FoundEnv
+from rlsif.errors import RlsifError
+from rlsif.learning.finite import SpoiltWeights, check_finite
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.sweep.watching import Watching, raise_what_was_reported
 from rlsif.training.checkpoints import CheckpointError, Progress
-from rlsif.training.finite import check_finite
-from rlsif.training.record import FINISHED, INTERRUPTED, Record, resources_in_numbers
+from rlsif.training.learner_host import RunFailed
+from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
 from rlsif.training.stopping import Stop
 from rlsif.values import merge, nested
 
@@ -33,9 +38,20 @@ class Trial(Trainable):  # type: ignore[misc]
     """A run with the hyperparameters that Tune has chosen."""
 
     def setup(
-        self, config: dict[str, Any], spec: RunSpec, layout: Layout, env: FoundEnv, stop: Stop, folder: Path
+        self,
+        config: dict[str, Any],
+        spec: RunSpec,
+        layout: Layout,
+        env: FoundEnv,
+        stop: Stop,
+        folder: Path,
+        patience: float = 300.0,
     ) -> None:
-        """Build the algorithm; `folder` is the sweep's, and gets the run's."""
+        """Build the algorithm; `folder` is the sweep's, and gets the run's.
+
+        An environment that makes no step for `patience` seconds ends the trial.
+        """
+        self._patience = patience
         self._common, self._layout, self._env = spec, layout, env
         self._stop, self._sweep_folder = stop, folder
         self._begin(config)
@@ -45,7 +61,11 @@ class Trial(Trainable):  # type: ignore[misc]
         self._spec = replace(common, hyperparameters=merge(common.hyperparameters, nested(config)))
         self._folder = self._sweep_folder / f"{common.algo}_{common.env.file_name}_{self.trial_id}"
         self._algorithm = Learner()
-        self._settings = self._algorithm.build_as_it_is_sampled(self._spec, self._layout, self._env)
+        failures.forget(self.trial_id)
+        layout = replace(self._layout, run=self.trial_id)
+        self._watching = Watching(self.trial_id, self._patience)
+        with self._watching.looking():
+            self._settings = self._algorithm.build_as_it_is_sampled(self._spec, layout, self._env)
         # Opened by the first step, or by the checkpoint that comes before it.
         self._record: Record | None = None
         self._ended = False
@@ -67,34 +87,47 @@ class Trial(Trainable):  # type: ignore[misc]
         return record
 
     def step(self) -> dict[str, Any]:
-        """Train one iteration; give its row."""
+        """Train one iteration; give its row. What fails is told in the run's summary, too."""
         self._record = self._record or self._open(None)
+        try:
+            return self._stepped(self._record)
+        except Exception as problem:
+            self._fail(self._record, problem)
+            raise
+
+    def _stepped(self, record: Record) -> dict[str, Any]:
         started = time.monotonic()
-        iteration = self._sampled()
+        with self._watching.looking():
+            iteration = self._sampled()
         check_finite(iteration["statistics"])
-        row = self._record.add(iteration, time.monotonic() - started)
-        self._record.write(row)
+        row = record.add(iteration, time.monotonic() - started)
+        record.write(row)
         reason = self._stop.reached(row)
         if reason:
-            self._end(self._record, reason, FINISHED)
+            self._end(record, reason, FINISHED)
         mean = row["env_runners/episode_return_mean"]
         return {**row, SCORE: -math.inf if mean is None else mean, "done": reason is not None}
 
     def _sampled(self) -> dict[str, Any]:
-        """Train an iteration that sampled something. Raises RuntimeError where env runners fail again and again."""
+        """Train an iteration that sampled something. Raises RunFailed where an env runner failed, or none is left."""
         began, before = time.monotonic(), self._record.env_steps if self._record else 0
         while True:
             iteration = self._algorithm.step()
+            raise_what_was_reported(self.trial_id)
             if iteration["num_env_steps_sampled_lifetime"] > before:
                 return iteration
             if time.monotonic() - began > SECONDS_WITHOUT_STEP:
-                raise RuntimeError(f"nothing was sampled for {SECONDS_WITHOUT_STEP} s; see sweep.log")
+                raise RunFailed(f"nothing was sampled for {SECONDS_WITHOUT_STEP} s; see sweep.log")
             time.sleep(POLL)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint for Tune, and one for whoever evaluates the run."""
         self._record = self._record or self._open(None)
-        self._algorithm.save(checkpoint_dir)
+        try:
+            self._algorithm.save(checkpoint_dir)
+        except SpoiltWeights as problem:
+            self._fail(self._record, problem)
+            raise
         (Path(checkpoint_dir) / PROGRESS).write_text(json.dumps(asdict(self._record.progress)))
         if self._record.progress.training_iteration:
             self._record.checkpoint(self._algorithm.save)
@@ -108,7 +141,18 @@ class Trial(Trainable):  # type: ignore[misc]
         """End, before the end of the run where the sweep ends it."""
         if self._record and not self._ended:
             self._end(self._record, "ended by the sweep", INTERRUPTED)
-        self._algorithm.stop()
+        self._watching.end()
+        # One that stands still would not hear of it.
+        if not self._watching.found_one:
+            self._algorithm.stop()
+
+    def _fail(self, record: Record, problem: Exception) -> None:
+        """Say how the run ended; what it has learned is kept, unless that is spoilt."""
+        self._ended = True
+        if record.has_unsaved_iterations and not isinstance(problem, SpoiltWeights):
+            with contextlib.suppress(RlsifError, OSError):
+                record.checkpoint(self._algorithm.save)
+        record.end(f"failed: {(str(problem).splitlines() or ['?'])[0]}", FAILED)
 
     def _end(self, record: Record, reason: str, state: str) -> None:
         """Write the last checkpoint and the summary."""

@@ -38,8 +38,8 @@ def run_trials(planned: Sweep) -> bool:
     on_rollout_node = {"CPU": 1.0, **({"rollout": 1.0} if planned.by_role else {})}
     learner = {"CPU": 1.0, "GPU": layout.num_gpus} if layout.num_gpus else on_rollout_node
     bundles = [learner, *(on_rollout_node for _ in range(layout.num_env_runners))]
-    given = {"spec": planned.spec, "layout": layout, "stop": planned.stop, "folder": planned.folder}
-    given["env"] = planned.env
+    given: dict[str, Any] = {"spec": planned.spec, "layout": layout, "stop": planned.stop, "folder": planned.folder}
+    given |= {"env": planned.env, "patience": planned.env_timeout}
     trainable = tune.with_resources(tune.with_parameters(Trial, **given), tune.PlacementGroupFactory(bundles))
     kept = planned.folder / TUNE
     if planned.resumed and tune.Tuner.can_restore(kept):

@@ -44,13 +44,20 @@ class RunSoFar:
     env_steps: int = 0
     # Why it is to end; None while it is to continue.
     ends_for: str | None = None
+    # The task that was set last, in a list, which checkpoints keep.
+    tasks: list[Any] = field(default_factory=list)
+
+    @property
+    def task(self) -> Any:
+        """The task that was set last, also before the run was resumed; None where none was."""
+        return self.tasks[0] if self.tasks else None
 
     def set_task(self, task: Any) -> None:
         """Have every copy of the environment told, by its method `set_task`, before its env runner's next batch.
 
         A task is what JSON can hold: numbers, texts, lists, dictionaries. Raises TypeError for others.
         """
-        tasks.leave(task)
+        self.tasks[:] = [tasks.leave(task)]
 
     def stop(self, reason: str = "ended by a callback") -> None:
         """End the run after this iteration, with a checkpoint."""
@@ -60,11 +67,16 @@ class RunSoFar:
 class Callbacks:
     """The user's object, if any, and the calls of it. Each raises CallbackFailed, which names file and line."""
 
-    def __init__(self, name: str | None, folder: Path, iteration: int = 0, env_steps: int = 0) -> None:
-        """Make the object; the run is that of `folder`. Raises InputError."""
+    def __init__(
+        self, name: str | None, folder: Path, iteration: int = 0, env_steps: int = 0, task: list[Any] | None = None
+    ) -> None:
+        """Make the object; the run is that of `folder`. Raises InputError.
+
+        `task` has the task of a run that is resumed, if any, and gets those that are set.
+        """
         self._name = name
         self._object = _made(name) if name else None
-        self.run = RunSoFar(folder, iteration, env_steps)
+        self.run = RunSoFar(folder, iteration, env_steps, tasks=[] if task is None else task)
 
     def train_start(self) -> None:
         """The first iteration is about to begin, in a resumed run as well."""

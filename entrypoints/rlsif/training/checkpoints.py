@@ -9,8 +9,9 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rlsif.errors import InputError, RlsifError
 from rlsif.files import replace
@@ -37,6 +38,12 @@ class Progress:
     lengths: list[int]
     # Of the episodes by which its policy was evaluated; None where it was not.
     evaluation_return_mean: float | None = None
+    # Whether an evaluation of it was begun that had not ended.
+    evaluation_is_due: bool = False
+    # Whether its run is evaluated, so that it is judged by that; None where an older version wrote it.
+    by_evaluation: bool | None = None
+    # The task that a callback had set for the environments, in a list; empty where none had.
+    task: list[Any] = field(default_factory=list)
 
     @property
     def episode_return_mean(self) -> float | None:
@@ -86,9 +93,13 @@ def _place(folder: Path, iteration: int) -> Path:
 
 
 def best(folder: Path) -> Path | None:
-    """The checkpoint with the highest mean return, the later of equals; of those that were evaluated, if any were."""
+    """The checkpoint with the highest mean return, the later of equals; of those that were evaluated, if any were.
+
+    A run that was resumed without evaluations is judged by the returns of its training from then on.
+    """
     known = [(read(path), path) for path in complete(folder)]
-    evaluated = _highest((progress.evaluation_return_mean, path) for progress, path in known)
+    by_evaluation = bool(known) and known[-1][0].by_evaluation is not False
+    evaluated = _highest((progress.evaluation_return_mean, path) for progress, path in known if by_evaluation)
     return evaluated or _highest((progress.episode_return_mean, path) for progress, path in known)
 
 
@@ -102,8 +113,13 @@ def note_evaluation(folder: Path, iteration: int, return_mean: float) -> None:
     manifest = _place(folder, iteration) / MANIFEST
     if manifest.is_file():
         content = json.loads(manifest.read_text())
-        content["progress"]["evaluation_return_mean"] = return_mean
+        content["progress"] |= {"evaluation_return_mean": return_mean, "evaluation_is_due": False}
         replace(manifest, json.dumps(content, indent=1))
+
+
+def due(folder: Path) -> Path | None:
+    """The newest checkpoint of which an evaluation was begun that did not end."""
+    return next((path for path in reversed(complete(folder)) if read(path).evaluation_is_due), None)
 
 
 def keep(folder: Path, newest: int, pending: int | None = None) -> None:

@@ -59,7 +59,8 @@ class Host:
         settings: dict[str, Any] | None = self._call(
             "build", spec, layout, env, give_up=lambda: self._without_places(give_up)
         )
-        return settings
+        # In this process nobody could ask meanwhile.
+        return None if give_up() else settings
 
     def notes(self) -> list[str]:
         """What the first lines of a run tell beside its settings."""
@@ -82,6 +83,10 @@ class Host:
         """Wait for the evaluation that is under way; None where there is none, or `give_up` said so."""
         ended: dict[str, Any] | None = self._call("evaluation", give_up=give_up)
         return ended
+
+    def make_up(self, iteration: int, checkpoint: Path, give_up: Callable[[], bool]) -> bool:
+        """Have the policy of a checkpoint evaluated, before one is loaded; false where `give_up` said so."""
+        return bool(self._call("make_up", iteration, str(checkpoint), give_up=give_up))
 
     def save(self, folder: str) -> None:
         """Write a checkpoint into a folder. Raises OSError."""
@@ -129,7 +134,7 @@ class InProcess(Host):
         except (RlsifError, OSError):
             raise
         except Exception as problem:
-            raise RunFailed(_failed(own_traceback(problem))) from problem
+            raise RunFailed(failed(own_traceback(problem))) from problem
 
 
 class InActor(Host):
@@ -182,7 +187,7 @@ class InActor(Host):
         except RayTaskError as problem:
             if isinstance(problem.cause, (RlsifError, OSError)):
                 raise problem.cause from None
-            raise RunFailed(_failed(str(problem))) from problem
+            raise RunFailed(failed(str(problem))) from problem
         except RayError as problem:
             raise RunFailed(f"the learner's process ended: {' '.join(str(problem).split())[:300]}") from problem
 
@@ -211,7 +216,7 @@ class InActor(Host):
             print(f"an env runner failed while its node left:\n{failure.traceback}", flush=True)
             failures.forget()
             return
-        raise RunFailed(failure.sentence or _failed(failure.traceback))
+        raise RunFailed(failure.sentence or failed(failure.traceback))
 
     def _check_places(self) -> None:
         """Raise RunFailed when nodes have been away for too long; RLlib would wait indefinitely."""
@@ -251,6 +256,7 @@ def _import_env_runner(with_tensorflow: bool) -> None:
         import rlsif.sampling.env_runner  # noqa: F401
 
 
-def _failed(traceback_text: str) -> str:
+def failed(traceback_text: str) -> str:
+    """What a run says of an exception: its last line, then all of it."""
     last = traceback_text.strip().splitlines()[-1]
     return f"training failed: {last}\n{traceback_text.rstrip()}"

@@ -76,12 +76,13 @@ def _placed(
     envs: int,
     spec: RunSpec,
     env: FoundEnv,
-    resumed_at: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[Layout, Resources | None]:
-    """The processes of the run, here or on a cluster's nodes, and how they sample."""
+    """The processes of the run, here or on a cluster's nodes, and how they sample; it is resumed from `progress`."""
     placed: tuple[Layout, Resources | None]
     placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
-    planned = replace(placed[0], resumed_at=resumed_at, tasks=options.callbacks is not None)
+    resumed_at, tasks = (progress.training_iteration, bool(progress.task)) if progress else (0, False)
+    planned = replace(placed[0], resumed_at=resumed_at, tasks=tasks or options.callbacks is not None)
     return replace(planned, rllib_samples=_rllib_samples(spec, planned, env)), placed[1]
 
 
@@ -137,7 +138,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
     if last:
         stop.check_not_reached(last)
     envs = json.loads((folder / results.PARAMS).read_text()).get("num_envs_per_env_runner", 1)
-    processes, resources = _placed(options, cluster, envs, spec, env, progress.training_iteration)
+    processes, resources = _placed(options, cluster, envs, spec, env, progress)
     return Plan(spec, env, processes, resources, stop, folder, checkpoint, progress)
 
 

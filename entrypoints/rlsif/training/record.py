@@ -32,11 +32,12 @@ class Record:
         keep: int,
         log_to: Sequence[str] = (),
         spaces: str = "",
+        by_evaluation: bool = False,
     ) -> None:
         """Open the files of a new run, or of one that is resumed from `progress`.
 
         `keep` is how many checkpoints are kept, `log_to` names services that are told, too; `spaces` are the
-        environment's, in words.
+        environment's, in words; `by_evaluation` says whether the policy is evaluated while the run trains.
         """
         self._spaces = spaces or None
         self._log_to = log_to
@@ -48,8 +49,11 @@ class Record:
         self.last_checkpoint: Path | None = None
         # The mean return of every evaluation of this process, by its iteration.
         self._evaluations: dict[int, float] = {}
+        self._by_evaluation = by_evaluation
         # The iteration of the one that is under way; its checkpoint is kept.
         self.pending_evaluation: int | None = None
+        # The task of the environments, in a list; empty while there is none.
+        self.task: list[Any] = list(progress.task) if progress else []
 
     @property
     def has_unsaved_iterations(self) -> bool:
@@ -132,7 +136,15 @@ class Record:
             returns=list(rows.returns),
             lengths=list(rows.lengths),
             evaluation_return_mean=self._evaluations.get(rows.iteration),
+            evaluation_is_due=self.pending_evaluation == rows.iteration,
+            by_evaluation=self._by_evaluation,
+            task=self.task,
         )
+
+    @property
+    def evaluation_to_make_up(self) -> Path | None:
+        """The checkpoint of which an evaluation was under way when the run was interrupted."""
+        return checkpoints.due(self._checkpoints) if self._by_evaluation else None
 
     def end(self, reason: str, state: str) -> None:
         """Write summary.json."""

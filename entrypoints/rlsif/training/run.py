@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlsif.cluster import tasks
 from rlsif.cluster.heartbeat import INTERVAL
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
 from rlsif.errors import REQUEUE, InputError, RlsifError, near
 from rlsif.files import replace as replace_file
+from rlsif.learning.finite import SpoiltWeights, check_finite
 from rlsif.training import checkpoints, results, saved
 from rlsif.training.callbacks import CallbackFailed, Callbacks
 from rlsif.training.checkpoints import CheckpointError
 from rlsif.training.display import Display, display_for
-from rlsif.training.finite import SpoiltWeights, check_finite
 from rlsif.training.learner_host import POLL, Host, RunFailed, host
 from rlsif.training.options import TrainOptions
 from rlsif.training.plan import Plan, make_plan
@@ -105,9 +106,10 @@ class Run:
         cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
         resources = resources_in_numbers(plan.layout, cpus)
         keep, log_to, spaces = options.keep_checkpoints, options.log_to, plan.env.described
-        self._record = Record(folder, plan.spec, resources, plan.progress, keep, log_to, spaces)
-        self._record.last_checkpoint = plan.checkpoint
-        self._callbacks = Callbacks(options.callbacks, folder, self._record.iterations, self._record.env_steps)
+        evaluated = plan.layout.evaluation is not None
+        self._record = record = Record(folder, plan.spec, resources, plan.progress, keep, log_to, spaces, evaluated)
+        record.last_checkpoint = plan.checkpoint
+        self._callbacks = Callbacks(options.callbacks, folder, record.iterations, record.env_steps, record.task)
 
     def execute(self) -> int:
         """Start everything, train until an end, and write checkpoint and summary whatever happens."""
@@ -118,7 +120,8 @@ class Run:
 
             self._display.note(str(protocol(plan.env.ref)))
         try:
-            with host(plan.resources, plan.layout) as algorithm, Signals() as signals:
+            with Signals() as signals, host(plan.resources, plan.layout) as algorithm:
+                signals.listen()
                 end = self._begin(algorithm, signals) or self._trained(algorithm, signals)
         except InputError:
             raise
@@ -152,7 +155,11 @@ class Run:
     def _begin(self, algorithm: Host, signals: Signals) -> End | None:
         """Build the algorithm, and load a checkpoint; give the end of a run that was interrupted meanwhile."""
         plan = self._plan
+        if signals.caught:
+            return _interrupted(signals, " before the first iteration")
         self._watch.begin()
+        for task in self._record.task:
+            tasks.leave(task)
         settings = algorithm.build(plan.spec, plan.layout, plan.env, lambda: self._while_building(algorithm, signals))
         if settings is None:
             return _interrupted(signals, " before the first iteration")
@@ -165,6 +172,8 @@ class Run:
             packages = saved.told_of_packages(self._record.folder)
             if packages:
                 self._display.note(f"warning: {packages}")
+            if not self._made_up(algorithm, signals):
+                return _interrupted(signals, " before the first iteration")
             told = algorithm.restore(plan.checkpoint)
             self._display.note(f"resumed from {plan.checkpoint}{told and '; '}{told}")
         # Not before the checkpoint has been loaded with these settings.
@@ -174,6 +183,19 @@ class Run:
             replace_file(self._job.run, str(self._record.folder))
         self._callbacks.train_start()
         return None
+
+    def _made_up(self, algorithm: Host, signals: Signals) -> bool:
+        """Begin the evaluation that was under way when the run was interrupted; give whether the run was not again.
+
+        Before the learner gets the last checkpoint, for it may have to play by the policy of an earlier one.
+        """
+        checkpoint = self._record.evaluation_to_make_up
+        if checkpoint is None:
+            return True
+        iteration = checkpoints.read(checkpoint).training_iteration
+        self._display.note(f"the evaluation of iteration {iteration}, which was under way, is made up for")
+        self._record.pending_evaluation = iteration
+        return algorithm.make_up(iteration, checkpoint, lambda: self._meanwhile(algorithm, signals))
 
     def _trained(self, algorithm: Host, signals: Signals) -> End:
         """The end of the loop. What was learned before a failure is kept in a checkpoint.

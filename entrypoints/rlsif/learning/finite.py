@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from rlsif.errors import RlsifError
 
@@ -22,5 +25,15 @@ def check_finite(statistics: Mapping[str, float]) -> None:
         if ("loss" in column or column in OF_WEIGHTS) and not math.isfinite(value):
             raise SpoiltWeights(
                 f"{name} is {value} after an update, and so are the weights; a smaller lr or grad_clip helps,"
+                " and the last checkpoint is from before it"
+            )
+
+
+def check_weights(weights: Mapping[str, Any]) -> None:
+    """Refuse weights that no checkpoint is to have, by the names of their arrays. Raises SpoiltWeights."""
+    for name, values in weights.items():
+        if not np.isfinite(values).all():
+            raise SpoiltWeights(
+                f"the weights {name} are no finite numbers after an update; a smaller lr or grad_clip helps,"
                 " and the last checkpoint is from before it"
             )
