@@ -63,6 +63,8 @@ class Crowd:
             self.agents.append(left[0])
         if self.wrong == "waits" and self.agents:
             del seen[self.agents[0]]
+        if self.wrong == "nothing" and self.steps > 2:
+            infos = None
         return seen, rewards, terminated, truncated, infos
 
     def seen(self, names):

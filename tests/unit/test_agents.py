@@ -84,6 +84,7 @@ def test_what_is_wrong_is_told_in_a_sentence(wrong, said):
     ("wrong", "said"),
     [
         ("reward", "the reward of agent 'anna' is 'much', which is no number"),
+        ("nothing", "its step returned a NoneType; PettingZoo's parallel step returns observations, rewards,"),
         ("back", "and it had ended before; one that has ended stays away until the next reset"),
     ],
 )

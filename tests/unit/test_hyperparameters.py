@@ -61,7 +61,8 @@ SCHEDULE = {"type": "PiecewiseSchedule", "endpoints": [[0, 1.0], [100, 0.1]], "o
 @pytest.mark.parametrize(
     "wrong",
     [{"endpoints": [[9, 1.0], [1, 0]]}, {"endpoints": [0, 1]}, {"endpoints": []}, {"endpoints": [["a", 1]]},
-     {"endpoints": [[0, None]]}, {"outside_value": None}],
+     {"endpoints": [[0, None]]}, {"outside_value": None},
+     {"outside_value": "x"}, {"outside_value": 5}, {"endpoints": [[0, 2.0], [10, -1]]}],
 )  # fmt: skip
 def test_a_schedule_that_rllib_would_assert_about_is_refused(wrong):
     hyperparameters.check({"exploration_config": {"epsilon_schedule": SCHEDULE}}, KNOWN, "DQN")

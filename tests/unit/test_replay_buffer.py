@@ -128,6 +128,16 @@ def test_rows_that_a_checkpoint_has_are_linked_and_outlive_it(tmp_path, monkeypa
     # Of rows 4 to 7 two are gone in the last checkpoint, whose file has them all.
     linked = tmp_path / "2/replay_buffer/rows_000000000004_000000000008.npz"
     assert there[2][0] == "000000000004_000000000008" and linked.stat().st_nlink == 3
+    # A file of the same name that is another's, as of a run that was given up, is not taken.
+    (tmp_path / "a given up" / "replay_buffer").mkdir(parents=True)
+    (tmp_path / "a given up/replay_buffer" / linked.name).write_bytes(b"other rows")
+    (tmp_path / "3").mkdir()
+    saved.save(tmp_path / "3")
+    assert (tmp_path / "3/replay_buffer" / "rows_000000000008_000000000012.npz").stat().st_nlink == 3
+    (tmp_path / "a given up/replay_buffer/rows_000000000012_000000000016.npz").write_bytes(b"other rows")
+    (tmp_path / "4").mkdir()
+    saved.save(tmp_path / "4")
+    assert (tmp_path / "4/replay_buffer/rows_000000000012_000000000016.npz").read_bytes() != b"other rows"
     shutil.rmtree(tmp_path / "0")
     shutil.rmtree(tmp_path / "1")
     restored = ArrayReplayBuffer(10)

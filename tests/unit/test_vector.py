@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
@@ -12,6 +12,7 @@ from rlsif.envs.spaces import plain
 from rlsif.envs.vector import Vectorised, WrongValue
 from rlsif.envs.vector import make as make_copies
 from rlsif.errors import InputError
+from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import ObservationEncoder
 
@@ -49,10 +50,10 @@ class Counts(gymnasium.Env):
 
 
 class NextStep(SyncVectorEnv):
-    mode = AutoresetMode.NEXT_STEP
+    mode, of = AutoresetMode.NEXT_STEP, Counts
 
     def __init__(self, num_envs, first=2):
-        envs = [lambda i=i: Counts(first + i) for i in range(num_envs)]
+        envs = [lambda i=i: self.of(first + i) for i in range(num_envs)]
         super().__init__(envs, autoreset_mode=self.mode)
 
 
@@ -62,6 +63,30 @@ class SameStep(NextStep):
 
 class Disabled(NextStep):
     mode = AutoresetMode.DISABLED
+
+
+class Masks(Counts):
+    """Of its three actions one is legal, another in every step."""
+
+    def reset(self, **how):
+        observed, info = super().reset(**how)
+        return observed, {**info, "action_mask": np.eye(3, dtype=np.int8)[self.steps % 3]}
+
+    def step(self, action):
+        *told, info = super().step(action)
+        return *told, {**info, "action_mask": np.eye(3, dtype=np.int8)[self.steps % 3]}
+
+
+class MasksNextStep(NextStep):
+    of = Masks
+
+
+class MasksSameStep(SameStep):
+    of = Masks
+
+
+class MasksDisabled(Disabled):
+    of = Masks
 
 
 class NoMode(NextStep):
@@ -91,7 +116,7 @@ def named(tmp_path):
 def played(ref, copies=3, steps=30):
     """What each copy's steps gave: observation, action, reward, next observation, ends, and metrics."""
     env = find(ref)
-    encoder, adapter = ObservationEncoder(env.observations), ActionAdapter(env.actions)
+    encoder, adapter = masks.encoder_of(env.observations), ActionAdapter(env.actions)
     environments = make_copies(ref, copies, [0] * copies, lambda: make(ref), encoder, adapter)
     rows = [[] for _ in range(copies)]
     for number in range(steps):
@@ -114,21 +139,31 @@ def test_every_autoreset_mode_gives_the_same_episodes(named):
     assert ended[:3] == [(2.0, 3.0, {"steps": 3}), (3.0, 4.0, {"steps": 4}), (4.0, 5.0, {"steps": 5})]
 
 
+@pytest.mark.parametrize("name", MODES)
+def test_masks_of_infos_are_those_of_what_is_acted_on_in_every_autoreset_mode(named, name):
+    for copy in played(named(f"Masks{name}")):
+        assert len(copy) > 20
+        for before, after, _, _ in copy:
+            for *_, steps, first, second, third in (before, after):
+                assert [first, second, third] == np.eye(3)[int(steps) % 3].tolist()
+
+
 class Gives(VectorEnv):
     """Two copies whose second step gives what a test says."""
 
     observation_space = single_observation_space = spaces.Box(-1, 1, (2,))
     action_space = single_action_space = spaces.Discrete(2)
 
-    def __init__(self, observations=None, rewards=(1.0, 1.0)):
+    def __init__(self, observations=None, rewards=(1.0, 1.0), terminated=(False, False), infos=None):
         self.num_envs, self._observations, self._rewards = 2, observations, rewards
+        self._terminated, self._infos = terminated, infos or {}
 
     def reset(self, *, seed=None, options=None):
         return np.zeros((2, 2), np.float32), {}
 
     def step(self, actions):
         observations = np.zeros((2, 2), np.float32) if self._observations is None else self._observations
-        return observations, self._rewards, np.zeros(2, bool), np.zeros(2, bool), {}
+        return observations, self._rewards, self._terminated, np.zeros(2, bool), self._infos
 
 
 @pytest.mark.fault(
@@ -141,6 +176,8 @@ class Gives(VectorEnv):
         ({"rewards": ["much", 1.0]}, r"its rewards are \['much', 1.0\], which are no numbers"),
         ({"rewards": 1.0}, r"its rewards have the shape \[\]; there must be one for each copy"),
         ({"rewards": None}, r"its rewards have the shape \[\]; there must be one for each copy"),
+        ({"terminated": None}, "its terminated is None; it must have one True or False for each copy"),
+        ({"terminated": [[True], [False]]}, r"its terminated is \[\[True\], \[False\]\]; it must have one True"),
         ({"observations": np.zeros((2, 1))}, r"observation space: the shape of 2 is \[2, 1\]; `check` tells more"),
         ({"observations": np.full((2, 2), "a")}, "its observations are not in the observation space: could not"),
     ],
@@ -150,6 +187,17 @@ def test_what_many_copies_give_that_is_not_of_the_spaces_is_told(given, said):
     copies = Vectorised(Gives(**given), [0], encoder, ActionAdapter(plain(Gives.single_action_space)))
     with pytest.raises(WrongValue, match=said):
         copies.step(np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize("ends", [[1, 0], np.array([1, 0], np.int8), np.array([1.0, 0.0]), (True, False)])
+def test_ends_of_many_copies_may_be_numbers(ends):
+    encoder = ObservationEncoder(plain(Gives.single_observation_space))
+    given = Gives(terminated=ends, infos={"life_lost": [2, 2]})
+    given.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    copies = Vectorised(given, [0], encoder, ActionAdapter(plain(Gives.single_action_space)))
+    step = copies.step(np.zeros(2, np.int64))
+    assert step.terminated.tolist() == [True, False] and copies.active.tolist() == [False, True]
+    assert step.life_lost is None, "a name that an environment may have for itself"
 
 
 @pytest.mark.parametrize("name", [*MODES, "OnlyCopies-v0"])

@@ -172,11 +172,11 @@ class OfPettingZoo(ManyAgents):
 
     def _reset(self, seed: int | None) -> Outcome:
         observations, infos = _parts(self.env.reset(seed=seed), 2, "reset", "(observations, infos)")
-        return Outcome(_seen(observations, infos), {}, {}, {}, tuple(self.env.agents))
+        return Outcome(_seen(observations, infos), {}, {}, {}, tuple(self.env.agents or ()))
 
     def _step(self, actions: dict[AgentId, Any]) -> Outcome:
         observations, rewards, terminated, truncated, infos = _parts(self.env.step(actions), 5, "step", PARALLEL)
-        acting = tuple(self.env.agents)
+        acting = tuple(self.env.agents or ())
         # Whoever is not there any more has ended, whether that was said or not.
         gone = {a: True for a in actions.keys() - set(acting) if not (terminated.get(a) or truncated.get(a))}
         told = rewards, {**terminated, **gone}, truncated, acting, infos.get(COMMON) or {}
@@ -276,9 +276,9 @@ def _parts(given: Any, number: int, method: str, right: str) -> Any:
     if not isinstance(given, tuple) or len(given) != number:
         kind = f"{len(given)} values" if isinstance(given, tuple) else f"one {type(given).__name__}"
         raise AgentError(f"its {method} returned {kind}; {right}")
-    wrong = next((part for part in given if not isinstance(part, Mapping)), None)
-    if wrong is not None:
-        raise AgentError(f"its {method} returned a {type(wrong).__name__}; {right}, each a dictionary by agent")
+    wrong = [type(part).__name__ for part in given if not isinstance(part, Mapping)]
+    if wrong:
+        raise AgentError(f"its {method} returned a {wrong[0]}; {right}, each a dictionary by agent")
     return given
 
 

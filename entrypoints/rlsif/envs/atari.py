@@ -18,7 +18,7 @@ from rlsif.envs.reference import EnvRef
 
 SIDE, STACKED, FRAMES = 84, 4, 4
 # In infos: where a life was lost and the game continues.
-LIFE_LOST = "life_lost"
+LIFE_LOST = "rlsif_life_lost"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def vectorised(ref: EnvRef, env_id: str, number: int) -> gymnasium.vector.Vector
         life_loss_info=found.lives,
         **given,
     )
-    return _Lives(env)
+    return _Lives(env) if found.lives else env
 
 
 class _Lives(gymnasium.vector.VectorWrapper):

@@ -148,7 +148,8 @@ class Vectorised:
 
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
-        observations, rewards, terminated, truncated, infos = self._env.step(self._adapter.batch(chosen))
+        observations, rewards, *ends, infos = self._env.step(self._adapter.batch(chosen))
+        terminated, truncated = self._flags(ends[0], "terminated"), self._flags(ends[1], "truncated")
         done, acted = terminated | truncated, self.active
         after = self._next(observations, infos, done)
         metrics = self._ended_with(infos, done, acted)
@@ -188,6 +189,13 @@ class Vectorised:
             raise WrongValue(f"its rewards have the shape {list(rewards.shape)}; there must be one for each copy")
         return rewards
 
+    def _flags(self, given: Any, name: str) -> NDArray[np.bool_]:
+        """Which copies have ended, [n]; some environments say so by 0 and 1."""
+        flags = np.asarray(given)
+        if flags.shape != (self._number,) or flags.dtype.kind not in "biuf":
+            raise WrongValue(f"its {name} is {given!r:.80}; it must have one True or False for each copy")
+        return flags.astype(np.bool_)
+
     def set_task(self, task: Any) -> None:
         """Tell all copies at once."""
         set_task(self._env, task)
@@ -221,7 +229,10 @@ class ResetByCaller(Vectorised):
     def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
         after = self.observations = self._encoded(observations, infos)
         if done.any():
-            self.observations = self._encoded(*self._env.reset(options={"reset_mask": done}))
+            begun = self._encoded(*self._env.reset(options={"reset_mask": done}))
+            # The infos of a reset are of the copies that were reset, and so are masks.
+            self.observations = after.copy()
+            self.observations[done] = begun[done]
         return after
 
 

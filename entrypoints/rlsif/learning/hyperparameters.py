@@ -115,11 +115,12 @@ def _check_schedule(algo: str, schedule: Any) -> None:
     ends, outside = schedule.get("endpoints") or [], schedule.get("outside_value")
     are_pairs = isinstance(ends, list) and all(isinstance(end, list) and len(end) == 2 for end in ends)
     numbers = [number for end in ends for number in end] if are_pairs else []
-    are_right = bool(numbers) and all(_same_kind(number, 0.0) for number in numbers if number is not None)
-    if not are_right or None in (*numbers, outside) or numbers[::2] != sorted(numbers[::2]):
+    are_right = bool(numbers) and all(isinstance(n, (int, float)) for n in (*numbers, outside))
+    shares = [*numbers[1::2], outside] if are_right else []
+    if not are_right or numbers[::2] != sorted(numbers[::2]) or min(shares) < 0 or max(shares) > 1:
         raise InputError(
             f"{algo}'s 'exploration_config.epsilon_schedule' is {dict(schedule)!r}; it must have endpoints whose env"
-            " steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1"
+            " steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1, all epsilons from 0 to 1"
         )
 
 

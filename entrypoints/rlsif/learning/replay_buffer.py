@@ -100,10 +100,12 @@ class ArrayReplayBuffer:
         places = np.arange(self.first, self._end) % self.capacity
         return self._priorities.state(places) if self._priorities else None
 
-    def restore(self, first: int, columns: Mapping[str, Array], priorities: Mapping[str, Any] | None) -> None:
-        """Have these rows alone, the oldest with the number `first`; the newest, where there is no room for all."""
+    def begin_at(self, first: int) -> None:
+        """Be empty; the next row has this number."""
         self._columns, self._oldest, self._end = {}, first, first
-        self.add(columns)
+
+    def prioritize(self, priorities: Mapping[str, Any]) -> None:
+        """Give the newest rows saved priorities, where there are any and rows are drawn by them."""
         if self._priorities and priorities:
             self._priorities.restore(np.arange(self.first, self._end) % self.capacity, priorities)
 
@@ -114,7 +116,9 @@ class ArrayReplayBuffer:
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take over the rows that an earlier version kept in RLlib's state; those of RLlib's buffers are left out."""
         if state.get("columns"):
-            self.restore(0, state["columns"], state["priorities"])
+            self.begin_at(0)
+            self.add(state["columns"])
+            self.prioritize(state["priorities"] or {})
 
     def stats(self, debug: bool = False) -> dict[str, Any]:
         """What RLlib's callbacks may ask for."""

@@ -18,6 +18,7 @@ from rlsif.learning.replay_buffer import ArrayReplayBuffer
 FOLDER = "replay_buffer"
 # The number of the oldest row, and the priorities of all.
 STATE = "state.npz"
+PARTS = "rows_*.npz"
 # Rows of one file.
 ROWS = 4096
 
@@ -28,8 +29,8 @@ class SavedRows:
     def __init__(self, buffer: ArrayReplayBuffer) -> None:
         """Take the buffer."""
         self._buffer = buffer
-        # Names of files that checkpoints of this process have.
-        self._there: set[str] = set()
+        # The files that this process has written or read, by name: their inodes, for others may have the same name.
+        self._there: dict[str, int] = {}
 
     def save(self, checkpoint: Path) -> None:
         """Add rows and priorities to a checkpoint that is being made. Raises OSError."""
@@ -38,21 +39,24 @@ class SavedRows:
         for first, end in self._parts():
             self._save_part(folder, first, end)
         np.savez(folder / STATE, first=self._buffer.first, **(self._buffer.priorities() or {}))
-        self._there = {path.name for path in folder.iterdir()} - {STATE}
+        self._there = {path.name: path.stat().st_ino for path in folder.glob(PARTS)}
 
     def restore(self, checkpoint: Path) -> None:
         """Fill the buffer with what a checkpoint has; leave it empty where that has none."""
         folder = checkpoint / FOLDER
-        parts = sorted(folder.glob("rows_*.npz"))
+        parts = sorted(folder.glob(PARTS))
         if not parts:
             return
-        loaded, state = [_load(part) for part in parts], _load(folder / STATE)
-        # Of the oldest file some rows may be gone.
+        state = _load(folder / STATE)
         first = int(state.pop("first"))
-        gone = first - _first(parts[0])
-        columns = {name: np.concatenate([part[name] for part in loaded])[gone:] for name in loaded[0]}
-        self._buffer.restore(first, columns, state or None)
-        self._there = {path.name for path in parts}
+        self._buffer.begin_at(first)
+        # One after the other, for a buffer may take most of the memory.
+        for part in parts:
+            # Of the oldest file some rows may be gone.
+            gone = max(0, first - _first(part))
+            self._buffer.add({name: column[gone:] for name, column in _load(part).items()})
+        self._buffer.prioritize(state)
+        self._there = {path.name: path.stat().st_ino for path in parts}
 
     def _parts(self) -> Iterator[tuple[int, int]]:
         """First and end of each file: whole ones, but for the newest."""
@@ -63,8 +67,8 @@ class SavedRows:
     def _save_part(self, folder: Path, first: int, end: int) -> None:
         """Link a file that an earlier checkpoint has, or write what is there of its rows."""
         name = _name(first, end)
-        for earlier in sorted(folder.parent.parent.glob(f"*/{FOLDER}/{name}")) if name in self._there else ():
-            if _linked(earlier, folder / name):
+        for earlier in folder.parent.parent.glob(f"*/{FOLDER}/{name}") if name in self._there else ():
+            if _linked(earlier, folder / name, self._there[name]):
                 return
         start = max(first, self._buffer.first)
         rows: dict[str, Any] = self._buffer.rows(start, end)
@@ -84,9 +88,11 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _linked(earlier: Path, new: Path) -> bool:
-    """Whether the new name was given to the file; not every file system has more than one for a file."""
+def _linked(earlier: Path, new: Path, inode: int) -> bool:
+    """Whether the new name was given to that very file; not every file system has more than one for a file."""
     try:
+        if earlier.stat().st_ino != inode:
+            return False
         os.link(earlier, new)
     except OSError:
         return False

@@ -136,6 +136,8 @@ def resumed(options: SweepOptions) -> Sweep:
     )
     saved["searched"] = [Dimension(d["name"], d["kind"], tuple(d["arguments"])) for d in saved["searched"]]
     env = find(saved["spec"].env)
+    if options.base.env_timeout != TrainOptions.env_timeout:
+        saved["env_timeout"] = options.base.env_timeout
     return Sweep(**{**saved, "env": env, "folder": folder, "resumed": True})
 
 

@@ -20,6 +20,7 @@ from rlsif.learning.finite import SpoiltWeights, check_finite
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.sweep.watching import Watching, raise_what_was_reported
+from rlsif.training import results
 from rlsif.training.checkpoints import CheckpointError, Progress
 from rlsif.training.learner_host import RunFailed
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
@@ -62,7 +63,8 @@ class Trial(Trainable):  # type: ignore[misc]
         self._folder = self._sweep_folder / f"{common.algo}_{common.env.file_name}_{self.trial_id}"
         self._algorithm = Learner()
         failures.forget(self.trial_id)
-        layout = replace(self._layout, run=self.trial_id)
+        # One that resumes, or takes another over, draws other seeds than before.
+        layout = replace(self._layout, run=self.trial_id, resumed_at=_iterations(self._folder))
         self._watching = Watching(self.trial_id, self._patience)
         with self._watching.looking():
             self._settings = self._algorithm.build_as_it_is_sampled(self._spec, layout, self._env)
@@ -162,3 +164,9 @@ class Trial(Trainable):  # type: ignore[misc]
         except CheckpointError as problem:
             print(f"warning: {problem}")
         record.end(reason, state)
+
+
+def _iterations(folder: Path) -> int:
+    """How many iterations a trial has trained so far."""
+    rows = results.read_rows(folder) if folder.is_dir() else []
+    return int(rows[-1]["training_iteration"]) if rows else 0

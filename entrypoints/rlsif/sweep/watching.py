@@ -32,6 +32,8 @@ class Watching:
         self._run, self._watch = run, Watch(0, patience)
         self._problem: RlsifError | None = None
         self._looks, self._over = threading.Event(), threading.Event()
+        # Held while the main thread is woken, or stops to be wakeable.
+        self._waking = threading.Lock()
         threading.Thread(target=self._look_out, daemon=True, name="watching").start()
 
     @property
@@ -46,13 +48,17 @@ class Watching:
         before = signal.signal(WAKES, self._raise)
         self._looks.set()
         try:
-            yield
+            try:
+                yield
+            finally:
+                with self._waking:
+                    self._looks.clear()
         except KeyboardInterrupt:
+            # Woken, if only while it stopped to be wakeable.
             if self._problem is None:
                 raise
             raise self._problem from None
         finally:
-            self._looks.clear()
             signal.signal(WAKES, before)
 
     def end(self) -> None:
@@ -68,8 +74,13 @@ class Watching:
                 self._watch.look(heartbeat.read(self._run))
             except RlsifError as problem:
                 self._problem = problem
-                signal.pthread_kill(threading.main_thread().ident or 0, WAKES)
+                self._wake()
                 return
+
+    def _wake(self) -> None:
+        with self._waking:
+            if self._looks.is_set():
+                signal.pthread_kill(threading.main_thread().ident or 0, WAKES)
 
     def _raise(self, *_: Any) -> None:
         # While Ray waits, it lets nothing else pass.
