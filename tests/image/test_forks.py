@@ -7,9 +7,9 @@ import pytest
 LOOKS = """
 import json, os, resource, signal, sys, threading
 names = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGPIPE", "SIGUSR1")
-# Of the moment: where Apptainer notes its process, who asks, and what Gymnasium sets when it is imported.
+# Of the moment: where Apptainer notes its process, who asks, and what packages set that another test has imported.
 moment = ("APPTAINER_", "SINGULARITY_", "PYTEST_", "RLSIF_FORKS", "RL_READ_AHEAD", "_", "PWD", "OLDPWD")
-moment += ("PYGAME_HIDE_SUPPORT_PROMPT",)
+moment += ("PYGAME_HIDE_SUPPORT_PROMPT", "CRC32C_SW_MODE", "COLUMNS", "LINES")
 print(json.dumps({
     "arguments": sys.argv, "path": [p for p in sys.path if "/ray/" not in p and not p.endswith("/_vendor")],
     "flags": list(sys.flags), "name": __name__, "folder": os.getcwd(),

@@ -82,22 +82,25 @@ def threads(process):
     promise="it trains to its goal, and leaves no process",
 )
 @pytest.mark.fault("`--num-cpus 3` is given on a machine of 64 cores", promise="the learner computes in 3 threads")
-def test_a_simulator_of_50_ms_a_step_trains_and_leaves_no_process(shell):
-    """The example, with two env runners, in half a minute of the simulator's own time."""
-    shutil.copytree(EXAMPLE, shell.folder, dirs_exist_ok=True)
-    (shell.folder / "looks.py").write_text(LOOKS)
+def test_a_simulator_of_50_ms_a_step_trains_and_leaves_no_process(container):
+    """The example, with two env runners, in half a minute of the simulator's own time.
+
+    Not in forks, whose processes have no titles of their own.
+    """
+    shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)
+    (container.folder / "looks.py").write_text(LOOKS)
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=50", "--set", "lr=0.02", "--seed", "1")
     two = ("--num-cpus", "3", "--num-envs-per-env-runner", "1", "--set", "model.fcnet_hiddens=[16]")
     asked = ("--env", "env.py:Room", *two, *small, "--callbacks", "looks.py:Looks", "--stop-reward", "6")
-    done = shell("python", "-c", ON_64_CORES, *asked, "--results-dir", "results")
+    done = container("python", "-c", ON_64_CORES, *asked, "--results-dir", "results")
     assert done.returncode == 0, done.stderr
     assert "3/64 CPUs" in done.stdout and "1 learner, 2 env runners" in done.stdout
     assert "mean return 6" in done.stdout or "mean return 7" in done.stdout
-    looked = json.loads((shell.folder / "looked.json").read_text())
+    looked = json.loads((container.folder / "looked.json").read_text())
     [learner], runners = looked["Learner"], looked["ArrayEnvRunner"]
     assert learner["tf_Compute"] == 3 and len(runners) == looked["simulators"] == 2
     assert all("tf_Compute" not in runner for runner in runners)
-    assert simulators(shell.folder) == []
+    assert simulators(container.folder) == []
 
 
 def simulators(folder):
