@@ -183,7 +183,7 @@ train --env CartPole-v1 --config bytes.yaml
 train --env CartPole-v1 --save-replay-buffer
     --save-replay-buffer: PPO has no replay buffer; DQN and SAC have one
 train --env CartPole-v1 --algo DQN --set 'exploration_config.epsilon_schedule={type: PiecewiseSchedule, endpoints: [[0, 1], [9, 0]]}'
-    DQN's 'exploration_config.epsilon_schedule' is {...}; it must have endpoints whose env steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1
+    DQN's 'exploration_config.epsilon_schedule' is {...}; it must have endpoints whose env steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1, all epsilons from 0 to 1
 train --env CartPole-v1 --seed -1
     --seed is -1; it must be at least 0
 train --env CartPole-v1 --num-cpus 9999
