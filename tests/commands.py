@@ -80,16 +80,24 @@ class Shell(Container):
             try:
                 code = ask(self.forks, request, files, SECONDS)
             except (OSError, EOFError) as problem:
-                log = self.forks.with_name("log").read_text(errors="replace")
-                raise AssertionError(f"no answer of the process that forks: {problem!r}\n{log}") from None
-            texts = []
-            for file in (output, error):
-                file.seek(0)
-                texts.append(file.read().decode())
-            return subprocess.CompletedProcess(arguments, code, *texts)
+                said = "\n".join([*_texts(output, error), *self._logs()])
+                raise AssertionError(f"no answer of the process that forks: {problem!r}\n{said}") from None
+            return subprocess.CompletedProcess(arguments, code, *_texts(output, error))
+
+    def _logs(self):
+        """The ends of the logs of runs in this folder, and of the process that forks."""
+        for log in [*self.folder.rglob("train.log"), self.forks.with_name("log")]:
+            yield f"== {log}\n{log.read_text(errors='replace')[-5000:]}"
 
     def start(self, *arguments):
         raise NotImplementedError("signals are for a real process: use `container`")
+
+
+def _texts(*files):
+    """All that is in these files."""
+    for file in files:
+        file.seek(0)
+        yield file.read().decode()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ are imported, but nothing of them was used: no threads, no session, no Ray. Pyth
 any other program replaces it. So does what a command's code and Ray start by sys.executable: see forked_python.py.
 """
 
+import contextlib
 import gc
 import importlib
 import os
@@ -87,7 +88,9 @@ def supervised(connection, given):
     if ended not in ready:
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
+    # Who asked may have gone.
+    with contextlib.suppress(BrokenPipeError):
+        connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 
