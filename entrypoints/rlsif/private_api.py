@@ -260,6 +260,11 @@ def optimizer_variables(policy: Any) -> list[Any]:
     return list(policy._optimizer_variables.variables.values())
 
 
+def advantage_norm(policy: Any) -> list[Any]:
+    """The running scale of MARWIL's advantages, in a list; of other policies there is none."""
+    return [policy._moving_average_sqd_adv_norm] if hasattr(policy, "_moving_average_sqd_adv_norm") else []
+
+
 def loss_inputs(policy: Any) -> Mapping[str, Any]:
     """The placeholders of a policy's loss in graph mode, by the names of columns."""
     inputs: Mapping[str, Any] = policy._loss_input_dict

@@ -32,6 +32,13 @@ def evaluate(
     video: Annotated[
         Optional[Path], typer.Option(help="Record the first episode in a new .mp4 or .gif file. Needs no display.")
     ] = None,
+    record: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the episodes to a file in this folder, in RLlib's JSON format, for `train --algo BC --input`.",
+        ),
+    ] = None,
     against: Annotated[
         Optional[str],
         typer.Option(
@@ -56,7 +63,7 @@ def evaluate(
     if best + last + (checkpoint is not None) > 1:
         raise InputError("--best, --last and --checkpoint each name a checkpoint; give one of them")
     which = saved.LAST if last else saved.BEST if checkpoint is None else checkpoint
-    found = evaluate_agent(Evaluation(run, which, episodes, seed, deterministic, video, env, against))
+    found = evaluate_agent(Evaluation(run, which, episodes, seed, deterministic, video, env, against, record))
     print(dumps(found) if json else _in_words(found))
     return 0
 
@@ -85,6 +92,8 @@ def _in_words(found: dict[str, Any]) -> str:
     ]
     if found["video"]:
         lines.append(f"video   {found['video']}, the episode of seed {found['seed']}")
+    if found["record"]:
+        lines.append(f"record  {found['record']}, for `train --algo BC --input {Path(found['record']).parent}`")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ def print_algorithms() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rlsif.learning.catalogue import catalogue
+    from rlsif.learning.catalogue import LEFT_OUT, catalogue
 
     table = Table(box=None, header_style="bold")
     for heading in ("algorithm", "--framework", "action spaces", "sampled by", "updates", ""):
@@ -18,8 +18,11 @@ def print_algorithms() -> None:
             algorithm.name,
             ", ".join(algorithm.frameworks),
             ", ".join(algorithm.action_spaces),
-            "NumPy" if algorithm.sampler else "RLlib",
+            "-" if algorithm.offline else "NumPy" if algorithm.sampler else "RLlib",
             "many in a call" if algorithm.compiled else "one a call",
             algorithm.note,
         )
-    Console(width=140).print(table)
+    console = Console(width=140)
+    console.print(table)
+    for name, reason in LEFT_OUT.items():
+        console.print(f"{name} is left out: {reason}", highlight=False)

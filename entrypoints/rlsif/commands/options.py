@@ -41,11 +41,10 @@ ATARI = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+ALGO_HELP = "Algorithm: PPO (default), APPO, IMPALA, DQN, SAC; of recorded episodes BC, MARWIL."
 ALGO = Annotated[
     Optional[str],
-    typer.Option(
-        "--algo", "--run", help="Algorithm: PPO (default), APPO, IMPALA, DQN or SAC.", rich_help_panel=TRAINING
-    ),
+    typer.Option("--algo", "--run", help=ALGO_HELP, rich_help_panel=TRAINING),
 ]
 CONFIG = Annotated[
     Optional[Path],

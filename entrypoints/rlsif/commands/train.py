@@ -30,6 +30,15 @@ def train(
     config: options.CONFIG = None,
     set_: options.SET = None,
     seed: options.SEED = None,
+    input_: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--input",
+            metavar="FOLDER|FILE",
+            help="BC, MARWIL: recorded episodes to learn from, RLlib's *.json; `evaluate --record` writes them.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     list_algos: Annotated[
         bool,
         typer.Option("--list-algos", help="Print which algorithm works with what, and exit.", rich_help_panel=TRAINING),
@@ -82,7 +91,7 @@ def train(
         Optional[int],
         typer.Option(
             help="Iterations between evaluations of the policy by its likeliest actions. Best checkpoint and"
-            " --stop-reward then go by them. Default: no evaluation.",
+            " --stop-reward then go by them. Default: no evaluation; BC, MARWIL: 5.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -151,6 +160,7 @@ def train(
         atari=atari,
         algo=algo,
         framework=framework,
+        input=input_,
         seed=seed,
         num_cpus=num_cpus,
         num_gpus=num_gpus,

@@ -18,6 +18,7 @@ from rlsif.envs.task import set_task
 from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import duel, video
 from rlsif.evaluation.drawing import Drawing
+from rlsif.evaluation.recording import RecordedAgent, RecordedEnv, Recording
 from rlsif.evaluation.video import Video
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
@@ -41,12 +42,16 @@ class Evaluation:
     env: str | None = None
     # Who plays the other agents: another run or checkpoint, or duel.RANDOM.
     against: str | None = None
+    # A folder that gets a file of the episodes.
+    record: Path | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without the run. Raises InputError."""
         check_at_least({"--episodes": (self.episodes, 1), "--seed": (self.seed, 0)})
         if self.video:
             video.check(self.video)
+        if self.record and self.against:
+            raise InputError("--record keeps what one agent does, and --against has several; give one of the two")
 
 
 def evaluate(asked: Evaluation) -> dict[str, Any]:
@@ -71,6 +76,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         noise_into(Path(private) / "noise"),
         _environments(asked, spec) as environments,
         _recording(asked, environments[0]) as watch,
+        _record(asked, env, checkpoint) as recording,
     ):
         for environment in environments if progress.task else ():
             set_task(environment, progress.task[0])
@@ -78,7 +84,11 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         agent = _agent(checkpoint, spec.framework, env, slots, asked.seed)
         if opponent:
             agent = _duel(agent, opponent, spec.framework, env, slots, asked.seed)
-        episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch, most)
+        tables: list[Any] = environments
+        if recording:
+            agent = RecordedAgent(agent)
+            tables = [RecordedEnv(each, agent, slot, recording) for slot, each in enumerate(environments)]
+        episodes = play(agent, tables, asked.episodes, asked.seed, asked.deterministic, watch, most)
     return {
         "algo": spec.algo,
         "env": spec.env.name,
@@ -90,7 +100,23 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         **_statistics(episodes),
         "against": {"opponent": str(opponent), **duel.results(episodes, env.agents)} if opponent else None,
         "video": str(asked.video.absolute()) if asked.video else None,
+        "record": str(recording.path) if recording else None,
     }
+
+
+@contextlib.contextmanager
+def _record(asked: Evaluation, env: FoundEnv, checkpoint: Path) -> Iterator[Recording | None]:
+    """Give what records the episodes, if they are to be, and put its file in its place at the end."""
+    if asked.record is None:
+        yield None
+        return
+    about = {"checkpoint": str(checkpoint), "seed": asked.seed, "deterministic": asked.deterministic}
+    mine = Recording(asked.record, env, about)
+    try:
+        yield mine
+        mine.finish()
+    finally:
+        mine.drop()
 
 
 def _opponent(asked: Evaluation, spec: RunSpec, env: FoundEnv) -> Path | str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,7 @@ import gymnasium
 from rlsif.envs.adapted import Adapted, Translation, policy_spaces
 from rlsif.envs.atari import protocol
 from rlsif.envs.find import FoundEnv, make
+from rlsif.envs.recorded import Recorded, read
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
@@ -36,10 +38,16 @@ MASKS_NEED_OF_RLLIB: Mapping[str, Callable[[Any], bool]] = {
     ),
 }
 
+# What has no effect on recorded steps, or needs them in their order.
+NEEDS_OF_OFFLINE: Mapping[str, Any] = {
+    "observation_filter": "NoFilter", "model.use_lstm": False, "model.use_attention": False,
+}  # fmt: skip
+
 
 def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     """Build the RLlib Algorithm, its env runners included. Raises InputError for values that RLlib refuses."""
     config = configure(spec, layout, env)
+    recorded = _recorded(spec, config, env)
     if layout.rllib_samples is None:
         against = against_sampling(spec, config, env)
         # It was judged without RLlib where only a preset's settings are given.
@@ -59,7 +67,27 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         from rlsif.learning.masked_models import register
 
         register()
-    return algorithm_class(catalogue()[spec.algo])(config=config)
+    algorithm = algorithm_class(catalogue()[spec.algo])(config=config)
+    if recorded:
+        algorithm.learn_from(recorded, str(spec.input))
+    return algorithm
+
+
+def _recorded(spec: RunSpec, config: Any, env: FoundEnv) -> Recorded | None:
+    """The episodes that are learned from; None where the run samples. Raises InputError."""
+    if not catalogue()[spec.algo].offline:
+        return None
+    assert spec.input is not None
+    for name, needed in NEEDS_OF_OFFLINE.items():
+        settings = masks.inner_model(config.model) if name.startswith("model.") else config.to_dict()
+        given = settings[name.rpartition(".")[2]]
+        if given != needed:
+            raise InputError(
+                f"{name} is {given}, and {spec.algo} draws single steps of recorded episodes, as they were recorded;"
+                " leave it at its default"
+            )
+    sampling: SamplingSpec = config.rlsif
+    return read(Path(spec.input), env, sampling.normalize_actions, not config.actions_in_input_normalized)
 
 
 def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
@@ -88,6 +116,8 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
 
     Raises InputError where neither honours the environment's action mask.
     """
+    if catalogue()[spec.algo].offline:
+        return None
     against = unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
     if against and env.mask:
         _check_rllib_honours_masks(spec, config)

@@ -17,6 +17,10 @@ from rlsif.policies import actions, encoder
 from rlsif.policies.spaces import Box, Composite, Discrete, Masked, MultiDiscrete, Space, kind
 
 FRAMEWORKS = ("tf", "tf2")
+# Of RLlib's algorithms with a policy for TensorFlow, those that are not here, and why.
+LEFT_OUT: Mapping[str, str] = {
+    "CQL": "its graph is built once, with the actor that only imitates: bc_iters never ends, as RLlib has it",
+}
 # What policies choose from, as users read it.
 CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscrete", Box: "Box", Composite: "mixed"}
 
@@ -24,7 +28,8 @@ CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscre
 def catalogue() -> dict[str, Algorithm]:
     """Every algorithm by its name; one file of `learning/algorithms` has one."""
     modules = [import_module(f"{algorithms.__name__}.{module.name}") for module in iter_modules(algorithms.__path__)]
-    found: list[Algorithm] = sorted((module.ALGORITHM for module in modules), key=lambda a: a.name != "PPO")
+    known: list[Algorithm] = [module.ALGORITHM for module in modules]
+    found = sorted(known, key=lambda a: (a.name != "PPO", a.offline))
     return {algorithm.name: algorithm for algorithm in found}
 
 
@@ -32,6 +37,10 @@ def find(name: str, framework: str) -> Algorithm:
     """The algorithm of that name, in any case, if it works with the framework. Raises InputError."""
     known = catalogue()
     algorithm = known.get(name.upper())
+    if algorithm is None and name.upper() in LEFT_OUT:
+        raise InputError(
+            f"algorithm {name.upper()} is left out ({LEFT_OUT[name.upper()]}); use one of {', '.join(known)}"
+        )
     if algorithm is None:
         raise InputError(f"algorithm {name!r} is not one of {', '.join(known)}{near(name.upper(), known)}")
     if framework not in FRAMEWORKS:
@@ -44,11 +53,12 @@ def find(name: str, framework: str) -> Algorithm:
 
 
 def able_to_act(space: Space) -> list[str]:
-    """The names of the algorithms that can choose actions of a space."""
-    if actions.unsupported(space):
-        return []
-    choice = CHOICES[type(actions.policy_space(space))]
-    return [a.name for a in catalogue().values() if choice in a.action_spaces]
+    """The names of the algorithms that can choose actions of a space, and sample by themselves."""
+    return [a.name for a in catalogue().values() if not a.offline and _can_act(a, space)]
+
+
+def _can_act(algorithm: Algorithm, space: Space) -> bool:
+    return not actions.unsupported(space) and CHOICES[type(actions.policy_space(space))] in algorithm.action_spaces
 
 
 def check_spaces(algorithm: Algorithm, env: str, observation_space: Space, action_space: Space) -> None:
@@ -56,8 +66,8 @@ def check_spaces(algorithm: Algorithm, env: str, observation_space: Space, actio
     against = actions.unsupported(action_space) or encoder.unsupported(observation_space)
     if against:
         raise InputError(f"no algorithm here can train in {env}: its {against}")
-    able = able_to_act(action_space)
-    if algorithm.name not in able:
+    if not _can_act(algorithm, action_space):
+        able = able_to_act(action_space)
         use = f"use --algo {' or '.join(able)}" if able else "no algorithm here can"
         raise InputError(
             f"{algorithm.name} cannot act in {env}: its actions are {kind(action_space)},"
@@ -68,8 +78,8 @@ def check_spaces(algorithm: Algorithm, env: str, observation_space: Space, actio
 
 
 def _check_mask(algorithm: Algorithm, env: str, action_space: Space) -> None:
-    able = [name for name in able_to_act(action_space) if catalogue()[name].masked_model]
-    if algorithm.name not in able:
+    if algorithm.masked_model is None:
+        able = [name for name in able_to_act(action_space) if catalogue()[name].masked_model]
         raise InputError(
             f"{env} says which actions are legal, and {algorithm.name} does not honour action masks;"
             f" use --algo {' or '.join(able)}"

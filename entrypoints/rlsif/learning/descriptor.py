@@ -25,6 +25,8 @@ class Algorithm:
     sampler: Optional[str] = None
     # Classes that go before RLlib's: what it has wrong, and a faster update.
     fixes: tuple[str, ...] = ()
+    # Whether it learns from recorded episodes, and samples none.
+    offline: bool = False
     # The model in `learning/masked_models.py` that masks illegal actions; None where masks are not honoured.
     masked_model: Optional[str] = None
     # Settings that RLlib's defaults, made for its new stack, have wrong for the old one.

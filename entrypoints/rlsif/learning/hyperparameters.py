@@ -21,6 +21,7 @@ BY_OPTION = {
     "env_config": "--env-config",
     "num_env_runners": "--num-env-runners",
     "num_gpus": "--num-gpus",
+    "input_": "--input",
     "num_envs_per_env_runner": "--num-envs-per-env-runner",
 }
 # What RLlib takes and a run would not show, or not honour.

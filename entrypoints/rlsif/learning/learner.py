@@ -26,6 +26,7 @@ class Learner:
         from rlsif.learning.build import build
 
         self._algorithm = build(spec, layout, env)
+        self._offline = catalogue()[spec.algo].offline
         # RLlib sends weights only after the first update.
         self._algorithm.env_runner_group.sync_weights()
         self._elastic = None
@@ -65,21 +66,27 @@ class Learner:
         if self._elastic:
             self._elastic.adjust()
         result = self._algorithm.train()
+        if self._evaluations and evaluate:
+            self._evaluations.begin(evaluate)
+        return {
+            "num_env_steps_sampled_lifetime": int(result["num_env_steps_sampled_lifetime"]),
+            "num_healthy_workers": int(result["num_healthy_workers"]),
+            "evaluation": self._evaluations.ended() if self._evaluations else None,
+            "statistics": _numbers({"info": {"learner": result["info"]["learner"]}, "timers": result["timers"]}),
+            **({} if self._offline else self._of_sampling(result)),
+        }
+
+    def _of_sampling(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """What has to do with the episodes that ended."""
         runners = result.get("env_runners", {})
         ended = int(runners.get("episodes_this_iter") or 0)
         history = runners.get("hist_stats", {})
         share = runners.get("sampler_perf", {}).get(ENV_TIME_SHARE)
-        if self._evaluations and evaluate:
-            self._evaluations.begin(evaluate)
         return {
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
             "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
             "env_time_share": None if share is None else float(share),
-            "num_env_steps_sampled_lifetime": int(result["num_env_steps_sampled_lifetime"]),
-            "num_healthy_workers": int(result["num_healthy_workers"]),
-            "evaluation": self._evaluations.ended() if self._evaluations else None,
-            "statistics": _numbers({"info": {"learner": result["info"]["learner"]}, "timers": result["timers"]}),
             **self._of_agents(result, history.get(OF_AGENTS, [])[-ended:] if ended else []),
         }
 

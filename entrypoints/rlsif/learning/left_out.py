@@ -46,9 +46,9 @@ def restore(policy: Any, saved: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _variables(policy: Any) -> dict[str, Any]:
-    """Those of the target network, and in graph mode of optimizers that RLlib does not know, by names."""
+    """Those of the target network, MARWIL's scale, and in graph mode of optimizers unknown to RLlib, by names."""
     session, target = policy.get_session(), getattr(policy, "target_model", None)
-    targets = list(target.variables()) if target else []
+    targets = [*(target.variables() if target else ()), *private_api.advantage_norm(policy)]
     if session is None:
         return {str(number): variable for number, variable in enumerate(targets)}
     with session.graph.as_default():

@@ -118,7 +118,8 @@ class LearnersEnvRunner(EnvRunner):
         without_env.create_local_env_runner = False
         super().__init__(env_creator=env_creator, config=without_env, **{**kwargs, "num_workers": 1})
         self._sampling = None
-        if config.num_env_runners == 0:
+        # Who learns from recorded episodes has no sampler.
+        if config.num_env_runners == 0 and config.rlsif.sampler:
             self._sampling = Sampling(self.config, 0, self.filters[DEFAULT_POLICY_ID])
 
     def _take_filter_of(self, policy: str) -> None:

@@ -72,7 +72,7 @@ class Agent:
         """Take a policy of RLlib's, and the filter of its observations or None; each agent has a slot."""
         self._policy = policy
         settings = policy.config
-        self._encode = _encoding(env)
+        self.encoded = _encoding(env)
         self._env, self._mask = env.ref.name, masks.size_of(env.observations)
         self._filter = masks.without_filter_on_masks(_without_updates(observation_filter), self._mask)
         # Runs of version 0.1 left that to RLlib.
@@ -88,7 +88,13 @@ class Agent:
 
     def act(self, seen: list[tuple[Any, Mapping[str, Any]]], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots, as the environment takes it; `seen` are observations and their infos."""
-        encoded = [self._encode(*each) for each in seen]
+        return self.actions(self.choose(seen, slots, deterministic)[1])
+
+    def choose(
+        self, seen: list[tuple[Any, Mapping[str, Any]]], slots: list[int], deterministic: bool
+    ) -> tuple[list[Any], NDArray[Any]]:
+        """What the policy sees, before a filter, and what it chooses, for each of these slots."""
+        encoded = [self.encoded(*each) for each in seen]
         _check_finite(self._env, encoded)
         if self._mask:
             self._check(np.array(encoded))
@@ -99,7 +105,11 @@ class Agent:
         )
         for part, after in zip(self._memory, memory, strict=True):
             part[slots] = after
-        return self._adapter.each(joined(actions))
+        return encoded, joined(actions)
+
+    def actions(self, chosen: NDArray[Any]) -> list[Any]:
+        """What was chosen, as the environment takes it."""
+        return self._adapter.each(chosen)
 
     def _check(self, encoded: NDArray[Any]) -> None:
         wrong = masks.wrong(encoded, self._chosen_from, self._mask)

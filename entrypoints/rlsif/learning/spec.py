@@ -19,6 +19,8 @@ class RunSpec:
     seed: int | None = None
     # Hyperparameters that differ from RLlib's defaults, nested.
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    # The file or folder of the recorded episodes that it learns from; None where it samples.
+    input: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As params.json has it."""
@@ -31,6 +33,7 @@ class RunSpec:
             "code_folder": self.env.code_folder,
             "seed": self.seed,
             "hyperparameters": dict(self.hyperparameters),
+            "input": self.input,
         }
 
 
@@ -38,7 +41,7 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
     """What `as_json` gave. Raises KeyError, TypeError for what is no such thing."""
     wrappers = tuple(WrapperRef(w["name"], tuples(w["arguments"])) for w in saved.get("wrappers", []))
     env = EnvRef(saved["env"], saved.get("env_config", {}), saved.get("code_folder", "."), wrappers)
-    return RunSpec(saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"])
+    return RunSpec(saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"], saved.get("input"))
 
 
 @dataclass(frozen=True)

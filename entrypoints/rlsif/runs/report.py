@@ -147,18 +147,18 @@ def _timeline(run: Run) -> Any:
     for part in running(rows):
         times = [datetime.fromtimestamp(row[WALL]) for row in part]
         panel.axvspan(times[0], times[-1], color="C0", alpha=0.12, linewidth=0)
-        panel.plot(times, [row[RUNNERS] for row in part], color="C0", drawstyle="steps-post")
+        panel.plot(times, [row.get(RUNNERS, 0) for row in part], color="C0", drawstyle="steps-post")
     at = {row["training_iteration"]: row for row in rows}
     kept = [
         checkpoints.read(path).training_iteration for path in checkpoints.complete(run.folder / results.CHECKPOINTS)
     ]
     marks = [at[iteration] for iteration in kept if iteration in at]
     panel.plot(
-        [datetime.fromtimestamp(row[WALL]) for row in marks], [row[RUNNERS] for row in marks], "o", color="C3",
+        [datetime.fromtimestamp(row[WALL]) for row in marks], [row.get(RUNNERS, 0) for row in marks], "o", color="C3",
         label="checkpoint",
     )  # fmt: skip
     panel.xaxis.set_major_formatter(dates.ConciseDateFormatter(panel.xaxis.get_major_locator()))
-    panel.set_ylim(0, 1.15 * max(1, *(row[RUNNERS] for row in rows)))
+    panel.set_ylim(0, 1.15 * max(1, *(row.get(RUNNERS, 0) for row in rows)))
     panel.yaxis.get_major_locator().set_params(integer=True)
     panel.set_ylabel("env runners alive")
     panel.legend(frameon=False, loc="lower right")

@@ -56,11 +56,12 @@ def _progress(folder: Path) -> list[str]:
     if not whole:
         return [f"  no iteration yet; run {path}{_end(path)}"]
     row: dict[str, Any] = json.loads(whole[-1])
-    mean = row.get("env_runners/episode_return_mean")
+    mean = row.get("env_runners/episode_return_mean", row.get("evaluation/episode_return_mean"))
+    runners = row.get("num_healthy_workers")
     return [
         f"  iteration {row['training_iteration']}, {row['num_env_steps_sampled_lifetime']:,} env steps,"
-        f" return {'none yet' if mean is None else f'{mean:.1f}'}, {row['env_steps_per_s']:,.0f} steps/s,"
-        f" {row['num_healthy_workers']} env runners alive",
+        f" return {'none yet' if mean is None else f'{mean:.1f}'}, {row['env_steps_per_s']:,.0f} steps/s"
+        + ("" if runners is None else f", {runners} env runners alive"),
         f"  run {path}{_end(path)}",
     ]
 

@@ -84,7 +84,13 @@ class Sweep:
 def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
     """A new sweep, with a folder. Raises InputError."""
     searched = dimensions(options.grid, options.sample)
-    algo = catalogue.find(options.base.algo or "PPO", options.base.framework or "tf").name
+    algorithm = catalogue.find(options.base.algo or "PPO", options.base.framework or "tf")
+    if algorithm.offline:
+        raise InputError(
+            f"--algo {algorithm.name}: a sweep compares trials by the returns of their training, and"
+            f" {algorithm.name} samples none; give `train` one setting after the other, and `compare` the runs"
+        )
+    algo = algorithm.name
     checked = iter(check_hyperparameters(algo, *examples(searched)))
     searched = [replace(d, arguments=tuple(at(next(checked), d.name) for _ in d.arguments)) for d in searched]
     cpus = there.cpus if isinstance(there, Resources) else there.rollout_cpus

@@ -58,9 +58,7 @@ class PlainLines:
             f"iter {row['training_iteration']:>4}  "
             f"steps {row['num_env_steps_sampled_lifetime']:>9,}  "
             f"{row['env_steps_per_s']:>7,.0f} steps/s  "
-            f"return {_number(row['env_runners/episode_return_mean']):>7} "
-            f"({_number(row['env_runners/episode_return_min'])} to {_number(row['env_runners/episode_return_max'])})  "
-            f"length {_number(row['env_runners/episode_len_mean']):>6}  "
+            f"{_episodes(row)}"
             f"time {row['time_total_s']:>6.1f} s"
             + "".join(f"  {name} {_any_number(row.get(name))}" for name in self._show)
         )
@@ -109,16 +107,11 @@ class LiveTable:
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Show the iteration."""
-        mean, low, high = (row[f"env_runners/episode_return_{name}"] for name in ("mean", "min", "max"))
         lines = [
             ("iteration", f"{row['training_iteration']:,}"),
             ("env steps", f"{row['num_env_steps_sampled_lifetime']:,}"),
             ("steps/s", f"{row['env_steps_per_s']:,.0f}"),
-            (
-                "return",
-                f"{_number(mean)}  (min {_number(low)}, max {_number(high)}, last {row['episodes_in_mean']} episodes)",
-            ),
-            ("episode length", _number(row["env_runners/episode_len_mean"])),
+            *_episode_lines(row),
             ("time", f"{row['time_total_s']:.1f} s"),
             *((name, _any_number(row.get(name))) for name in self._show),
         ]
@@ -163,6 +156,25 @@ class LiveTable:
 def _any_number(value: float | None) -> str:
     """A number of any size."""
     return "-" if value is None else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def _episodes(row: Mapping[str, Any]) -> str:
+    """The last episodes in a line; nothing of a run that samples none."""
+    if "episodes_in_mean" not in row:
+        return ""
+    mean, low, high = (_number(row[f"env_runners/episode_return_{name}"]) for name in ("mean", "min", "max"))
+    return f"return {mean:>7} ({low} to {high})  length {_number(row['env_runners/episode_len_mean']):>6}  "
+
+
+def _episode_lines(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The last episodes for the table; nothing of a run that samples none."""
+    if "episodes_in_mean" not in row:
+        return []
+    mean, low, high = (_number(row[f"env_runners/episode_return_{name}"]) for name in ("mean", "min", "max"))
+    return [
+        ("return", f"{mean}  (min {low}, max {high}, last {row['episodes_in_mean']} episodes)"),
+        ("episode length", _number(row["env_runners/episode_len_mean"])),
+    ]
 
 
 def evaluated(row: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
@@ -11,6 +11,8 @@ from rlsif.learning.spec import Evaluation, Layout
 from rlsif.training.stopping import Stop
 
 EPISODES_OF_EVALUATION = 10
+# Iterations between evaluations of what samples nothing, unless others were asked for.
+EVERY_OF_OFFLINE = 5
 # With fewer cores the learner plays the episodes itself.
 CPUS_FOR_EVALUATION = 3
 
@@ -29,6 +31,8 @@ class TrainOptions:
     # How an Atari game is played, as envs/atari.py has it.
     atari: str | None = None
     seed: int | None = None
+    # Recorded episodes to learn from.
+    input: Path | None = None
     num_cpus: int | None = None
     num_gpus: float | None = None
     num_env_runners: int | None = None
@@ -77,6 +81,34 @@ class TrainOptions:
             )
         if self.local_mode and (self.num_env_runners or (self.num_cpus or 1) > 1):
             raise InputError("--local-mode runs everything in one process; leave out --num-env-runners and --num-cpus")
+
+
+def of_offline(options: TrainOptions, algo: str) -> TrainOptions:
+    """The options of an algorithm that learns from recorded episodes: one process, and evaluations beside it.
+
+    Raises InputError for env runners.
+    """
+    for name, given in (
+        ("--num-env-runners", options.num_env_runners),
+        ("--num-envs-per-env-runner", options.num_envs_per_env_runner),
+    ):
+        if given:
+            raise InputError(
+                f"{name} is {given}, and {algo} learns from recorded episodes and samples none; leave it out"
+            )
+    return replace(
+        options,
+        num_env_runners=0,
+        evaluate_every=options.evaluate_every or EVERY_OF_OFFLINE,
+        stop=replace(options.stop, by_evaluation=True),
+    )
+
+
+def offline_layout(options: TrainOptions, cluster: Cluster) -> Layout:
+    """On the nodes of a job: the learner's node does it all."""
+    num_gpus = float(cluster.learner_gpus) if options.num_gpus is None else options.num_gpus
+    evaluation = _evaluation(options, beside=cluster.learner_cpus > 1)
+    return Layout(0, 1, num_gpus, cluster.learner_cpus, by_role=True, evaluation=evaluation)
 
 
 def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tuple[Layout, Resources]:

@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
+from rlsif.envs import recorded
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.find import find as find_env
 from rlsif.envs.reference import EnvRef, WrapperRef, parse
 from rlsif.errors import InputError
 from rlsif.learning import catalogue, hyperparameters
+from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, resolve
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
-from rlsif.training.options import TrainOptions, cluster_layout, layout
+from rlsif.training.options import TrainOptions, cluster_layout, layout, of_offline, offline_layout
 from rlsif.training.stopping import Stop
 from rlsif.values import env_arguments, from_settings, merge, wrapper_arguments
 
@@ -53,15 +55,49 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
     algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
+    options = _of_algorithm(options, algorithm)
     env = find_env(_ref(options, options.env))
     catalogue.check_spaces(algorithm, env.ref.title, env.observations, env.actions)
+    _check_input(algorithm, options.input, env)
     given = _given_hyperparameters(options, algorithm.name)
     merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=has_images(env.observations)), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged)
+    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged, _text(options.input))
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
     return Plan(spec, env, processes, resources, stop, None, None, None)
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path.expanduser().absolute()) if path else None
+
+
+def _of_algorithm(options: TrainOptions, algorithm: Algorithm) -> TrainOptions:
+    """The options with those that an algorithm has of its own. Raises InputError for what it has no use for."""
+    if algorithm.offline:
+        return of_offline(options, algorithm.name)
+    if options.input:
+        able = " or ".join(name for name, known in catalogue.catalogue().items() if known.offline)
+        raise InputError(
+            f"--input {options.input}: {algorithm.name} samples, and learns from no files; use --algo {able}"
+        )
+    return options
+
+
+def _check_input(algorithm: Algorithm, given: Path | None, env: FoundEnv) -> None:
+    """Refuse recorded episodes that are not there, or do not fit by their first lines. Raises InputError."""
+    if not algorithm.offline:
+        return
+    if given is None:
+        raise InputError(
+            f"{algorithm.name} learns from recorded episodes, and none are given; name their folder, as in"
+            " --input data/, which `evaluate RUN --record data/` writes"
+        )
+    if env.agents:
+        raise InputError(
+            f"{algorithm.name} learns from episodes of one agent, and {env.ref.short} has {len(env.agents)}"
+        )
+    recorded.check_first_lines(Path(str(_text(given))), env)
 
 
 def _ref(options: TrainOptions, env: str) -> EnvRef:
@@ -80,7 +116,10 @@ def _placed(
 ) -> tuple[Layout, Resources | None]:
     """The processes of the run, here or on a cluster's nodes, and how they sample; it is resumed from `progress`."""
     placed: tuple[Layout, Resources | None]
-    placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
+    if cluster and catalogue.catalogue()[spec.algo].offline:
+        placed = offline_layout(options, cluster), None
+    else:
+        placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
     resumed_at, tasks = (progress.training_iteration, bool(progress.task)) if progress else (0, False)
     planned = replace(placed[0], resumed_at=resumed_at, tasks=tasks or options.callbacks is not None)
     return replace(planned, rllib_samples=_rllib_samples(spec, planned, env)), placed[1]
@@ -91,6 +130,8 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
 
     RLlib is asked only where settings are not those of a preset, all of which are known to be covered.
     """
+    if catalogue.catalogue()[spec.algo].offline:
+        return None
     against = catalogue.known_against(spec.algo, env.observations)
     preset = hyperparameters.preset(spec.algo, spec.env.short, images=has_images(env.observations))
     preset.pop("num_envs_per_env_runner", None)
@@ -129,8 +170,11 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
             f" resume {folder}, or move the later ones away first"
         )
     spec = _as_asked(options, saved.spec_of(folder), checkpoint)
+    algorithm = catalogue.catalogue()[spec.algo]
+    options = _of_algorithm(options, algorithm)
     env = find_env(spec.env)
     saved.check_spaces(folder, env)
+    _check_input(algorithm, Path(spec.input) if spec.input else None, env)
     stop = options.stop.or_default(env.reward_threshold)
     last = next(
         (r for r in reversed(results.read_rows(folder)) if r["training_iteration"] == progress.training_iteration), None
@@ -166,7 +210,8 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
             raise InputError(
                 f"{name} is {wanted} now, but {checkpoint} has the weights of {of}; another network is a new run"
             )
-    return replace(spec, hyperparameters=merge(spec.hyperparameters, given))
+    # Files may have moved, and more may have come.
+    return replace(spec, hyperparameters=merge(spec.hyperparameters, given), input=_text(options.input) or spec.input)
 
 
 def _in_words(wrappers: Sequence[WrapperRef]) -> str | None:

@@ -46,7 +46,7 @@ class _Seen:
 class Watch:
     """One for a run; looks at heartbeats while a call to the learner is in flight."""
 
-    # Env steps of a batch.
+    # Env steps of a batch; 0 where nothing is sampled.
     wanted: int
     # An env runner without progress for so long ends the run, in seconds.
     patience: float
@@ -134,7 +134,7 @@ class Watch:
 
     def told(self) -> str | None:
         """How far the iteration is, in a line; None for a short one."""
-        if self.seconds < SHORT or not self._runners:
+        if self.seconds < SHORT or not self._runners or not self.wanted:
             return None
         resetting = sum(seen.heartbeat.doing.startswith("resetting") for seen in self._runners.values())
         waits = f", {resetting} env runners reset their environments" if resetting else ""

@@ -72,6 +72,11 @@ class Record:
         return self._rows.iteration
 
     @property
+    def last_evaluation(self) -> float | None:
+        """The mean return of the newest evaluation of this process; None where none has ended."""
+        return self._evaluations[max(self._evaluations)] if self._evaluations else None
+
+    @property
     def time_total_s(self) -> float:
         """Seconds of all rows."""
         return self._rows.time_total_s

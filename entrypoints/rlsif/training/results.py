@@ -53,8 +53,8 @@ class Row:
 
     def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Count an iteration that took so many seconds, and give its row."""
-        self.returns.extend(iteration["returns"])
-        self.lengths.extend(iteration["lengths"])
+        self.returns.extend(iteration.get("returns", ()))
+        self.lengths.extend(iteration.get("lengths", ()))
         self.iteration += 1
         self.time_total_s += seconds
         steps = iteration["num_env_steps_sampled_lifetime"] - self.env_steps
@@ -62,6 +62,23 @@ class Row:
         return {
             "training_iteration": self.iteration,
             "num_env_steps_sampled_lifetime": self.env_steps,
+            **self._sampled(iteration),
+            "num_env_steps_sampled_this_iter": steps,
+            "env_steps_per_s": steps / seconds,
+            "time_this_iter_s": seconds,
+            "time_total_s": self.time_total_s,
+            "timestamp": round(time.time(), 3),
+            **_evaluation(iteration.get("evaluation")),
+            **iteration["statistics"],
+            **{f"{CUSTOM}{name}": value for name, value in own_numbers(iteration.get("metrics", [])).items()},
+            **_agents(iteration),
+        }
+
+    def _sampled(self, iteration: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of episodes and env runners; none where nothing is sampled."""
+        if "returns" not in iteration:
+            return {}
+        return {
             "env_runners/episode_return_mean": _mean(self.returns),
             "env_runners/episode_return_min": min(self.returns, default=None),
             "env_runners/episode_return_max": max(self.returns, default=None),
@@ -69,16 +86,7 @@ class Row:
             "env_runners/episodes_this_iter": len(iteration["returns"]),
             "env_runners/env_time_share": iteration.get("env_time_share"),
             "episodes_in_mean": len(self.returns),
-            "num_env_steps_sampled_this_iter": steps,
-            "env_steps_per_s": steps / seconds,
-            "time_this_iter_s": seconds,
-            "time_total_s": self.time_total_s,
-            "timestamp": round(time.time(), 3),
             "num_healthy_workers": iteration["num_healthy_workers"],
-            **_evaluation(iteration.get("evaluation")),
-            **iteration["statistics"],
-            **{f"{CUSTOM}{name}": value for name, value in own_numbers(iteration.get("metrics", [])).items()},
-            **_agents(iteration),
         }
 
 

@@ -167,7 +167,7 @@ class Run:
             self._display.note(told)
         # Of DQN and SAC an iteration has many batches.
         least = settings.get("min_sample_timesteps_per_iteration") or 0
-        self._watch.wanted = max(int(settings["train_batch_size"]), int(least))
+        self._watch.wanted = 0 if plan.spec.input else max(int(settings["train_batch_size"]), int(least))
         if plan.checkpoint:
             packages = saved.told_of_packages(self._record.folder)
             if packages:
@@ -362,8 +362,11 @@ class Run:
         progress = self._record.progress
         mean, steps = progress.episode_return_mean, progress.num_env_steps_sampled_lifetime
         reached = "no episode ended" if mean is None else f"mean return {mean:.1f}"
+        if self._plan.spec.input:
+            mean = self._record.last_evaluation
+            reached = "no evaluation ended" if mean is None else f"mean return {mean:.1f} of the last evaluation"
         return (
-            f"done: {reached} after {steps:,} env steps in {progress.time_total_s:.1f} s ({reason});"
+            f"done: {reached} after {steps:,} {'recorded' if self._plan.spec.input else 'env'} steps in {progress.time_total_s:.1f} s ({reason});"
             f" checkpoint {self._record.last_checkpoint or 'none'}"
         )
 
@@ -387,6 +390,16 @@ def _remove_unless_trained(folder: Path) -> None:
             folder.parent.rmdir()
 
 
+def _of_offline(plan: Plan) -> str:
+    """The resources of a run that learns from recorded episodes."""
+    gpus, evaluation = plan.layout.num_gpus, plan.layout.evaluation
+    where = "a process of its own" if evaluation and evaluation.beside else "the learner"
+    parts = f"1 learner with {gpus:g} GPUs, nothing is sampled, {where} plays the episodes of evaluations"
+    if plan.resources is None:
+        return f"{parts}, on the learner's node of the job; rollout nodes have nothing to do"
+    return f"{plan.resources.cpus}/{available().cpus} CPUs ({parts})"
+
+
 def _heading(plan: Plan) -> str:
     return f"{plan.spec.algo} ({plan.spec.framework}) on {plan.spec.env.short}"
 
@@ -394,6 +407,8 @@ def _heading(plan: Plan) -> str:
 def _resources_in_words(plan: Plan) -> str:
     runners, envs = plan.layout.num_env_runners, plan.layout.num_envs_per_env_runner
     against = plan.layout.rllib_samples
+    if plan.spec.input:
+        return _of_offline(plan)
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
     sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
     if plan.env.agents:

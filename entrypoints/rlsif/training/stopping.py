@@ -95,7 +95,7 @@ class Stop:
         ):
             if end is not None:
                 shares.append(now / end)
-        mean = row["env_runners/episode_return_mean"]
+        mean = self._mean_return(row)[0] if self.by_evaluation else row["env_runners/episode_return_mean"]
         if self.reward is not None and self.reward > 0 and mean is not None and mean > 0:
             shares.append(mean / self.reward)
         return min(1.0, max(shares))

@@ -1,0 +1,353 @@
+"""Recorded episodes, in the JSON format of RLlib's offline data, read and checked against an environment.
+
+A line has a batch of steps, as RLlib's JsonWriter writes them: `obs` and `new_obs` as the policy's observation encoder
+makes them, which are those of RLlib's preprocessors, and `actions` as a policy chose them, with numbers between -1
+and 1. Observations as the environment gives them are read, too, where an array can hold them.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlsif.envs.find import FoundEnv
+from rlsif.errors import InputError
+from rlsif.policies import masks
+from rlsif.policies.actions import choices_of, policy_space
+from rlsif.policies.encoder import MisfitError
+from rlsif.policies.spaces import Box, Composite, Discrete, described
+
+Array = NDArray[Any]
+# In the infos of an episode's first step: where `evaluate` has recorded it.
+KEY = "rlsif"
+# What an array of NumPy needs when it is unpickled, and nothing that could do harm.
+HARMLESS = {
+    *(
+        (f"numpy.{core}.{module}", name)
+        for core in ("core", "_core")
+        for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
+    ),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The steps of all episodes, one episode after the other, by RLlib's names of the columns; [steps, ...] each."""
+
+    columns: Mapping[str, Array]
+    # Where each episode ends: the number of its last step, and 1.
+    ends: NDArray[np.int64]
+    # Environments of other names, in which some were recorded.
+    elsewhere: Sequence[str] = ()
+
+    @property
+    def steps(self) -> int:
+        """How many there are."""
+        return len(self.columns["rewards"])
+
+    @property
+    def cut(self) -> NDArray[np.int64]:
+        """The numbers of the episodes that did not come to an end of their own."""
+        return np.flatnonzero(~self.columns["terminateds"][self.ends - 1])
+
+    def last_seen(self) -> Array:
+        """What came after the last step of each episode; the last observation where nobody recorded it."""
+        name = "new_obs" if "new_obs" in self.columns else "obs"
+        seen: Array = self.columns[name][self.ends - 1]
+        return seen
+
+    def returns(self, gamma: float, afterwards: Array) -> NDArray[np.float32]:
+        """The discounted sum of all rewards from each step on; `afterwards` is the value after each episode's end."""
+        rewards, found = self.columns["rewards"].tolist(), np.empty(self.steps, np.float32)
+        begin = 0
+        for end, value in zip(self.ends.tolist(), afterwards.tolist()):
+            total = value
+            for step in range(end - 1, begin - 1, -1):
+                total = rewards[step] + gamma * total
+                found[step] = total
+            begin = end
+        return found
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of a folder, or the one that is named. Raises InputError where there is none."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"--input {path} is not there; an image sees home, the working folder, /tmp and bound folders")
+    found = sorted(p for p in path.glob("*.json") if not p.name.startswith("."))
+    if not found:
+        raise InputError(f"--input {path} has no file *.json; `evaluate RUN --record {path}` writes one")
+    return found
+
+
+def read(path: Path, env: FoundEnv, normalize: bool = True, in_bounds: bool = False) -> Recorded:
+    """Read all episodes. Raises InputError for what does not fit the environment.
+
+    `normalize` is RLlib's normalize_actions; `in_bounds` says that numbers of actions are the environment's own and
+    not between -1 and 1.
+    """
+    reader = _Reader(env, normalize, in_bounds)
+    for file in files_of(path):
+        reader.read(file)
+    if not reader.episodes:
+        raise InputError(f"--input {path} has no steps in it; `evaluate RUN --record {path}` writes some")
+    return reader.recorded()
+
+
+def check_first_lines(path: Path, env: FoundEnv) -> None:
+    """Refuse what the first line of every file shows not to fit. Raises InputError."""
+    reader = _Reader(env)
+    for file in files_of(path):
+        for where, line in _lines(file):
+            reader.check(_columns(line, where), where)
+            break
+
+
+class _Reader:
+    """Puts the pieces of episodes together, file by file."""
+
+    def __init__(self, env: FoundEnv, normalize: bool = True, in_bounds: bool = False) -> None:
+        self._env, self._encoder = env, masks.encoder_of(env.observations)
+        self._actions, self._mask = policy_space(env.actions, normalize), masks.size_of(env.observations)
+        self._bounds = _bounds(env, in_bounds and normalize)
+        # Of each episode its pieces, in their order.
+        self.episodes: list[list[Mapping[str, Array]]] = []
+        self._elsewhere: dict[str, None] = {}
+
+    def read(self, file: Path) -> None:
+        """Take in a file."""
+        # Episodes that have not ended, by their ids, which are unique within a file.
+        under_way: dict[Any, list[Mapping[str, Array]]] = {}
+        for where, line in _lines(file):
+            columns = _columns(line, where)
+            rows, ids = self.check(columns, where), _ids(columns)
+            for begin, end in _stretches(rows, ids):
+                piece = {name: values[begin:end] for name, values in rows.items()}
+                known = None if ids is None else ids[begin]
+                episode = under_way.get(known) if known is not None else None
+                if episode is None:
+                    episode = []
+                    self.episodes.append(episode)
+                episode.append(piece)
+                under_way[known] = episode
+                if piece["terminateds"][-1] or piece["truncateds"][-1]:
+                    del under_way[known]
+
+    def recorded(self) -> Recorded:
+        """All that was read."""
+        pieces = [piece for episode in self.episodes for piece in episode]
+        names = set.intersection(*(set(piece) for piece in pieces))
+        columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in sorted(names)}
+        lengths = [sum(len(piece["rewards"]) for piece in episode) for episode in self.episodes]
+        return Recorded(columns, np.cumsum(lengths), tuple(self._elsewhere))
+
+    def check(self, columns: Mapping[str, Any], where: str) -> dict[str, Array]:
+        """The columns of a line, as arrays of what a policy sees and chooses. Raises InputError."""
+        self._check_origin(columns, where)
+        lacking = [name for name in ("obs", "actions", "rewards") if name not in columns]
+        if lacking:
+            raise InputError(f"{where} has no {lacking[0]!r}, which RLlib's format has for every step")
+        rewards = _numbers(columns["rewards"], "rewards", where).astype(np.float32).reshape(-1)
+        ended = columns.get("terminateds", columns.get("dones"))
+        if ended is None:
+            raise InputError(f"{where} has no 'terminateds', which say where an episode ended")
+        number = len(rewards)
+        rows = {
+            "obs": self._observations(columns["obs"], "obs", where),
+            "actions": self._chosen(columns["actions"], where),
+            "rewards": rewards,
+            "terminateds": _numbers(ended, "terminateds", where).astype(bool).reshape(-1),
+            "truncateds": _numbers(columns.get("truncateds", [False] * number), "truncateds", where).astype(bool),
+        }
+        if "new_obs" in columns:
+            rows["new_obs"] = self._observations(columns["new_obs"], "new_obs", where)
+        for name, values in rows.items():
+            if len(values) != number:
+                raise InputError(f"{where} has {number} rewards and {len(values)} {name}; a step has one of each")
+        self._check_legal(rows, where)
+        return rows
+
+    def _check_origin(self, columns: Mapping[str, Any], where: str) -> None:
+        infos = columns.get("infos")
+        first = infos[0] if isinstance(infos, list) and infos else None
+        origin = first.get(KEY) if isinstance(first, Mapping) else None
+        if not isinstance(origin, Mapping):
+            return
+        if origin.get("spaces") != self._env.described:
+            raise InputError(
+                f"{where} was recorded in {origin.get('env')} with {origin.get('spaces')}, and {self._env.ref.title}"
+                f" has {self._env.described}"
+            )
+        if origin.get("env") != self._env.ref.short:
+            self._elsewhere[str(origin.get("env"))] = None
+
+    def _observations(self, given: Any, name: str, where: str) -> Array:
+        values = _numbers(given, name, where)
+        if values.shape[1:] != self._encoder.shape:
+            try:
+                values = self._encoder.batch(values, len(values), {})
+            except (MisfitError, TypeError, ValueError, LookupError):
+                raise InputError(
+                    f"{where}: {name} are of the shape {list(values.shape[1:])}, and {self._env.ref.title} has"
+                    f" observations {described(self._env.observations)}, {list(self._encoder.shape)} for a network"
+                ) from None
+        return values.astype(self._encoder.dtype)
+
+    def _chosen(self, given: Any, where: str) -> Array:
+        """Actions as the policy's space has them, [steps] or [steps, numbers]."""
+        space, values = self._actions, _numbers(given, "actions", where)
+        choices = choices_of(space)
+        counts = np.array([])
+        if choices:
+            counts = np.atleast_1d(choices.n if isinstance(choices, Discrete) else choices.nvec)
+        size = len(counts) + sum(len(part.low) for part in _parts(space) if isinstance(part, Box))
+        if values.size != len(values) * size:
+            raise InputError(
+                f"{where}: actions are of the shape {list(values.shape[1:])}, and {self._env.ref.title} has actions"
+                f" {described(self._env.actions)}, {size} number{'s' * (size != 1)} for a policy"
+            )
+        values = values.reshape(len(values), size)
+        chosen = values[:, : len(counts)]
+        wrong = np.argwhere((chosen != np.floor(chosen)) | (chosen < 0) | (chosen >= counts))
+        if len(wrong):
+            value = chosen[tuple(wrong[0])].item()
+            raise InputError(
+                f"{where}: action {value:g} of step {wrong[0][0] + 1} is none of {self._env.ref.title}, whose actions"
+                f" are {described(self._env.actions)}"
+            )
+        if self._bounds:
+            low, high = self._bounds
+            numbers = (values[:, len(counts) :] - low) / (high - low) * 2 - 1
+            values = np.concatenate([chosen, numbers], axis=1)
+        if isinstance(space, Discrete):
+            return values[:, 0].astype(np.int64)
+        return values.astype(np.int64 if len(counts) == size else np.float32)
+
+    def _check_legal(self, rows: Mapping[str, Array], where: str) -> None:
+        if not self._mask:
+            return
+        for step, (seen, chosen) in enumerate(zip(rows["obs"], rows["actions"])):
+            if not masks.allows(seen, np.asarray(chosen), self._actions, self._mask):
+                raise InputError(f"{where}: action {chosen.tolist()} of step {step + 1} is illegal by its action mask")
+
+
+def _parts(space: Any) -> Sequence[Any]:
+    return space.parts if isinstance(space, Composite) else (space,)
+
+
+def _bounds(env: FoundEnv, wanted: bool) -> tuple[Array, Array] | None:
+    """The bounds of all numbers of an action, where they are to be scaled. Raises InputError where one has none."""
+    if not wanted:
+        return None
+    space = policy_space(env.actions, normalize=False)
+    found = [part for part in _parts(space) if isinstance(part, Box)]
+    if not found:
+        return None
+    low, high = found[0].low.astype(np.float64), found[0].high.astype(np.float64)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise InputError(
+            f"actions_in_input_normalized is false, and actions of {env.ref.title} have no bounds by which to scale"
+            " them; leave it out"
+        )
+    return low, high
+
+
+def _lines(file: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a file that are not empty, each with its place in words. Raises InputError."""
+    try:
+        with file.open(encoding="utf-8") as opened:
+            for number, line in enumerate(opened, 1):
+                if line.strip():
+                    yield f"{file}, line {number}", line
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"{file} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+
+
+def _columns(line: str, where: str) -> Mapping[str, Any]:
+    """The columns of a line. Raises InputError for one that is damaged, or of several policies."""
+    try:
+        found = json.loads(line)
+        kind = found["type"]
+        if kind == "MultiAgentBatch":
+            policies = found["policy_batches"]
+            if len(policies) != 1:
+                raise InputError(f"{where} has steps of the policies {', '.join(policies)}; one can be learned from")
+            [found] = policies.values()
+        elif kind != "SampleBatch":
+            raise InputError(f"{where} is of type {kind!r}; RLlib's format has SampleBatch")
+        return {name: _unpacked(value) if isinstance(value, str) else value for name, value in dict(found).items()}
+    except InputError:
+        raise
+    except Exception as problem:
+        said = " ".join(f"{type(problem).__name__}: {problem}".split())
+        raise InputError(f"{where} is damaged, or no batch of RLlib's offline data ({said:.200})") from None
+
+
+class _Arrays(pickle.Unpickler):
+    """Unpickles arrays alone: a file from elsewhere runs no code here."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in HARMLESS:
+            raise pickle.UnpicklingError(f"it has a {module}.{name} packed")
+        return super().find_class(module, name)
+
+
+def _unpacked(text: str) -> Any:
+    """A column as RLlib packs it; the type of the line is a text, too."""
+    if text in ("SampleBatch", "MultiAgentBatch"):
+        return text
+    import lz4.frame
+
+    return _Arrays(io.BytesIO(lz4.frame.decompress(base64.b64decode(text, validate=True)))).load()
+
+
+def packed(values: Array) -> str:
+    """A column as RLlib's JsonWriter packs it."""
+    import lz4.frame
+
+    return base64.b64encode(lz4.frame.compress(pickle.dumps(values))).decode("ascii")
+
+
+def _numbers(given: Any, name: str, where: str) -> Array:
+    """An array of finite numbers. Raises InputError."""
+    try:
+        values = np.asarray(given)
+    except ValueError:
+        values = np.array(None)
+    if values.ndim == 0 or values.dtype.kind not in "fiub":
+        raise InputError(f"{where}: {name} are no array of numbers")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        step = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise InputError(f"{where}: {name} of step {step + 1} are not finite, which would spoil every weight")
+    return values
+
+
+def _ids(columns: Mapping[str, Any]) -> list[Any] | None:
+    """What tells the episode of each step; None where nothing does."""
+    if "eps_id" not in columns:
+        return None
+    ids = np.asarray(columns["eps_id"]).tolist()
+    return list(zip(ids, np.asarray(columns.get("agent_index", [0] * len(ids))).tolist()))
+
+
+def _stretches(rows: Mapping[str, Array], ids: Sequence[Any] | None) -> Iterator[tuple[int, int]]:
+    """Where the pieces of episodes in a line begin and end."""
+    number, over = len(rows["rewards"]), rows["terminateds"] | rows["truncateds"]
+    begin = 0
+    for step in range(1, number + 1):
+        if step == number or over[step - 1] or (ids is not None and ids[step] != ids[step - 1]):
+            yield begin, step
+            begin = step
