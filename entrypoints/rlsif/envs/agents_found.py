@@ -18,7 +18,7 @@ from rlsif.envs.legal import random_action_of
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.errors import InputError, near
-from rlsif.packages import EXTRA_OF
+from rlsif.packages import EXTRA_OF, building
 from rlsif.policies import masks
 from rlsif.policies.spaces import described
 
@@ -43,8 +43,7 @@ def place_of(place: str, env_id: str) -> str:
     top = place.partition(".")[0]
     if top in EXTRA_OF and not _is_there(top):
         raise InputError(
-            f"environment {env_id!r} needs a package that is not installed: {top};"
-            f" build an image that has it: make image-cpu EXTRAS={EXTRA_OF[top]}"
+            f"environment {env_id!r} needs a package that is not installed: {top}; {building(top)}"
         )
     return place
 

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import io
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, cast
 
-from rlsif.envs import agents, agents_found
+from rlsif.envs import agents, agents_found, old_gym
 from rlsif.envs.agents import ManyAgents
 from rlsif.envs.code import add_code_folder, classes_of, module_at
 from rlsif.envs.legal import random_action
@@ -24,7 +25,7 @@ from rlsif.envs.spaces import plain
 from rlsif.envs.vector_class import Single, has_only_copies, is_vector_class, only_copies
 from rlsif.envs.wrappers import check_reset, wrapped
 from rlsif.errors import InputError, near
-from rlsif.packages import EXTRA_OF
+from rlsif.packages import EXTRA_OF, building
 from rlsif.policies import masks
 from rlsif.policies.spaces import ActionMask, Space, described
 
@@ -39,8 +40,11 @@ REGISTERED_BY = {
     "minigrid": ("MiniGrid-", "BabyAI-"),
     "mpe2": ("mpe2.",),
     "pettingzoo": ("pettingzoo.",),
+    "dm_control": ("dm_control/",),
     "gymnasium_robotics": ("Fetch", "HandReach", "HandManipulate", "AntMaze", "PointMaze", "Adroit", "FrankaKitchen"),
 }
+# Of those, the ones whose environments another package registers, if both are there.
+REGISTERED_THROUGH = {"dm_control": "shimmy"}
 # What RLlib's users call the one argument of their environments.
 RLLIB_ARGUMENTS = ("config", "env_config", "env_context")
 # An id of Gymnasium's, or what makes an environment when it is called.
@@ -147,7 +151,9 @@ def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how
         config.worker_index = worker_index
         env = create(config)
     else:
-        env = create(**arguments, **how)
+        env = create(**arguments, **(old_gym.taken(create, how) if _is_old(create) else how))
+    if old_gym.is_taken(env):
+        env = old_gym.adapted(ref, env, getattr(create, "reward_threshold", None), how.get("render_mode"))
     if agents.is_taken(env):
         return agents_found.adapted(ref, env, limit)
     if not isinstance(env, gymnasium.Env):
@@ -155,6 +161,11 @@ def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how
             f"environment {ref.name!r}: {ref.short} gave a {type(env).__name__}, which is no gymnasium.Env"
         )
     return gymnasium.wrappers.TimeLimit(env, limit) if limit else env
+
+
+def _is_old(create: Callable[..., Any]) -> bool:
+    """Whether it makes an environment of Gym's, as far as one knows before."""
+    return old_gym.is_class(getattr(create, "func", create))
 
 
 def _takes_rllibs_config(create: Callable[..., Any]) -> bool:
@@ -256,8 +267,10 @@ def locate(ref: EnvRef) -> Located:
     module = module_at(agents_found.place_of(place, env_id), f"environment {env_id!r}")
     found = getattr(module, name, None)
     if found is None:
-        if name in gymnasium.registry:
+        if name in gymnasium.registry and place != old_gym.GYM:
             return name
+        if (old := old_gym.maker_of(name)) is not None:
+            return old
         if not agents_found.has_like(module, name):
             raise InputError(_not_in(env_id, module, name))
         found = agents_found.in_package(module, name, env_id)
@@ -286,7 +299,7 @@ def _of_one_agent(ref: EnvRef, module: ModuleType, found: Any) -> Located:
     env_id, place, name = ref.name, ref.place, ref.short
     if not callable(found):
         raise InputError(f"environment {env_id!r}: {name} in {place} is no class derived from gymnasium.Env")
-    if is_vector_class(found):
+    if is_vector_class(found) or old_gym.is_class(found):
         return cast(Located, found)
     is_env = inspect.isclass(found) and issubclass(found, gymnasium.Env)
     if inspect.isclass(found) and not is_env:
@@ -306,7 +319,7 @@ def _let_register(env_id: str) -> None:
 
     module = _registering(env_id)
     if module and env_id not in gymnasium.registry and importlib.util.find_spec(module):
-        gymnasium.register_envs(importlib.import_module(module))
+        gymnasium.register_envs(importlib.import_module(REGISTERED_THROUGH.get(module, module)))
 
 
 def _registering(env_id: str) -> str | None:
@@ -349,6 +362,8 @@ def _not_in(env_id: str, module: ModuleType, name: str) -> str:
         if inspect.isclass(value) and issubclass(value, gymnasium.Env) and value is not gymnasium.Env
     ]
     classes += [name for name in classes_of(module) if agents.is_class(vars(module)[name]) and name not in classes]
+    if module.__name__ == old_gym.GYM:
+        return f"environment {env_id!r} is not known to Gym{near(name, old_gym.names())}"
     there = f"it has {', '.join(classes)}" if classes else "it has no class derived from gymnasium.Env"
     return f"environment {env_id!r}: {module.__file__} has no class {name}, and registers no such id; {there}"
 
@@ -385,12 +400,8 @@ def _first_action(env: Any, begun: Any) -> Any:
 def _lacking(problem: Exception) -> str:
     """What is to be done about a package; Gymnasium's own advice cannot be followed inside an image."""
     said = str(problem)
-    module = next((module for module in EXTRA_OF if module.lower() in said.lower()), None)
-    return f"{module}; {_building(module)}" if module else said
-
-
-def _building(module: str) -> str:
-    return f"build an image that has it: make image-cpu EXTRAS={EXTRA_OF[module]}"
+    module = next((module for module in EXTRA_OF if re.search(rf"\b{module}\b", said, re.IGNORECASE)), None)
+    return f"{module}; {building(module)}" if module else said
 
 
 def _kind(value: Any) -> str:
@@ -405,6 +416,6 @@ def _unknown(ref: EnvRef, problem: Exception) -> str:
         return f"environment {env_id!r} cannot be made: {problem}"
     module = _registering(env_id)
     if module and importlib.util.find_spec(module) is None:
-        return f"environment {env_id!r} needs a package that is not installed: {module}; {_building(module)}"
+        return f"environment {env_id!r} needs a package that is not installed: {module}; {building(module)}"
     hint = near(env_id, gymnasium.registry) or "; `python -m gymnasium` lists what there is"
     return f"environment {env_id!r} is not known to Gymnasium{hint}"
