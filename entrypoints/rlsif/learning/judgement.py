@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,7 +20,18 @@ from rlsif.policies.spaces import Box, described, has_channels_first, is_image, 
 
 
 def judgement(found: FoundEnv) -> Iterator[Finding]:
-    """Which algorithms can train in it, how it is sampled, and what learns badly."""
+    """Which algorithms can train in it, how it is sampled, and what learns badly; for each policy, if several."""
+    if not found.policies:
+        yield from _of_policy(found)
+        return
+    for name, view in found.policies.items():
+        whose = ", ".join(view.agents)
+        yield from (replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in _of_policy(view))
+    able = " and ".join(name for name, each in catalogue().items() if each.many_policies)
+    yield Finding(OK, f"{able} can train several policies; they are sampled by RLlib.")
+
+
+def _of_policy(found: FoundEnv) -> Iterator[Finding]:
     against = actions.unsupported(found.actions)
     if against:
         yield Finding(ERROR, f"no algorithm here can act in it: its {against}.")
