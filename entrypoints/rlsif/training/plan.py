@@ -56,10 +56,10 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     policies = assignment.told(options.policies or assignment.SHARED)
     env = find_env(_ref(options, options.env), assignment.by_option(policies))
     many = _many_policies(options, policies, env)
-    for view in env.views.values():
-        catalogue.check_spaces(algorithm, env.ref.title, view.observations, view.actions)
     if many:
         catalogue.check_many_policies(algorithm)
+    for view in env.views.values():
+        catalogue.check_spaces(algorithm, env.ref.title, view.observations, view.actions)
     given = _given_hyperparameters(options, algorithm.name)
     merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=_has_images(env)), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
