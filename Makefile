@@ -5,6 +5,8 @@ HOST := .venv/bin/python
 DEV := .venv-dev/bin/python
 # Tests that run side by side; most of the time they wait.
 WORKERS := 4
+# What failed beside others is tried once more alone, and said to be so; where that passes, load or a race decided it.
+ALONE = { [ $$? = 1 ] && echo "Once more, one after the other, what has failed:" && $(DEV) -m pytest --last-failed --last-failed-no-failures=none --maxfail=1; }
 export EXTRAS TENSORFLOW REQUIREMENTS ENVIRONMENT APT WHEELHOUSE NAME
 
 .PHONY: help
@@ -29,7 +31,7 @@ images: host  ## build both images
 
 .PHONY: test
 test: dev  ## set the tests up, build the image and run them all
-	@$(DEV) -m pytest --numprocesses=$(WORKERS) --build-image
+	@$(DEV) -m pytest --numprocesses=$(WORKERS) --build-image || $(ALONE)
 
 .PHONY: doctor
 doctor:  ## say what is right and wrong on this machine, and how to fix it

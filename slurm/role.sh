@@ -13,11 +13,14 @@ mkdir -p "${log%/*}"
 [[ $role == head ]] || exec >>"$log" 2>&1
 
 # Slurm ends every process of the step; this one and Apptainer wait for what is inside. Ray ends the role's process at
-# once when its own are killed, so that its folder is removed here. While the job forms, the head looks for the file.
+# once when its own are killed, so that its folder is removed here. While the job forms, the head looks for the file of
+# this start; a role of an earlier one may still be ending.
 temporary=
 role::ended() {
-    rm -rf ${temporary:+"$temporary"}
-    : >"${log%.log}.ended" || true
+    # A process that is being killed may still write there.
+    local -r give_up=$((SECONDS + 10))
+    until rm -rf ${temporary:+"$temporary"} || ((SECONDS > give_up)); do sleep 0.2; done
+    echo "$RL_RESTART_COUNT" >"${log%.log}.ended" || true
 }
 trap role::ended EXIT
 trap '' TERM

@@ -51,7 +51,7 @@ def trial(folder, name, coolant):
     ref = EnvRef(f"{folder}/reactor.py:Reactor", {"coolant": coolant}, str(folder))
     given = {"spec": RunSpec("PPO", "tf", ref, 1, SMALL), "layout": Layout(1, 1, 0.0, 1)}
     kind = type("Named", (Trial,), {"trial_id": name})
-    given |= {"env": find(ref), "stop": Stop(iters=9), "folder": folder, "patience": 3.0}
+    given |= {"env": find(ref), "stop": Stop(iters=9), "folder": folder, "patience": 15.0}
     return tune.with_parameters(kind, **given)(config={})
 
 

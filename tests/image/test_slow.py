@@ -127,7 +127,7 @@ def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
 )
 def test_an_environment_that_stands_still_ends_the_run_by_name(container):
     (container.folder / "stuck.py").write_text(STUCK)
-    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "5")
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "20")
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
     done = container.train("--env", "stuck.py:Stuck", *one, *small)
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -143,7 +143,7 @@ def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(shel
         "        open('made', 'w').close()\n\n    def reset",
     )
     (shell.folder / "stuck.py").write_text(text.replace("import time", "import os\nimport time"))
-    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "5")
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "20")
     done = shell.train("--env", "stuck.py:Stuck", *one)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "it was making its environments after 0 env steps" in done.stderr

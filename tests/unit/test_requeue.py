@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rlsif.cluster.job import JobFolder
 from rlsif.errors import InputError, RlsifError
 from rlsif.slurm import requeue
 from rlsif.slurm.describe import job_of
@@ -157,7 +158,8 @@ def test_a_full_disk_of_the_log_leaves_the_exit_code_of_the_head(tmp_path):
             role = [SLURM / "role.sh", "head", "rl.sif"]
             done = subprocess.run(role, env=environment, stdout=output, stderr=subprocess.PIPE, check=False)
             assert done.returncode == 75, done.stderr
-    assert (tmp_path / "logs/n1/head.ended").exists()
+    assert JobFolder(tmp_path).has_ended("head", "n1", restart_count=0)
+    assert not JobFolder(tmp_path).has_ended("head", "n1", restart_count=1)
 
 
 def common(tmp_path, command, **texts):
@@ -246,5 +248,5 @@ def test_a_node_whose_batch_script_is_lost_has_the_job_requeued_or_ends_it(tmp_p
     assert done.returncode == 1
     assert (tmp_path / "calls").read_text() == f"{calls}\n"
     assert (tmp_path / "out").read_text() == f"{said}\n"
-    assert (tmp_path / "logs/n2/rollout.ended").exists()
+    assert JobFolder(tmp_path).has_ended("rollout", "n2", restart_count=0)
     assert "JobId=7\n\n== environment\n" in (tmp_path / "facts").read_text()

@@ -89,9 +89,14 @@ class JobFolder:
         """What a role said on a node."""
         return self.logs(node) / f"{role}.log"
 
-    def has_ended(self, role: str, node: str) -> bool:
-        """Whether the role has ended on a node, in this start of the job."""
-        return self._is_there(self.log(role, node).with_suffix(".ended"))
+    def has_ended(self, role: str, node: str, restart_count: int) -> bool:
+        """Whether the role has ended on a node, in this start of the job; one of an earlier start may end late."""
+        told = self.log(role, node).with_suffix(".ended")
+        _look(told.parent)
+        try:
+            return told.read_text().strip() == str(restart_count)
+        except OSError:
+            return False
 
     def _is_there(self, path: Path) -> bool:
         """Whether a file is there now; a disk that refuses to tell has none."""

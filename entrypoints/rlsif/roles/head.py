@@ -166,14 +166,14 @@ def wait_for_nodes(head: Head) -> None:
     """
     deadline = time.monotonic() + head.seconds
     while missing := _missing(head):
-        ended = [(role, node) for role, node in missing if head.job.has_ended(role, node)]
+        ended = [(role, node) for role, node in missing if head.job.has_ended(role, node, head.restart_count)]
         logs = f"logs are in {head.job.path / LOGS}"
         if ended:
-            raise RlsifError(f"while the job formed, {_last_words(head.job, ended)}; {logs}")
+            raise RlsifError(f"while the job formed, {_last_words(head, ended)}; {logs}")
         if time.monotonic() > deadline:
             number = f"{len(missing)} node{'s' * (len(missing) > 1)}"
             raise RlsifError(
-                f"after {head.seconds:g} s the job still lacks {number}; {_last_words(head.job, missing)}; {logs}"
+                f"after {head.seconds:g} s the job still lacks {number}; {_last_words(head, missing)}; {logs}"
             )
         time.sleep(POLL)
 
@@ -187,13 +187,13 @@ def _missing(head: Head) -> list[tuple[str, str]]:
     return [(role, node) for role, nodes in head.expected.items() for node in nodes if (role, node) not in here]
 
 
-def _last_words(job: JobFolder, nodes: list[tuple[str, str]]) -> str:
+def _last_words(head: Head, nodes: list[tuple[str, str]]) -> str:
     """How far each role has come on its node, and the end of its log."""
     told = []
     for role, node in nodes:
-        log = job.log(role, node)
+        log = head.job.log(role, node)
         said = " | ".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:]) if log.exists() else ""
-        how = "ended and" if job.has_ended(role, node) else "has not joined and"
+        how = "ended and" if head.job.has_ended(role, node, head.restart_count) else "has not joined and"
         told.append(f"{role} {node} {how} said last: {said or 'nothing'}")
     return "; ".join(told)
 
