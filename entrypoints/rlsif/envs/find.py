@@ -10,8 +10,8 @@ import io
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, cast
@@ -49,6 +49,11 @@ REGISTERED_THROUGH = {"dm_control": "shimmy"}
 RLLIB_ARGUMENTS = ("config", "env_config", "env_context")
 # An id of Gymnasium's, or what makes an environment when it is called.
 Located = Union[str, Callable[..., Any]]
+# Gives the name of the policy of each agent, by the agents' names. Where one agent is all, it is asked for none.
+# Raises InputError.
+Assign = Callable[[Sequence[Hashable]], dict[str, str]]
+# RLlib's name of the only policy.
+ONE = "default_policy"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class FoundEnv:
     """An environment that can be made: its spaces, and when Gymnasium calls it solved."""
 
     ref: EnvRef
-    # Of Gymnasium.
+    # Of Gymnasium; None where agents have several policies.
     observation_space: Any
     action_space: Any
     reward_threshold: float | None
@@ -65,12 +70,35 @@ class FoundEnv:
     mask: ActionMask | None = None
     # The names of its agents, whose spaces these are; none of an environment that is one agent's.
     agents: tuple[str, ...] = ()
+    # Where agents have several policies: the environment as each of them sees it, which has the spaces and the agents
+    # of one.
+    policies: Mapping[str, FoundEnv] = field(default_factory=dict)
+
+    @property
+    def views(self) -> Mapping[str, FoundEnv]:
+        """The environment as each policy sees it, by the policy's name."""
+        return self.policies or {ONE: self}
+
+    def seen_by(self, agent: str) -> FoundEnv:
+        """The environment as the policy of an agent sees it."""
+        return next((view for view in self.policies.values() if agent in view.agents), self)
 
     @property
     def described(self) -> str:
-        """Its spaces in words."""
-        spaces = f"observations {described(self.observations)} and actions {described(self.actions)}"
-        return f"{len(self.agents)} agents, each with {spaces}" if self.agents else spaces
+        """Its spaces in words, whichever policies its agents have."""
+        if not self.agents:
+            return self._spaces
+        whose: dict[str, list[str]] = {}
+        for agent in self.agents:
+            whose.setdefault(self.seen_by(agent)._spaces, []).append(agent)
+        if len(whose) == 1:
+            return f"{len(self.agents)} agents, each with {next(iter(whose))}"
+        told = "; ".join(f"{', '.join(names)} with {spaces}" for spaces, names in whose.items())
+        return f"{len(self.agents)} agents: {told}"
+
+    @property
+    def _spaces(self) -> str:
+        return f"observations {described(self.observations)} and actions {described(self.actions)}"
 
     @property
     def observations(self) -> Space:
@@ -174,8 +202,11 @@ def _takes_rllibs_config(create: Callable[..., Any]) -> bool:
     return bool(parameters) and parameters[0].name in RLLIB_ARGUMENTS
 
 
-def find(ref: EnvRef) -> FoundEnv:
-    """Make the environment once and look at it. Raises InputError for one that cannot be made."""
+def find(ref: EnvRef, assign: Assign | None = None) -> FoundEnv:
+    """Make the environment once and look at it. Raises InputError for one that cannot be made.
+
+    `assign` gives each agent a policy; without, all share one.
+    """
     from gymnasium import error
 
     taken = [name for name in OF_MAKE if name in ref.arguments]
@@ -196,7 +227,9 @@ def find(ref: EnvRef) -> FoundEnv:
         except (Exception, SystemExit) as problem:
             raise InputError(_not_made(ref, problem)) from problem
         if isinstance(env, ManyAgents):
-            return _found_with_agents(ref, env)
+            return _found_with_agents(ref, env, assign)
+        if assign:
+            assign(())
         info = _first_info(env, _check_interface(ref.name, env))
         if ref.wrappers:
             check_reset(env, ref.wrappers)
@@ -212,13 +245,26 @@ def find(ref: EnvRef) -> FoundEnv:
     )
 
 
-def _found_with_agents(ref: EnvRef, env: ManyAgents) -> FoundEnv:
-    """The same of an environment of many agents, of which all have the same spaces. Raises InputError."""
-    observations, actions = agents_found.shared_spaces(ref, env)
-    mask = _mask(ref, observations, actions, agents_found.first_info(ref, env, observations, actions))
+def _found_with_agents(ref: EnvRef, env: ManyAgents, assign: Assign | None) -> FoundEnv:
+    """The same of an environment of many agents, of which those of one policy have the same spaces.
+
+    Raises InputError.
+    """
+    policies = assign(env.agents) if assign else dict.fromkeys(env.names, ONE)
+    spaces = agents_found.spaces_by_policy(ref, env, policies)
+    infos = agents_found.first_infos(ref, env, policies, spaces)
     env.close()
     threshold = getattr(env.unwrapped, "reward_threshold", None)
-    return FoundEnv(ref, observations, actions, threshold, env.limit, mask, env.names)
+    views = {}
+    for name, (observations, actions) in spaces.items():
+        agents_of = tuple(agent for agent in env.names if policies[agent] == name)
+        mask = _mask(ref, observations, actions, infos.get(name, {}))
+        views[name] = FoundEnv(ref, observations, actions, threshold, env.limit, mask, agents_of)
+    if assign is None:
+        return views[ONE]
+    return replace(
+        views[next(iter(views))], observation_space=None, action_space=None, mask=None, agents=env.names, policies=views
+    )
 
 
 def _mask(ref: EnvRef, observations: Any, actions: Any, info: Mapping[str, Any]) -> ActionMask | None:
