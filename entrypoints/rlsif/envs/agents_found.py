@@ -42,9 +42,7 @@ def place_of(place: str, env_id: str) -> str:
     place = MOVED.get(place, place)
     top = place.partition(".")[0]
     if top in EXTRA_OF and not _is_there(top):
-        raise InputError(
-            f"environment {env_id!r} needs a package that is not installed: {top}; {building(top)}"
-        )
+        raise InputError(f"environment {env_id!r} needs a package that is not installed: {top}; {building(top)}")
     return place
 
 
