@@ -21,6 +21,8 @@ FRAMEWORKS = ("tf", "tf2")
 LEFT_OUT: Mapping[str, str] = {
     "CQL": "its graph is built once, with the actor that only imitates: bc_iters never ends, as RLlib has it",
 }
+# Why RLlib samples whatever the settings are.
+SEVERAL = "several policies"
 # What policies choose from, as users read it.
 CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscrete", Box: "Box", Composite: "mixed"}
 
@@ -83,6 +85,16 @@ def _check_mask(algorithm: Algorithm, env: str, action_space: Space) -> None:
         raise InputError(
             f"{env} says which actions are legal, and {algorithm.name} does not honour action masks;"
             f" use --algo {' or '.join(able)}"
+        )
+
+
+def check_many_policies(algorithm: Algorithm) -> None:
+    """Refuse several policies where the algorithm trains one alone. Raises InputError."""
+    if not algorithm.many_policies:
+        able = [name for name, each in catalogue().items() if each.many_policies]
+        raise InputError(
+            f"{algorithm.name} trains one policy, which all agents share, and --policies asks for several;"
+            f" use --algo {' or '.join(able)}, or leave --policies out"
         )
 
 

@@ -8,10 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rlsif.errors import InputError, near
-from rlsif.values import merge, read
+from rlsif.values import merge, of_yaml_file, read
 
 # Set by options of `train`, so that a run has one place that says each.
 BY_OPTION = {
@@ -31,6 +29,15 @@ UNAVAILABLE = {
     "preprocessor_pref": "observations reach the network as they are; --wrap changes them",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
+# What RLlib called others before, and still takes without using it.
+RENAMED = {
+    "sgd_minibatch_size": "minibatch_size",
+    "num_sgd_iter": "num_epochs",
+    "vf_share_layers": "model.vf_share_layers",
+    "target_update_frequency": "target_network_update_freq",
+}
+# RLlib's default of what it takes and no longer uses.
+GIVEN_UP = -1
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
 LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("num_epochs", "minibatch_size", "train_batch_size", "n_step"), (1, math.inf)),
@@ -58,21 +65,7 @@ def preset(algo: str, env: str, *, images: bool = False) -> dict[str, Any]:
 
 def from_file(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises InputError with line and column where it does not parse."""
-    try:
-        content = read(path.read_text())
-    except OSError as problem:
-        raise InputError(f"--config {path} cannot be read: {problem.strerror}") from problem
-    except yaml.MarkedYAMLError as problem:
-        mark = problem.problem_mark or problem.context_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"--config {path} is not valid YAML{where}: {problem.problem}") from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise InputError(f"--config {path} is not a YAML text: {problem}") from problem
-    if not isinstance(content, dict):
-        raise InputError(
-            f"--config {path} has {type(content).__name__} at its top; it must be keys and values, as in `lr: 0.0003`"
-        )
-    return content
+    return of_yaml_file(path, "--config")
 
 
 def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix: str = "") -> None:
@@ -87,6 +80,8 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
                 f"{algo} has no hyperparameter {name!r}{near(str(key), valid) or '; see docs/training.md'}"
             )
         default = known[key]
+        if not prefix and type(default) is int and default == GIVEN_UP:
+            raise InputError(f"{name!r} has no effect: RLlib no longer uses it")
         if isinstance(default, Mapping) and isinstance(value, Mapping):
             if key not in ANY_DICTIONARY:
                 check(value, default, algo, prefix=f"{name}.")
@@ -142,6 +137,8 @@ def _check_available(key: str) -> None:
         raise InputError(f"{key!r} is set by {BY_OPTION[key]}, not as a hyperparameter")
     if key in UNAVAILABLE:
         raise InputError(f"{key!r} has no effect here: {UNAVAILABLE[key]}")
+    if key in RENAMED:
+        raise InputError(f"{key!r} has another name in RLlib today: {RENAMED[key]!r}")
 
 
 def _same_kind(value: Any, default: Any) -> bool:

@@ -11,14 +11,14 @@ from typing import Any
 from rlsif.cluster.resources import Cluster, Resources, available
 from rlsif.envs import recorded
 from rlsif.envs.code import add_code_folder
-from rlsif.envs.find import FoundEnv
+from rlsif.envs.find import ONE, FoundEnv
 from rlsif.envs.find import find as find_env
 from rlsif.envs.reference import EnvRef, WrapperRef, parse
 from rlsif.errors import InputError
-from rlsif.learning import catalogue, hyperparameters
+from rlsif.learning import assignment, catalogue, hyperparameters
 from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, resolve
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
@@ -55,14 +55,20 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
     algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
+    named = options.env
     options = _of_algorithm(options, algorithm)
-    env = find_env(_ref(options, options.env))
-    catalogue.check_spaces(algorithm, env.ref.title, env.observations, env.actions)
+    policies = assignment.told(options.policies or assignment.SHARED)
+    env = find_env(_ref(options, named), assignment.by_option(policies))
+    many = _many_policies(options, policies, env)
+    if many:
+        catalogue.check_many_policies(algorithm)
+    for view in env.views.values():
+        catalogue.check_spaces(algorithm, env.ref.title, view.observations, view.actions)
     _check_input(algorithm, options.input, env)
     given = _given_hyperparameters(options, algorithm.name)
-    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=has_images(env.observations)), given)
+    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=_has_images(env)), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged, _text(options.input))
+    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged, many, _text(options.input))
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
     return Plan(spec, env, processes, resources, stop, None, None, None)
@@ -100,6 +106,20 @@ def _check_input(algorithm: Algorithm, given: Path | None, env: FoundEnv) -> Non
     recorded.check_first_lines(Path(str(_text(given))), env)
 
 
+def _many_policies(options: TrainOptions, given: str, env: FoundEnv) -> ManyPolicies | None:
+    """The policies of the run's agents; None where all share one. Raises InputError."""
+    train = assignment.names_in(options.train_policies)
+    assignment.check_trained(train, list(env.views))
+    if not env.policies:
+        return None
+    of_agents = {agent: name for name, view in env.policies.items() for agent in view.agents}
+    return ManyPolicies(given, of_agents, train or tuple(env.policies))
+
+
+def _has_images(env: FoundEnv) -> bool:
+    return any(has_images(view.observations) for view in env.views.values())
+
+
 def _ref(options: TrainOptions, env: str) -> EnvRef:
     """What the user asked for, of an environment of this name. Raises InputError."""
     wrappers = wrapper_arguments(options.wrap)
@@ -132,10 +152,11 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     """
     if catalogue.catalogue()[spec.algo].offline:
         return None
-    against = catalogue.known_against(spec.algo, env.observations)
-    preset = hyperparameters.preset(spec.algo, spec.env.short, images=has_images(env.observations))
+    found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values())
+    against = catalogue.SEVERAL if env.policies else next((reason for reason in found if reason), None)
+    preset = hyperparameters.preset(spec.algo, spec.env.short, images=_has_images(env))
     preset.pop("num_envs_per_env_runner", None)
-    if against or dict(spec.hyperparameters) == preset:
+    if dict(spec.hyperparameters) == preset or (against and not env.policies):
         return against
     return resolve(spec, planned, env)
 
@@ -172,7 +193,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
     spec = _as_asked(options, saved.spec_of(folder), checkpoint)
     algorithm = catalogue.catalogue()[spec.algo]
     options = _of_algorithm(options, algorithm)
-    env = find_env(spec.env)
+    env = find_env(spec.env, assignment.of_run(spec.policies))
     saved.check_spaces(folder, env)
     _check_input(algorithm, Path(spec.input) if spec.input else None, env)
     stop = options.stop.or_default(env.reward_threshold)
@@ -198,6 +219,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
+        *_policies_asked(options, spec.policies),
     ):
         if value is not None and value != is_:
             raise InputError(f"{name} is {value}, but {checkpoint} is of {is_}; leave {name} out to resume that run")
@@ -212,6 +234,16 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
             )
     # Files may have moved, and more may have come.
     return replace(spec, hyperparameters=merge(spec.hyperparameters, given), input=_text(options.input) or spec.input)
+
+
+def _policies_asked(options: TrainOptions, has: ManyPolicies | None) -> list[tuple[str, str | None, str]]:
+    """What was asked of policies beside what a run has, by their options."""
+    given = assignment.told(options.policies) if options.policies else None
+    train = ",".join(sorted(assignment.names_in(options.train_policies))) or None
+    return [
+        ("--policies", given, has.given if has else assignment.SHARED),
+        ("--train-policies", train, ",".join(sorted(has.train)) if has else ONE),
+    ]
 
 
 def _in_words(wrappers: Sequence[WrapperRef]) -> str | None:

@@ -1,0 +1,48 @@
+"""Agents that learn from recorded episodes: BC and MARWIL, and `evaluate --record`, which writes them."""
+
+import json
+from pathlib import Path
+
+from tests import recorded
+from tests.columns import undocumented
+from tests.image.test_train import summary, table
+
+QUICK = ("--local-mode", "--seed", "0", "--set", "min_sample_timesteps_per_iteration=5120")
+
+
+def test_episodes_are_recorded_and_learned_from(shell):
+    """Four runs of commands that share their files: BC trains, resumes and is recorded; MARWIL learns from that."""
+    steps = recorded.write(shell.folder / "data")
+    data = ("--env", "CartPole-v1", "--input", "data", "--evaluate-every", "1", "--evaluate-episodes", "2")
+    done = shell.train("--algo", "BC", *data, *QUICK, "--stop-iters", "1")
+    assert done.returncode == 0, done.stderr
+    assert f"learns from 5 episodes, {steps:,} steps, of {shell.folder / 'data'}" in done.stderr + done.stdout
+    [run] = shell.runs
+    # The input is the run's.
+    done = shell.train("--resume", run, "--local-mode", "--stop-iters", "2")
+    assert done.returncode == 0, done.stderr
+    rows = table(run)
+    assert [row["num_env_steps_sampled_lifetime"] for row in rows] == ["5120", "10240"]
+    assert not any(name.startswith("env_runners/") for name in rows[0])
+    assert undocumented(rows[0]) == []
+    assert summary(run)["best_checkpoint"].endswith("checkpoint_000001")
+    done = shell("evaluate", run, "--episodes", "3", "--record", "played", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    lines = [json.loads(line) for line in Path(told["record"]).read_text().splitlines()]
+    assert sorted(sum(line["rewards"]) for line in lines) == sorted(told["returns"])
+    assert [path.name for path in (shell.folder / "played").iterdir()] == [Path(told["record"]).name]
+    again = ("--env", "CartPole-v1", "--algo", "MARWIL", "--input", "played", "--framework", "tf2")
+    done = shell.train(*again, *QUICK, "--stop-iters", "1", "--set", "train_batch_size=1024")
+    assert done.returncode == 0, done.stderr
+    marwil = next(each for each in shell.runs if each != run)
+    assert undocumented(table(marwil)[0]) == []
+
+
+def test_rows_returns_and_updates_are_those_of_rllib(shell):
+    recorded.write(shell.folder / "data", 6, most=40)
+    done = shell("python", Path(__file__).with_name("same_offline.py"), "data")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.pop("updates") == 2
+    assert {name: value for name, value in found.items() if value > 1e-5} == {}
