@@ -24,6 +24,7 @@ from ray.rllib.policy.sample_batch import SampleBatch, concat_samples
 from rlsif.envs.find import find
 from rlsif.envs.recorded import read
 from rlsif.envs.reference import EnvRef
+from rlsif.learning import left_out
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
 
@@ -51,8 +52,12 @@ def of_updates(folder):
     algorithm._update(batch, 1, 32)
     ours, statistics = weights(policy), policy.num_grad_updates
     policy.set_state(before)
-    norm = policy._moving_average_sqd_adv_norm
-    norm.load(100.0, policy.get_session())
+    norm, session = policy._moving_average_sqd_adv_norm, policy.get_session()
+    kept, saved = float(session.run(norm)), left_out.left_out(policy)
+    norm.load(100.0, session)
+    left_out.restore(policy, saved)
+    assert float(session.run(norm)) == kept != 100.0
+    norm.load(100.0, session)
     np.random.seed(0)
     rows = np.random.permutation(64).reshape(-1, 32)
     for each in rows:

@@ -7,7 +7,7 @@ from rlsif.cluster.resources import Resources, available
 from rlsif.errors import InputError
 from rlsif.learning import catalogue
 from rlsif.policies.spaces import Box, Discrete
-from rlsif.training.options import TrainOptions, layout
+from rlsif.training.options import TrainOptions, check_evaluated, layout
 
 MACHINE = Resources(cpus=4, gpus=1, memory=8 * 1024**3)
 
@@ -79,7 +79,7 @@ def test_a_core_that_is_free_plays_the_evaluations(options, runners, beside):
 
 def test_episodes_of_no_evaluation_are_refused():
     with pytest.raises(InputError, match="--evaluate-episodes is 5 and nothing is evaluated"):
-        TrainOptions(evaluate_episodes=5)
+        check_evaluated(TrainOptions(evaluate_episodes=5))
 
 
 def test_local_mode_with_runners_is_contradictory():

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from rlsif.cluster.resources import Cluster
 from rlsif.envs.find import FoundEnv, find
 from rlsif.envs.recorded import read
 from rlsif.envs.reference import parse
@@ -171,6 +172,8 @@ def test_it_is_evaluated_and_its_input_is_kept(tmp_path):
     recorded.write(tmp_path / "data", 1)
     made = plan.make_plan(TrainOptions(env="CartPole-v1", algo="bc", input=tmp_path / "data", num_cpus=1))
     assert (made.layout.num_env_runners, made.layout.evaluation.every, made.stop.by_evaluation) == (0, 5, True)
+    there = plan.make_plan(TrainOptions(env="CartPole-v1", algo="BC", input=tmp_path / "data"), Cluster(4, 2, 0)).layout
+    assert (there.num_env_runners, there.elastic, there.by_role, there.evaluation.beside) == (0, False, True, True)
     assert from_json(made.spec.as_json()).input == str(tmp_path / "data")
     assert (
         from_json({n: v for n, v in RunSpec("PPO", "tf", made.spec.env).as_json().items() if n != "input"}).input

@@ -77,13 +77,17 @@ class TrainOptions:
             "--seed": (self.seed, 0),
         }
         check_at_least(limits)
-        if self.evaluate_episodes is not None and self.evaluate_every is None:
-            raise InputError(
-                f"--evaluate-episodes is {self.evaluate_episodes} and nothing is evaluated;"
-                " say how often, as in --evaluate-every 10"
-            )
         if self.local_mode and (self.num_env_runners or (self.num_cpus or 1) > 1):
             raise InputError("--local-mode runs everything in one process; leave out --num-env-runners and --num-cpus")
+
+
+def check_evaluated(options: TrainOptions) -> None:
+    """Refuse episodes of evaluations that there are none of. Raises InputError."""
+    if options.evaluate_episodes is not None and options.evaluate_every is None:
+        raise InputError(
+            f"--evaluate-episodes is {options.evaluate_episodes} and nothing is evaluated;"
+            " say how often, as in --evaluate-every 10"
+        )
 
 
 def of_offline(options: TrainOptions, algo: str) -> TrainOptions:

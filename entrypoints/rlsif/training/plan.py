@@ -22,7 +22,7 @@ from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
-from rlsif.training.options import TrainOptions, cluster_layout, layout, of_offline, offline_layout
+from rlsif.training.options import TrainOptions, check_evaluated, cluster_layout, layout, of_offline, offline_layout
 from rlsif.training.stopping import Stop
 from rlsif.values import env_arguments, from_settings, merge, wrapper_arguments
 
@@ -82,6 +82,7 @@ def _of_algorithm(options: TrainOptions, algorithm: Algorithm) -> TrainOptions:
     """The options with those that an algorithm has of its own. Raises InputError for what it has no use for."""
     if algorithm.offline:
         return of_offline(options, algorithm.name)
+    check_evaluated(options)
     if options.input:
         able = " or ".join(name for name, known in catalogue.catalogue().items() if known.offline)
         raise InputError(
