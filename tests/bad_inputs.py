@@ -72,6 +72,11 @@ gymnasium.register("Twice-v1", Twice)
 class Sees(Base):
     observation_space = Box(0, 255, (20, 20, 3), "uint8")
 """
+# Two steps of CartPole-v1, as recorded episodes have them.
+PLAYED = (
+    b'{"type": "SampleBatch", "obs": [[0, 0, 0, 0], [0, 0, 0, 0]], "actions": [0, 1], "rewards": [1, 1],'
+    b' "terminateds": [false, true]}\n'
+)
 FILES = {
     "envs.py": ENVS.encode(),
     "syntax.py": b"class Env(:",
@@ -82,6 +87,12 @@ FILES = {
     "half.yaml": b"hunter_*: hunter\n",
     "wolf.yaml": b"wolf: wolf\n'*': prey\n",
     "long.yaml": b"'*': a policy\n",
+    "played.json": PLAYED,
+    "cut.json": PLAYED[:90],
+    "nan.json": PLAYED.replace(b"[1, 1]", b"[1, NaN]"),
+    "nowhere.json": PLAYED.replace(b"[0, 1]", b"[0, 7]"),
+    "uneven.json": PLAYED.replace(b"[1, 1]", b"[1]"),
+    "empty.json": b"\n",
 }
 
 TYPED = r"""
@@ -269,6 +280,40 @@ train --env CartPole-v1 --train-policies prey
     --train-policies prey says which of several policies learn, and all agents share one; give them several by --policies each
 train --resume run --policies each
     --policies is each, but ... is of shared; leave --policies out to resume that run
+train --env CartPole-v1 --algo BC
+    BC learns from recorded episodes, and none are given; name their folder, as in --input data/, which `evaluate RUN --record data/` writes
+train --env CartPole-v1 --algo BC --input none
+    --input ...none is not there; an image sees home, the working folder, /tmp, and what --bind adds to them, or RL_BIND in a job
+train --env CartPole-v1 --algo BC --input run/checkpoints
+    --input ...run/checkpoints has no file *.json; `evaluate RUN --record FOLDER` writes one
+train --env CartPole-v1 --algo BC --input run
+    ...run/params.json, line 1 is damaged, or no batch of RLlib's offline data (JSONDecodeError: Expecting property name enclosed in double quotes: ...)
+train --env CartPole-v1 --algo MARWIL --input empty.json
+    --input ...empty.json has no steps in it; `evaluate RUN --record FOLDER` writes some
+train --env CartPole-v1 --algo BC --input cut.json
+    ...cut.json, line 1 is damaged, or no batch of RLlib's offline data (JSONDecodeError: Expecting ...)
+train --env CartPole-v1 --algo BC --input nan.json
+    ...nan.json, line 1: rewards of step 2 are not finite in float32, which would spoil every weight
+train --env CartPole-v1 --algo BC --input nowhere.json
+    ...nowhere.json, line 1: action 7 of step 2 is none of CartPole-v1, whose actions are Discrete(2)
+train --env CartPole-v1 --algo BC --input uneven.json
+    ...uneven.json, line 1 has 1 rewards and 2 obs; a step has one of each
+train --env Acrobot-v1 --algo BC --input played.json
+    ...played.json, line 1: obs are of the shape [4] with numbers from 0 to 0, and Acrobot-v1 has observations Box[6] of float32, [6] for a network
+train --env Pendulum-v1 --algo CQL --input played.json
+    algorithm CQL is left out (...); use one of PPO, ...
+train --env CartPole-v1 --input played.json
+    --input played.json: PPO samples, and learns from no files; use --algo BC or MARWIL
+train --env CartPole-v1 --algo BC --input played.json --num-env-runners 2
+    --num-env-runners is 2, and BC learns from recorded episodes and samples none; leave it out
+train --env CartPole-v1 --algo BC --input played.json --set shuffle_buffer_size=9
+    'shuffle_buffer_size' has no effect here: BC and MARWIL draw from all recorded steps
+train --env CartPole-v1 --algo BC --input played.json --set input_=data
+    'input_' is set by --input, not as a hyperparameter
+train --env hunt.py:Hunt --algo BC --input played.json --policies each
+    BC learns from episodes of one agent, and Hunt has 3
+train --resume run --input played.json
+    --input played.json: PPO samples, and learns from no files; use --algo BC or MARWIL
 evaluate
     Missing argument 'RUN|CHECKPOINT'; see `evaluate --help`
 evaluate none
@@ -289,10 +334,16 @@ evaluate run --env Acrobot-v1
     --env is Acrobot-v1, but the run has CartPole-v1; --env is only for one that has moved
 evaluate run --against random
     --against needs an environment of several agents, and CartPole-v1 has one
+evaluate run --record played.json
+    --record ...played.json cannot be written: File exists
+evaluate run --record data --against random
+    --record keeps what one agent does, and --against has several; give one of the two
 evaluate damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
 sweep --env CartPole-v1
     nothing is searched; give --grid lr=1e-3,3e-4, or --sample 'gamma=uniform(0.9,0.999)', or both
+sweep --env CartPole-v1 --algo BC --grid lr=1e-3,3e-4
+    --algo BC: a sweep compares trials by the returns of their training, and BC samples none; give `train` one setting after the other, and `compare` the runs
 sweep --env CartPole-v1 --grid lr
     --grid 'lr' has no values; write it as --grid lr=1e-3,3e-4
 sweep --env CartPole-v1 --grid lrx=1,2

@@ -182,7 +182,7 @@ def test_the_report_opens_in_a_browser_without_a_network(trained):
     page.unlink()
     for part in ("PPO on CartPole-v1", "finished", "Timeline", "Where the time goes", "train_batch_size", "gymnasium"):
         assert part in dom
-    assert dom.count("<svg") == 4 and "mean of the last 100 episodes" in dom
+    assert dom.count("<svg") == 4 and "mean return of the last 100 episodes" in dom
 
 
 def browse(container, page, *options):

@@ -1,3 +1,4 @@
+import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -137,6 +138,14 @@ def test_status_names_roles_nodes_and_time(tmp_path):
     assert said.splitlines()[0] == "job 7: RUNNING, 22:59:55 left"
     assert "  rollout  n[2-3]  16 CPUs, 0 GPUs" in said and "  learner  g1  4 CPUs, 1 GPUs" in said
     assert "iteration 3, 6,000 env steps, return 42.2, 1,234 steps/s, 16 env runners alive" in said
+
+
+def test_status_has_the_last_evaluation_of_what_samples_nothing(tmp_path):
+    (tmp_path / "run").write_text(str(tmp_path))
+    rows = [{"training_iteration": n, "num_env_steps_sampled_lifetime": 9, "env_steps_per_s": 9.0} for n in (1, 2)]
+    rows[0]["evaluation/episode_return_mean"] = 7.0
+    (tmp_path / "result.json").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    assert "iteration 2, 9 env steps, return 7.0, 9 steps/s\n" in describe(groups(SAID, "7"), tmp_path)
 
 
 @pytest.mark.parametrize(

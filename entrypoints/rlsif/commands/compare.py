@@ -21,7 +21,11 @@ def compare(
         bool, typer.Option("--text", help="Draw the curves as text. This is the default on a terminal.")
     ] = False,
     column: Annotated[
-        Optional[str], typer.Option(help="Column of progress.csv to draw. Default: the mean return.")
+        Optional[str],
+        typer.Option(
+            help="Column of progress.csv to draw. Default: the mean return; with BC or MARWIL among the runs, that of"
+            " the evaluations."
+        ),
     ] = None,
 ) -> int:
     """Compare runs: a table, and learning curves against env steps and against time.
@@ -31,10 +35,10 @@ def compare(
     [bold]compare ~/ray_results/CartPole-v1/* --out cartpole[/bold]
     """
     from rlsif.runs import curves
-    from rlsif.runs.record import RETURN, SECONDS, STEPS, read
+    from rlsif.runs.record import SECONDS, STEPS, read
 
     read_runs = [read(folder) for folder in runs]
-    y = column or RETURN
+    y = column or curves.return_column(read_runs)
     curves.check_column(read_runs, y)
     groups = curves.grouped(read_runs)
     print(curves.table(groups, y))

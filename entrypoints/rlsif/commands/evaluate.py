@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Optional
 
 import typer
@@ -93,7 +94,9 @@ def _in_words(found: dict[str, Any]) -> str:
     if found["video"]:
         lines.append(f"video   {found['video']}, the episode of seed {found['seed']}")
     if found["record"]:
-        lines.append(f"record  {found['record']}, for `train --algo BC --input {Path(found['record']).parent}`")
+        lines.append(
+            f"record  {found['record']}, for `train --algo BC --input {quote(str(Path(found['record']).parent))}`"
+        )
     return "\n".join(lines)
 
 

@@ -29,6 +29,8 @@ from rlsif.policies.spaces import Box, Composite, Discrete, described
 Array = NDArray[Any]
 # In the infos of an episode's first step: where `evaluate` has recorded it.
 KEY = "rlsif"
+# Where files are looked for.
+SEES = "an image sees home, the working folder, /tmp, and what --bind adds to them, or RL_BIND in a job"
 # What an array of NumPy needs when it is unpickled, and nothing that could do harm.
 HARMLESS = {
     *(
@@ -51,6 +53,8 @@ class Recorded:
     ends: NDArray[np.int64]
     # Environments of other names, in which some were recorded.
     elsewhere: Sequence[str] = ()
+    # Which share of the numbers of actions lies beyond -1 and 1.
+    beyond: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -86,11 +90,28 @@ def files_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"--input {path} is not there; an image sees home, the working folder, /tmp and bound folders")
+        raise InputError(f"--input {path} is not there; {SEES}")
     found = sorted(p for p in path.glob("*.json") if not p.name.startswith("."))
     if not found:
-        raise InputError(f"--input {path} has no file *.json; `evaluate RUN --record {path}` writes one")
+        raise InputError(f"--input {path} has no file *.json; `evaluate RUN --record FOLDER` writes one")
     return found
+
+
+def sizes_of(path: Path) -> dict[str, int]:
+    """How many bytes each file has, by its name. Raises InputError where there is none."""
+    return {file.name: file.stat().st_size for file in files_of(path)}
+
+
+def told_of_change(before: Mapping[str, int], now: Mapping[str, int]) -> str:
+    """What has become of the files since, in words; empty where they are the same."""
+    kinds = {
+        "gone": [name for name in before if name not in now],
+        "new": [name for name in now if name not in before],
+        "of another size": [name for name in now if before.get(name, now[name]) != now[name]],
+    }
+    return ", ".join(
+        f"{', '.join(names)} {'are' if names[1:] else 'is'} {kind}" for kind, names in kinds.items() if names
+    )
 
 
 def read(path: Path, env: FoundEnv, normalize: bool = True, in_bounds: bool = False) -> Recorded:
@@ -103,17 +124,24 @@ def read(path: Path, env: FoundEnv, normalize: bool = True, in_bounds: bool = Fa
     for file in files_of(path):
         reader.read(file)
     if not reader.episodes:
-        raise InputError(f"--input {path} has no steps in it; `evaluate RUN --record {path}` writes some")
+        raise _no_steps(path)
     return reader.recorded()
 
 
 def check_first_lines(path: Path, env: FoundEnv) -> None:
     """Refuse what the first line of every file shows not to fit. Raises InputError."""
-    reader = _Reader(env)
+    reader, is_empty = _Reader(env), True
     for file in files_of(path):
         for where, line in _lines(file):
             reader.check(_columns(line, where), where)
+            is_empty = False
             break
+    if is_empty:
+        raise _no_steps(path)
+
+
+def _no_steps(path: Path) -> InputError:
+    return InputError(f"--input {path} has no steps in it; `evaluate RUN --record FOLDER` writes some")
 
 
 class _Reader:
@@ -123,6 +151,9 @@ class _Reader:
         self._env, self._encoder = env, masks.encoder_of(env.observations)
         self._actions, self._mask = policy_space(env.actions, normalize), masks.size_of(env.observations)
         self._bounds = _bounds(env, in_bounds and normalize)
+        # Whether a policy's numbers are others than the environment's, which have bounds of their own.
+        self._scaled = normalize and _is_bounded(_numbers_of(env))
+        self._normalize, self._in_bounds = normalize, in_bounds
         # Of each episode its pieces, in their order.
         self.episodes: list[list[Mapping[str, Array]]] = []
         self._elsewhere: dict[str, None] = {}
@@ -133,7 +164,9 @@ class _Reader:
         under_way: dict[Any, list[Mapping[str, Array]]] = {}
         for where, line in _lines(file):
             columns = _columns(line, where)
-            rows, ids = self.check(columns, where), _ids(columns)
+            rows = self.check(columns, where)
+            self._check_settings(columns, where)
+            ids = _ids(columns, len(rows["rewards"]), where)
             for begin, end in _stretches(rows, ids):
                 piece = {name: values[begin:end] for name, values in rows.items()}
                 known = None if ids is None else ids[begin]
@@ -152,7 +185,11 @@ class _Reader:
         names = set.intersection(*(set(piece) for piece in pieces))
         columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in sorted(names)}
         lengths = [sum(len(piece["rewards"]) for piece in episode) for episode in self.episodes]
-        return Recorded(columns, np.cumsum(lengths), tuple(self._elsewhere))
+        return Recorded(columns, np.cumsum(lengths), tuple(self._elsewhere), self._beyond(columns["actions"]))
+
+    def _beyond(self, actions: Array) -> float:
+        numbers = actions.reshape(len(actions), -1)[:, len(_counts(self._actions)) :]
+        return float(np.mean(np.abs(numbers) > 1)) if self._scaled and numbers.size else 0.0
 
     def check(self, columns: Mapping[str, Any], where: str) -> dict[str, Array]:
         """The columns of a line, as arrays of what a policy sees and chooses. Raises InputError."""
@@ -161,6 +198,8 @@ class _Reader:
         if lacking:
             raise InputError(f"{where} has no {lacking[0]!r}, which RLlib's format has for every step")
         rewards = _numbers(columns["rewards"], "rewards", where).astype(np.float32).reshape(-1)
+        if not len(rewards):
+            raise InputError(f"{where} has no steps; a line has at least one")
         ended = columns.get("terminateds", columns.get("dones"))
         if ended is None:
             raise InputError(f"{where} has no 'terminateds', which say where an episode ended")
@@ -172,6 +211,7 @@ class _Reader:
             "terminateds": _numbers(ended, "terminateds", where).astype(bool).reshape(-1),
             "truncateds": _numbers(columns.get("truncateds", [False] * number), "truncateds", where).astype(bool),
         }
+        rows["truncateds"] = rows["truncateds"].reshape(-1)
         if "new_obs" in columns:
             rows["new_obs"] = self._observations(columns["new_obs"], "new_obs", where)
         for name, values in rows.items():
@@ -180,11 +220,25 @@ class _Reader:
         self._check_legal(rows, where)
         return rows
 
+    def _check_settings(self, columns: Mapping[str, Any], where: str) -> None:
+        """Refuse numbers of actions that this run would take for others. Raises InputError."""
+        normalized = (_origin(columns) or {}).get("normalize_actions")
+        if normalized is None or not _is_bounded(_numbers_of(self._env)):
+            return
+        if normalized != self._normalize:
+            raise InputError(
+                f"{where} was recorded with normalize_actions={str(normalized).lower()}; give"
+                f" --set normalize_actions={str(normalized).lower()}, for numbers of actions are others without it"
+            )
+        if self._in_bounds:
+            raise InputError(
+                f"{where} was written by `evaluate`, with actions as the policy chose them; leave out"
+                " actions_in_input_normalized, which is for files from elsewhere"
+            )
+
     def _check_origin(self, columns: Mapping[str, Any], where: str) -> None:
-        infos = columns.get("infos")
-        first = infos[0] if isinstance(infos, list) and infos else None
-        origin = first.get(KEY) if isinstance(first, Mapping) else None
-        if not isinstance(origin, Mapping):
+        origin = _origin(columns)
+        if origin is None:
             return
         if origin.get("spaces") != self._env.described:
             raise InputError(
@@ -196,23 +250,25 @@ class _Reader:
 
     def _observations(self, given: Any, name: str, where: str) -> Array:
         values = _numbers(given, name, where)
-        if values.shape[1:] != self._encoder.shape:
-            try:
-                values = self._encoder.batch(values, len(values), {})
-            except (MisfitError, TypeError, ValueError, LookupError):
-                raise InputError(
-                    f"{where}: {name} are of the shape {list(values.shape[1:])}, and {self._env.ref.title} has"
-                    f" observations {described(self._env.observations)}, {list(self._encoder.shape)} for a network"
-                ) from None
-        return values.astype(self._encoder.dtype)
+        try:
+            return self._encoded(values)
+        except (MisfitError, TypeError, ValueError, LookupError):
+            raise InputError(
+                f"{where}: {name} are of the shape {list(values.shape[1:])}{_range(values)}, and {self._env.ref.title}"
+                f" has observations {described(self._env.observations)}, {list(self._encoder.shape)} for a network"
+            ) from None
+
+    def _encoded(self, values: Array) -> Array:
+        """Observations as a network sees them. Raises one of several errors for what does not fit."""
+        if values.shape[1:] == self._encoder.shape:
+            return _as_type(values, self._encoder.dtype)
+        own = np.dtype(getattr(self._env.observations, "dtype", np.int64))
+        return self._encoder.batch(_as_type(values, own), len(values), {})
 
     def _chosen(self, given: Any, where: str) -> Array:
         """Actions as the policy's space has them, [steps] or [steps, numbers]."""
         space, values = self._actions, _numbers(given, "actions", where)
-        choices = choices_of(space)
-        counts = np.array([])
-        if choices:
-            counts = np.atleast_1d(choices.n if isinstance(choices, Discrete) else choices.nvec)
+        counts = _counts(space)
         size = len(counts) + sum(len(part.low) for part in _parts(space) if isinstance(part, Box))
         if values.size != len(values) * size:
             raise InputError(
@@ -244,20 +300,56 @@ class _Reader:
                 raise InputError(f"{where}: action {chosen.tolist()} of step {step + 1} is illegal by its action mask")
 
 
+def _origin(columns: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What `evaluate` has written of where it recorded a line; None for one from elsewhere."""
+    infos = columns.get("infos")
+    first = infos[0] if isinstance(infos, list) and infos else None
+    origin = first.get(KEY) if isinstance(first, Mapping) else None
+    return origin if isinstance(origin, Mapping) else None
+
+
 def _parts(space: Any) -> Sequence[Any]:
     return space.parts if isinstance(space, Composite) else (space,)
 
 
+def _counts(space: Any) -> Array:
+    """How many choices each of a policy's choices has."""
+    choices = choices_of(space)
+    if choices is None:
+        return np.array([])
+    return np.atleast_1d(choices.n if isinstance(choices, Discrete) else choices.nvec)
+
+
+def _as_type(values: Array, dtype: np.dtype[Any]) -> Array:
+    """The same numbers in another type. Raises MisfitError where they would be rounded, or begin anew from 0."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if (values != np.floor(values)).any() or values.min() < limits.min or values.max() > limits.max:
+            raise MisfitError(f"not all are {dtype}")
+    return values.astype(dtype)
+
+
+def _range(values: Array) -> str:
+    return f" with numbers from {values.min():g} to {values.max():g}" if values.size else ""
+
+
+def _numbers_of(env: FoundEnv) -> Box | None:
+    """All numbers of an action in a row, by the environment's own bounds."""
+    space = policy_space(env.actions, normalize=False)
+    return next((part for part in _parts(space) if isinstance(part, Box)), None)
+
+
+def _is_bounded(numbers: Box | None) -> bool:
+    return numbers is not None and bool(np.isfinite(numbers.low).all() and np.isfinite(numbers.high).all())
+
+
 def _bounds(env: FoundEnv, wanted: bool) -> tuple[Array, Array] | None:
     """The bounds of all numbers of an action, where they are to be scaled. Raises InputError where one has none."""
-    if not wanted:
+    numbers = _numbers_of(env)
+    if not wanted or numbers is None:
         return None
-    space = policy_space(env.actions, normalize=False)
-    found = [part for part in _parts(space) if isinstance(part, Box)]
-    if not found:
-        return None
-    low, high = found[0].low.astype(np.float64), found[0].high.astype(np.float64)
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+    low, high = numbers.low.astype(np.float64), numbers.high.astype(np.float64)
+    if not _is_bounded(numbers):
         raise InputError(
             f"actions_in_input_normalized is false, and actions of {env.ref.title} have no bounds by which to scale"
             " them; leave it out"
@@ -284,7 +376,8 @@ def _columns(line: str, where: str) -> Mapping[str, Any]:
         if kind == "MultiAgentBatch":
             policies = found["policy_batches"]
             if len(policies) != 1:
-                raise InputError(f"{where} has steps of the policies {', '.join(policies)}; one can be learned from")
+                names = f", {', '.join(policies)}" if policies else ""
+                raise InputError(f"{where} has steps of {len(policies)} policies{names}; one can be learned from")
             [found] = policies.values()
         elif kind != "SampleBatch":
             raise InputError(f"{where} is of type {kind!r}; RLlib's format has SampleBatch")
@@ -322,25 +415,35 @@ def packed(values: Array) -> str:
 
 
 def _numbers(given: Any, name: str, where: str) -> Array:
-    """An array of finite numbers. Raises InputError."""
+    """An array of numbers that float32 can hold. Raises InputError."""
     try:
         values = np.asarray(given)
     except ValueError:
         values = np.array(None)
     if values.ndim == 0 or values.dtype.kind not in "fiub":
         raise InputError(f"{where}: {name} are no array of numbers")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        step = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise InputError(f"{where}: {name} of step {step + 1} are not finite, which would spoil every weight")
+    if values.dtype.kind == "f":
+        wrong = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
+        if len(wrong):
+            step = int(wrong[0][0]) + 1
+            raise InputError(
+                f"{where}: {name} of step {step} are not finite in float32, which would spoil every weight"
+            )
     return values
 
 
-def _ids(columns: Mapping[str, Any]) -> list[Any] | None:
-    """What tells the episode of each step; None where nothing does."""
+def _ids(columns: Mapping[str, Any], number: int, where: str) -> list[Any] | None:
+    """What tells the episode of each step; None where nothing does. Raises InputError."""
     if "eps_id" not in columns:
         return None
-    ids = np.asarray(columns["eps_id"]).tolist()
-    return list(zip(ids, np.asarray(columns.get("agent_index", [0] * len(ids))).tolist()))
+    told = []
+    for name in ("eps_id", "agent_index"):
+        # Of whatever kind: numbers, or texts.
+        ids = np.atleast_1d(np.asarray(columns.get(name, [0] * number), object)).tolist()
+        if len(ids) != number:
+            raise InputError(f"{where} has {number} rewards and {len(ids)} {name}; a step has one of each")
+        told.append(map(repr, ids))
+    return list(zip(*told))
 
 
 def _stretches(rows: Mapping[str, Array], ids: Sequence[Any] | None) -> Iterator[tuple[int, int]]:

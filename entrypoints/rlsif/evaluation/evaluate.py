@@ -88,6 +88,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
             agent = _duel(agent, opponent, spec, env, slots, asked.seed)
         tables: list[Any] = environments
         if recording:
+            recording.about["normalize_actions"] = agent.normalizes
             agent = RecordedAgent(agent)
             tables = [RecordedEnv(each, agent, slot, recording) for slot, each in enumerate(environments)]
         episodes = play(agent, tables, asked.episodes, asked.seed, asked.deterministic, watch, most)

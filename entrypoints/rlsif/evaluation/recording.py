@@ -32,7 +32,8 @@ class Recording:
         folder = folder.expanduser().absolute()
         name = f"{env.ref.file_name}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}.json"
         self.path, self._partial = folder / name, folder / f".{name}.partial"
-        self._about = {"env": env.ref.short, "env_config": dict(env.ref.arguments), "spaces": env.described, **about}
+        # Of every episode; more may be told before the first.
+        self.about = {"env": env.ref.short, "env_config": dict(env.ref.arguments), "spaces": env.described, **about}
         self._encoder = masks.encoder_of(env.observations)
         self._next_id = secrets.randbits(BITS_OF_ID)
         self.episodes = self.steps = 0
@@ -51,7 +52,7 @@ class Recording:
         line = {
             "type": "SampleBatch", "eps_id": [episode] * number, "unroll_id": [episode] * number,
             "agent_index": [0] * number, "t": list(range(number)),
-            "infos": [{KEY: self._about}, *[{}] * (number - 1)],
+            "infos": [{KEY: self.about}, *[{}] * (number - 1)],
             **{name: values if isinstance(values, str) else values.tolist() for name, values in columns.items()},
         }  # fmt: skip
         with _telling(self.path):

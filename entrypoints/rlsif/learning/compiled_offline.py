@@ -55,7 +55,13 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
         if len(recorded.cut):
             told += f"; {len(recorded.cut):,} of them were cut off"
         others = ", ".join(recorded.elsewhere)
-        return [told, *([f"warning: some were recorded in {others}"] if others else [])]
+        warned = [f"warning: some were recorded in {others}"] if others else []
+        if recorded.beyond:
+            warned.append(
+                f"warning: {100 * recorded.beyond:.3g} % of the numbers of actions are beyond -1 and 1, where a policy"
+                " has the bounds; if they are the environment's own, give --set actions_in_input_normalized=false"
+            )
+        return [told, *warned]
 
     def training_step(self) -> Any:
         """Make the updates of an iteration."""

@@ -26,6 +26,10 @@ UNAVAILABLE = {
     "evaluation_interval": "use --evaluate-every, which also decides which checkpoint is best",
     "restart_failed_sub_environments": "RLlib's sampler alone would honour it; catch the error in the environment",
     "preprocessor_pref": "observations reach the network as they are; --wrap changes them",
+    "input_config": "--input names the file or the folder",
+    "shuffle_buffer_size": "BC and MARWIL draw from all recorded steps",
+    "offline_evaluation_interval": "use --evaluate-every",
+    "off_policy_estimation_methods": "use --evaluate-every, which plays episodes",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
 # What RLlib called others before, and still takes without using it.

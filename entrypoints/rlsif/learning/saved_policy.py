@@ -92,6 +92,8 @@ class Agent:
         adapted = settings.get("rlsif")
         normalize = adapted.normalize_actions if adapted else settings["normalize_actions"]
         clip = adapted.clip_actions if adapted else settings["clip_actions"]
+        # Whether the policy's numbers are between -1 and 1, and not in the bounds of the environment.
+        self.normalizes = bool(normalize)
         self._adapter = ActionAdapter(env.actions, normalize, clip)
         self._chosen_from = policy_space(env.actions, normalize)
         # A recurrent policy's memory, [slots, ...] each; empty for others.

@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.errors import InputError, near
-from rlsif.runs.record import RETURN, SECONDS, STEPS, Run
+from rlsif.runs.record import EVALUATED, RETURN, SECONDS, STEPS, Run
 from rlsif.runs.table import aligned, number
 
 Array = NDArray[np.float64]
 # Points of a mean over several runs.
 POINTS = 200
-IN_WORDS = {RETURN: "mean return of the last 100 episodes", STEPS: "env steps", SECONDS: "seconds of training"}
+IN_WORDS = {
+    RETURN: "mean return of the last 100 episodes",
+    EVALUATED: "mean return of an evaluation",
+    STEPS: "env steps",
+    SECONDS: "seconds of training",
+}
 # Of text, in characters.
 WIDTH, HEIGHT = 100, 20
 MARKERS = ("braille", "*", "o", "x", "+", "#")
@@ -77,9 +82,19 @@ def check_column(runs: Sequence[Run], column: str) -> None:
                     f"no episode has ended in run {run.folder} yet, so that it has no mean return;"
                     " --column names another column of progress.csv"
                 )
+            if column == EVALUATED:
+                raise InputError(
+                    f"run {run.folder} has no evaluation to compare with; BC and MARWIL have no other returns;"
+                    " train it with --evaluate-every, or name another column of progress.csv by --column"
+                )
             common = set.intersection(*({name for row in r.rows for name in row} for r in runs))
             hint = near(column, common) or f"; columns of all these runs are {', '.join(sorted(common)[:6])}, ..."
             raise InputError(f"run {run.folder} has no values of {column!r}{hint}")
+
+
+def return_column(runs: Sequence[Run]) -> str:
+    """Where the mean returns of runs are: those of evaluations where one of them samples nothing."""
+    return EVALUATED if any(run.spec.input for run in runs) else RETURN
 
 
 def curve(runs: Sequence[Run], x: str, y: str) -> Curve:
@@ -95,7 +110,7 @@ def curve(runs: Sequence[Run], x: str, y: str) -> Curve:
 
 def table(groups: Sequence[Group], column: str = RETURN) -> str:
     """A line a group: medians over its runs."""
-    name = "return" if column == RETURN else column.rsplit("/", 1)[-1]
+    name = "return" if column in (RETURN, EVALUATED) else column.rsplit("/", 1)[-1]
     head = ("runs of", "runs", name, "best", "env steps", "time s", "steps/s")
     return aligned([head, *(_line(group, column) for group in groups)])
 

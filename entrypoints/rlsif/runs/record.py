@@ -13,6 +13,8 @@ from rlsif.learning.spec import ManyPolicies, RunSpec
 from rlsif.training import results, saved
 
 RETURN, STEPS, SECONDS = "env_runners/episode_return_mean", "num_env_steps_sampled_lifetime", "time_total_s"
+# The mean return of an evaluation: of what samples nothing, the only one.
+EVALUATED = "evaluation/episode_return_mean"
 # Of a run that has not said how it ended: it still runs, or was killed.
 NO_END = "no end yet"
 
@@ -37,6 +39,11 @@ class Run:
         """How it ended: finished, interrupted, failed, or NO_END."""
         return str(self.summary.get("state", NO_END))
 
+    @property
+    def return_column(self) -> str:
+        """Where its mean returns are."""
+        return EVALUATED if self.spec.input else RETURN
+
     def last(self, column: str) -> float | None:
         """The newest value of a column; None where there is none."""
         values = (row.get(column) for row in reversed(self.rows))
@@ -57,6 +64,7 @@ class Run:
             **given,
             **flat(spec.env.arguments, "env_config."),
             **({"wrap": wrappers} if wrappers else {}),
+            **({"input": spec.input} if spec.input else {}),
             **_policies(spec.policies),
             **flat(spec.hyperparameters),
             **flat(self.params.get("resources", {})),

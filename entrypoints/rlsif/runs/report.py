@@ -13,11 +13,10 @@ from rlsif.envs.find import ONE
 from rlsif.errors import InputError
 from rlsif.files import replace
 from rlsif.runs import curves
-from rlsif.runs.record import RETURN, SECONDS, STEPS, Run, flat
+from rlsif.runs.record import SECONDS, STEPS, Run, flat
 from rlsif.runs.table import number
 from rlsif.training import checkpoints, results
 
-LOW, HIGH = "env_runners/episode_return_min", "env_runners/episode_return_max"
 RATE, SECONDS_EACH, WALL, RUNNERS = "env_steps_per_s", "time_this_iter_s", "timestamp", "num_healthy_workers"
 # Of an iteration: what RLlib times, in milliseconds.
 SHARES = {
@@ -74,10 +73,10 @@ def html(run: Run) -> str:
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
-    steps, seconds = run.last(STEPS), run.last(SECONDS)
+    steps, seconds, column = run.last(STEPS), run.last(SECONDS), run.return_column
     return [
-        ("mean return, last 100 episodes", number(run.last(RETURN), 1)),
-        ("best mean return", number(max(run.series(STEPS, RETURN)[1], default=None), 1)),
+        (curves.IN_WORDS[column], number(run.last(column), 1)),
+        ("best mean return", number(max(run.series(STEPS, column)[1], default=None), 1)),
         ("env steps", number(steps)),
         ("training time", f"{number(seconds, 1)} s"),
         ("env steps/s", number(steps / seconds if steps and seconds else None)),
@@ -100,11 +99,12 @@ def _learning(run: Run) -> Any:
     """Return against env steps and time, with the band from the worst episode to the best."""
     figure, panels = _panels(2, share_y=True)
     for panel, x in zip(panels, (STEPS, SECONDS)):
-        lows, highs = run.series(x, LOW), run.series(x, HIGH)
+        column = run.return_column
+        lows, highs = (run.series(x, column.replace("_mean", bound)) for bound in ("_min", "_max"))
         panel.fill_between(
             lows[0], lows[1], highs[1], color="C0", alpha=0.15, linewidth=0, label="worst to best episode"
         )
-        panel.plot(*run.series(x, RETURN), color="C0", label="mean of the last 100 episodes")
+        panel.plot(*run.series(x, column), color="C0", label=curves.IN_WORDS[column])
         panel.set_xlabel(curves.IN_WORDS[x])
     panels[0].set_ylabel("return")
     panels[0].legend(frameon=False, loc="upper left")

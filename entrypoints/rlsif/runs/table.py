@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rlsif.runs.record import RETURN, SECONDS, STEPS, Run
+from rlsif.runs.record import SECONDS, STEPS, Run
 
 NONE = "-"
 
@@ -42,7 +42,7 @@ def _line(run: Run) -> tuple[str, ...]:
     return (
         run.spec.algo,
         run.env,
-        number(run.last(RETURN), 1),
+        number(run.last(run.return_column), 1),
         number(run.last(STEPS)),
         number(run.last(SECONDS), 1),
         run.state,

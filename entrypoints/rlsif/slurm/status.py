@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.job import ENDED, FORMING, LOGS, JobFolder
 from rlsif.slurm.folder import is_local, local_process
 from rlsif.slurm.scontrol import Fields, gpus
+
+SAMPLED, EVALUATED = "env_runners/episode_return_mean", "evaluation/episode_return_mean"
 
 
 def describe(found: list[Fields], folder: Path) -> str:
@@ -56,7 +59,7 @@ def _progress(folder: Path) -> list[str]:
     if not whole:
         return [f"  no iteration yet; run {path}{_end(path)}"]
     row: dict[str, Any] = json.loads(whole[-1])
-    mean = row.get("env_runners/episode_return_mean", row.get("evaluation/episode_return_mean"))
+    mean = row[SAMPLED] if SAMPLED in row else _evaluated(whole)
     runners = row.get("num_healthy_workers")
     return [
         f"  iteration {row['training_iteration']}, {row['num_env_steps_sampled_lifetime']:,} env steps,"
@@ -64,6 +67,12 @@ def _progress(folder: Path) -> list[str]:
         + ("" if runners is None else f", {runners} env runners alive"),
         f"  run {path}{_end(path)}",
     ]
+
+
+def _evaluated(rows: Sequence[str]) -> float | None:
+    """The mean return of the last evaluation, of a run that samples nothing."""
+    means = (json.loads(row).get(EVALUATED) for row in reversed(rows))
+    return next((float(mean) for mean in means if mean is not None), None)
 
 
 def _end(run: Path) -> str:

@@ -59,6 +59,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     options = _of_algorithm(options, algorithm)
     policies = assignment.told(options.policies or assignment.SHARED)
     env = find_env(_ref(options, named), assignment.by_option(policies))
+    _check_agents(algorithm, env)
     many = _many_policies(options, policies, env)
     if many:
         catalogue.check_many_policies(algorithm)
@@ -91,6 +92,13 @@ def _of_algorithm(options: TrainOptions, algorithm: Algorithm) -> TrainOptions:
     return options
 
 
+def _check_agents(algorithm: Algorithm, env: FoundEnv) -> None:
+    if algorithm.offline and env.agents:
+        raise InputError(
+            f"{algorithm.name} learns from episodes of one agent, and {env.ref.short} has {len(env.agents)}"
+        )
+
+
 def _check_input(algorithm: Algorithm, given: Path | None, env: FoundEnv) -> None:
     """Refuse recorded episodes that are not there, or do not fit by their first lines. Raises InputError."""
     if not algorithm.offline:
@@ -99,10 +107,6 @@ def _check_input(algorithm: Algorithm, given: Path | None, env: FoundEnv) -> Non
         raise InputError(
             f"{algorithm.name} learns from recorded episodes, and none are given; name their folder, as in"
             " --input data/, which `evaluate RUN --record data/` writes"
-        )
-    if env.agents:
-        raise InputError(
-            f"{algorithm.name} learns from episodes of one agent, and {env.ref.short} has {len(env.agents)}"
         )
     recorded.check_first_lines(Path(str(_text(given))), env)
 
@@ -192,6 +196,8 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
             f" resume {folder}, or move the later ones away first"
         )
     spec = _as_asked(options, saved.spec_of(folder), checkpoint)
+    if options.input is None:
+        saved.check_input(spec)
     algorithm = catalogue.catalogue()[spec.algo]
     options = _of_algorithm(options, algorithm)
     env = find_env(spec.env, assignment.of_run(spec.policies))

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs.recorded import sizes_of
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.packages import installed_packages
 from rlsif.training import checkpoints, results
@@ -95,7 +96,9 @@ class Record:
         told = {"algo": spec.algo, "env": spec.env.name, "seed": spec.seed, **spec.hyperparameters, **self._resources}
         self._tracking = Tracking(self._log_to, told, spec.env.short, self.folder)
         (self.folder / results.SUMMARY).unlink(missing_ok=True)
-        about = {"spaces": self._spaces, "versions": _versions(), "packages": installed_packages()}
+        about: dict[str, Any] = {"spaces": self._spaces, "versions": _versions(), "packages": installed_packages()}
+        if spec.input:
+            about["input_files"] = sizes_of(Path(spec.input))
         run = {**self._spec.as_json(), **about}
         self._files.write_params({"run": run, "resources": self._resources, **settings})
 
@@ -164,7 +167,7 @@ class Record:
                 "seed": spec.seed,
                 "iterations": progress.training_iteration,
                 "env_steps": progress.num_env_steps_sampled_lifetime,
-                "episode_return_mean": progress.episode_return_mean,
+                "episode_return_mean": self.last_evaluation if spec.input else progress.episode_return_mean,
                 "state": state,
                 "stop_reason": reason,
                 "time_total_s": seconds,

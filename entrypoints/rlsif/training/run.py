@@ -170,9 +170,9 @@ class Run:
         least = settings.get("min_sample_timesteps_per_iteration") or 0
         self._watch.wanted = 0 if plan.spec.input else max(int(settings["train_batch_size"]), int(least))
         if plan.checkpoint:
-            packages = saved.told_of_packages(self._record.folder)
-            if packages:
-                self._display.note(f"warning: {packages}")
+            folder = self._record.folder
+            for changed in filter(None, (saved.told_of_packages(folder), saved.told_of_input(folder, plan.spec))):
+                self._display.note(f"warning: {changed}")
             if not self._made_up(algorithm, signals):
                 return _interrupted(signals, " before the first iteration")
             told = algorithm.restore(plan.checkpoint)

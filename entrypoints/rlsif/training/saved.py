@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.recorded import SEES, sizes_of, told_of_change
 from rlsif.envs.reference import EnvRef, parse
 from rlsif.errors import InputError
 from rlsif.learning.spec import RunSpec, from_json
@@ -75,6 +76,23 @@ def told_of_packages(folder: Path) -> str:
     trained = json.loads((folder / results.PARAMS).read_text())["run"].get("packages") or {}
     phrases = lacking(trained)
     return f"the run was trained with {'; with '.join(phrases)}" if phrases else ""
+
+
+def check_input(spec: RunSpec) -> None:
+    """Refuse a run whose recorded episodes are no longer where they were. Raises InputError."""
+    if spec.input and not Path(spec.input).exists():
+        raise InputError(
+            f"the run learns from {spec.input}, which is not there now; --input names its new place; {SEES}"
+        )
+
+
+def told_of_input(folder: Path, spec: RunSpec) -> str:
+    """What has become of the recorded episodes since a run began; empty where they are the same, or it samples."""
+    before = json.loads((folder / results.PARAMS).read_text())["run"].get("input_files")
+    if not spec.input or before is None:
+        return ""
+    changed = told_of_change(before, sizes_of(Path(spec.input)))
+    return f"the run learned from other files so far: in {spec.input}, {changed}" if changed else ""
 
 
 def is_run(folder: Path) -> bool:
