@@ -18,9 +18,15 @@ def test_episodes_are_recorded_and_learned_from(shell):
     assert done.returncode == 0, done.stderr
     assert f"learns from 5 episodes, {steps:,} steps, of {shell.folder / 'data'}" in done.stderr + done.stdout
     [run] = shell.runs
-    # The input is the run's.
-    done = shell.train("--resume", run, "--local-mode", "--stop-iters", "2")
+    # The input is the run's; it is told what has become of it.
+    resume = ("--resume", run, "--local-mode", "--stop-iters", "2")
+    (shell.folder / "data").rename(shell.folder / "elsewhere")
+    done = shell.train(*resume)
+    assert done.returncode == 2 and "/data, which is not there now; --input names its new place" in done.stderr
+    (shell.folder / "elsewhere/more.json").write_bytes((shell.folder / "elsewhere/played.json").read_bytes())
+    done = shell.train(*resume, "--input", "elsewhere", "--evaluate-every", "1", "--evaluate-episodes", "2")
     assert done.returncode == 0, done.stderr
+    assert "learned from other files so far: in " in done.stdout and "/elsewhere, more.json is new\n" in done.stdout
     rows = table(run)
     assert [row["num_env_steps_sampled_lifetime"] for row in rows] == ["5120", "10240"]
     assert not any(name.startswith("env_runners/") for name in rows[0])
@@ -37,6 +43,11 @@ def test_episodes_are_recorded_and_learned_from(shell):
     assert done.returncode == 0, done.stderr
     marwil = next(each for each in shell.runs if each != run)
     assert undocumented(table(marwil)[0]) == []
+    shown = shell("compare", run)
+    last = float(table(run)[-1]["evaluation/episode_return_mean"])
+    assert shown.stdout.splitlines()[1].split()[:5] == ["BC", "on", "CartPole-v1", "1", f"{last:.1f}"]
+    said = shell("compare", run, marwil)
+    assert said.returncode == 2 and "has no evaluation to compare with" in said.stderr
 
 
 def test_rows_returns_and_updates_are_those_of_rllib(shell):

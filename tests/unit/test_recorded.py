@@ -11,7 +11,7 @@ import pytest
 
 from rlsif.cluster.resources import Cluster
 from rlsif.envs.find import FoundEnv, find
-from rlsif.envs.recorded import read
+from rlsif.envs.recorded import read, sizes_of, told_of_change
 from rlsif.envs.reference import parse
 from rlsif.errors import InputError
 from rlsif.evaluation.recording import Recording
@@ -69,6 +69,49 @@ def test_what_does_not_fit_is_refused_with_value_and_file(tmp_path, name):
     with pytest.raises(InputError) as refused:
         read(tmp_path, found())
     assert said in str(refused.value)
+
+
+ODD = [
+    ({"eps_id": [1]}, "a.json, line 1 has 2 rewards and 1 eps_id; a step has one of each"),
+    ({"eps_id": [1, 1], "agent_index": 0}, "a.json, line 1 has 2 rewards and 1 agent_index"),
+    ({"rewards": [1e300, 1]}, "a.json, line 1: rewards of step 1 are not finite in float32"),
+    ({"obs": [[1e39, 0, 0, 0]] * 2}, "a.json, line 1: obs of step 1 are not finite in float32"),
+    ({"rewards": [], "terminateds": []}, "a.json, line 1 has no steps"),
+]
+
+
+@pytest.mark.parametrize(("columns", "said"), ODD)
+def test_odd_columns_are_refused(tmp_path, columns, said):
+    whole = {"obs": [[0.0] * 4] * 2, "actions": [0, 1], "rewards": [1, 1], "terminateds": [False, True]}
+    with pytest.raises(InputError) as refused:
+        read(written(tmp_path, {**whole, **columns}), found())
+    assert said in str(refused.value)
+
+
+def test_ids_may_be_of_any_kind_and_ends_of_any_shape(tmp_path):
+    columns = {"obs": [[0.0] * 4] * 3, "actions": [0, 1, 0], "rewards": [1, 1, 1], "terminateds": [[False]] * 3}
+    for ids in (["a", "b", "b"], [{"a": 1}, [2], [2]], [[1], [2, 3], [2, 3]]):
+        written(tmp_path, {**columns, "truncateds": [[False]] * 3, "eps_id": ids})
+        assert read(tmp_path, found()).ends.tolist() == [1, 3]
+
+
+NO_BYTES = [300, -1, 0.5]
+
+
+@pytest.mark.parametrize("number", NO_BYTES)
+def test_images_whose_numbers_would_become_others_are_refused(tmp_path, number):
+    env = made(SPACES.Box(0, 255, (20, 20, 1), np.uint8), SPACES.Discrete(2))
+    shown = np.full((1, 20, 20, 1), number).tolist()
+    written(tmp_path, {"obs": shown, "actions": [0], "rewards": [0], "terminateds": [True]})
+    with pytest.raises(InputError, match=f"with numbers from {number} to {number}, and Made-v0 has observations"):
+        read(tmp_path, env)
+
+
+@pytest.mark.parametrize(("number", "range_"), [(3, "0 to 3"), (-1, "-1 to 0"), (0.5, "0 to 0.5")])
+def test_a_number_that_is_not_of_the_space_is_refused(tmp_path, number, range_):
+    written(tmp_path, {"obs": [0, number], "actions": [0, 0], "rewards": [0, 0], "terminateds": [False, True]})
+    with pytest.raises(InputError, match=f"numbers from {range_}, and Made-v0 has observations Discrete"):
+        read(tmp_path, made(SPACES.Discrete(3), SPACES.Discrete(2)))
 
 
 def test_a_damaged_line_is_refused(tmp_path):
@@ -145,6 +188,31 @@ def test_actions_of_the_environment_are_scaled_where_that_is_said(tmp_path):
     written(tmp_path, {"obs": [[0.0]], "actions": [[1.0]], "rewards": [0], "terminateds": [True]})
     assert read(tmp_path, env).columns["actions"].tolist() == [[1.0]]
     assert read(tmp_path, env, in_bounds=True).columns["actions"].tolist() == [[0.5]]
+
+
+def test_actions_that_would_be_taken_for_others_are_refused_or_told(tmp_path):
+    env = made(SPACES.Box(-1, 1, (1,)), SPACES.Box(-2, 2, (1,)))
+    row = {"obs": [0.0], "new_obs": [0.0], "actions": [1.5], "rewards": 0.0, "terminateds": True, "truncateds": False}
+    recording = Recording(tmp_path, env, {})
+    recording.about["normalize_actions"] = True
+    recording.write([row])
+    recording.finish()
+    assert read(tmp_path, env).beyond == 1.0
+    with pytest.raises(InputError, match="normalize_actions=true; give --set normalize_actions=true"):
+        read(tmp_path, env, normalize=False)
+    with pytest.raises(InputError, match="leave out actions_in_input_normalized"):
+        read(tmp_path, env, in_bounds=True)
+
+
+def test_what_has_become_of_files_is_told(tmp_path):
+    recorded.write(tmp_path / "data", 1)
+    before = sizes_of(tmp_path / "data")
+    assert told_of_change(before, before) == ""
+    (tmp_path / "data/more.json").touch()
+    (tmp_path / "data/played.json").write_text("\n")
+    after = sizes_of(tmp_path / "data")
+    assert told_of_change(before, after) == "more.json is new, played.json is of another size"
+    assert told_of_change({**after, "a": 1, "b": 1}, after) == "a, b are gone"
 
 
 REFUSED = [
