@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.image.test_old_runs import seen
 from tests.image.test_train import summary, table
 
 OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
@@ -162,6 +163,24 @@ def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
     learned = [row["info/learner/default_policy/num_grad_updates_lifetime"] for row in rows(run)[1:]]
     # As many updates after the resume as before it.
     assert learned[2] - learned[1] == learned[1] - learned[0]
+
+
+@pytest.mark.fault(
+    "a run that filters observations is resumed, with env runners of their own",
+    promise="the filter goes on from what it has seen",
+)
+@pytest.mark.parametrize(
+    ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
+)
+def test_a_filter_goes_on_from_what_it_has_seen(shell, settings, sampled):
+    small = ("--set", "observation_filter=MeanStdFilter", *SMALL[:-1], "--num-env-runners", "1")
+    done = shell.train("--env", "CartPole-v1", *small, *settings, "--stop-iters", "2")
+    assert done.returncode == 0 and f"sampled {sampled}" in done.stdout, done.stderr
+    [run] = shell.runs
+    assert shell.train("--resume", run, "--num-env-runners", "1", "--stop-iters", "4").returncode == 0
+    steps = [row["num_env_steps_sampled_lifetime"] for row in rows(run)]
+    before, after = (seen(shell, run / f"checkpoints/checkpoint_00000{number}") for number in (2, 4))
+    assert before >= steps[1] and after - before >= steps[3] - steps[1] > 0
 
 
 # Every variable that Ray, Python or TensorFlow read, and that a host may carry.
