@@ -346,6 +346,8 @@ sweep --env CartPole-v1 --algo BC --grid lr=1e-3,3e-4
     --algo BC: a sweep compares trials by the returns of their training, and BC samples none; give `train` one setting after the other, and `compare` the runs
 sweep --env CartPole-v1 --grid lr
     --grid 'lr' has no values; write it as --grid lr=1e-3,3e-4
+sweep --env CartPole-v1 --grid lr=1e-3,3e-4,0.001
+    --grid 'lr=1e-3,3e-4,0.001' has 0.001 twice; the same again with other seeds is --num-samples 2
 sweep --env CartPole-v1 --grid lrx=1,2
     PPO has no hyperparameter 'lrx'; did you mean lr?
 sweep --env CartPole-v1 --sample 'gamma=uniform(0,2)'

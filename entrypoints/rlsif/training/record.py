@@ -100,7 +100,7 @@ class Record:
         if spec.input:
             about["input_files"] = sizes_of(Path(spec.input))
         run = {**self._spec.as_json(), **about}
-        self._files.write_params({"run": run, "resources": self._resources, **settings})
+        self._files.write_params({"run": run, "resources": self._resources, **settings, "seed": spec.seed})
 
     def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Count an iteration that took so many seconds; give its row, which is not written yet."""
