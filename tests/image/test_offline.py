@@ -43,6 +43,8 @@ def test_episodes_are_recorded_and_learned_from(shell):
     assert done.returncode == 0, done.stderr
     marwil = next(each for each in shell.runs if each != run)
     assert undocumented(table(marwil)[0]) == []
+    # Not twice as many where the recorded steps are fewer than a batch.
+    assert 5120 <= int(table(marwil)[0]["num_env_steps_sampled_lifetime"]) < 5120 + 1024
     shown = shell("compare", run)
     last = float(table(run)[-1]["evaluation/episode_return_mean"])
     assert shown.stdout.splitlines()[1].split()[:5] == ["BC", "on", "CartPole-v1", "1", f"{last:.1f}"]

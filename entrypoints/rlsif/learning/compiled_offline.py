@@ -7,6 +7,7 @@ episodes, and every row is drawn once before one is drawn again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
         """Make the updates of an iteration."""
         timers, counters = private_api.timers(self), private_api.counters(self)
         size = min(self.config.total_train_batch_size, self._recorded.steps)
-        updates = max(1, (self.config.min_sample_timesteps_per_iteration or 0) // size)
+        # With fewer steps than that, RLlib would call this twice.
+        updates = max(1, ceil((self.config.min_sample_timesteps_per_iteration or 0) / size))
         with timers[SAMPLE_TIMER]:
             batch = self._drawn(updates * size)
         for counter in (NUM_ENV_STEPS_SAMPLED, NUM_AGENT_STEPS_SAMPLED, NUM_ENV_STEPS_TRAINED, NUM_AGENT_STEPS_TRAINED):
