@@ -79,7 +79,7 @@ class Learner:
         }
         algorithm = self._algorithm
         ways = {
-            "ours": lambda: algorithm._update(SampleBatch(rows), EPOCHS, MINIBATCH),
+            "ours": lambda: algorithm._updates["default_policy"](SampleBatch(rows), EPOCHS, MINIBATCH),
             "rllib": lambda: multi_gpu_train_one_step(algorithm, SampleBatch(rows).as_multi_agent()),
         }
         figures = {}

@@ -8,6 +8,7 @@ faults lists them.
 # ruff: noqa: E501
 
 import re
+from pathlib import Path
 
 ENVS = """
 import gymnasium
@@ -77,6 +78,10 @@ FILES = {
     "bad.yaml": b"lr: 1\n  gamma: [1\n",
     "list.yaml": b"[1, 2]",
     "bytes.yaml": b"\xff\xfe\x00",
+    "hunt.py": (Path(__file__).parent / "data/hunt.py").read_bytes(),
+    "half.yaml": b"hunter_*: hunter\n",
+    "wolf.yaml": b"wolf: wolf\n'*': prey\n",
+    "long.yaml": b"'*': a policy\n",
 }
 
 TYPED = r"""
@@ -226,6 +231,36 @@ train --resume run --stop-iters 1
     the run is already at its end: 1 iterations; give a later one, as in --stop-timesteps 2000000
 train --resume damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
+train --env hunt.py:Hunt
+    environment '...hunt.py:Hunt' has agents with different spaces: 'hunter_0' has observations Box[2] of float32 and actions Discrete(3), 'prey' has observations Box[3] of float32 and actions Box[1] of float32; one policy for all of them needs equal ones, so pad them to one shape, or give each agent its own by --policies each
+train --env hunt.py:Hunt --policies ech
+    --policies is 'ech', which is none of its values; did you mean each?; --policies takes shared, each, a YAML file as roles.yaml, or a function as mine.py:mapping
+train --env hunt.py:Hunt --policies none.yaml
+    --policies ...none.yaml cannot be read: No such file or directory
+train --env hunt.py:Hunt --policies half.yaml
+    --policies ...half.yaml: agent 'prey' has no policy; every agent needs one: hunter_0, hunter_1, prey
+train --env hunt.py:Hunt --policies wolf.yaml
+    --policies ...wolf.yaml: no agent is called 'wolf'; there are hunter_0, hunter_1, prey
+train --env hunt.py:Hunt --policies long.yaml
+    --policies ...long.yaml: the policy of agent 'hunter_0' is 'a policy'; its name must have letters, digits, _, . and - alone, and begin with a letter or digit
+train --env hunt.py:Hunt --policies hunt.py:what
+    --policies ...hunt.py:what: ...hunt.py has no function what
+train --env hunt.py:Hunt --policies hunt.py:number
+    --policies ...hunt.py:number: it gave 3 for agent 'hunter_0'; it must give the name of a policy
+train --env hunt.py:Hunt --policies hunt.py:nobody
+    --policies ...hunt.py:nobody: it raised KeyError: 'hunter_0' for agent 'hunter_0'; it is called with an agent's name
+train --env hunt.py:Hunt --policies each --train-policies pray
+    --train-policies: 'pray' is none of the policies, hunter_0, hunter_1, prey; did you mean prey?
+train --env hunt.py:Hunt --policies each --train-policies ,
+    --train-policies is ','; it must name policies that learn, as in hunter,prey
+train --env hunt.py:Hunt --policies each --algo DQN
+    DQN trains one policy, which all agents share, and --policies asks for several; use --algo PPO, or leave --policies out
+train --env CartPole-v1 --policies each
+    --policies each is for environments of many agents, and this one has one; leave it out
+train --env CartPole-v1 --train-policies prey
+    --train-policies prey says which of several policies learn, and all agents share one; give them several by --policies each
+train --resume run --policies each
+    --policies is each, but ... is of shared; leave --policies out to resume that run
 evaluate
     Missing argument 'RUN|CHECKPOINT'; see `evaluate --help`
 evaluate none

@@ -18,7 +18,7 @@ compile cpu "${image[@]}" --override cpu.overrides
 compile gpu "${image[@]}" --constraint cpu.lock
 # What an extra shares with the images or with another extra has one version, so that several go into one image.
 constraints=(--constraint cpu.lock)
-for extra in box2d notebook wandb mlflow mujoco robotics atari minigrid pettingzoo envpool; do
+for extra in box2d notebook wandb mlflow mujoco robotics atari minigrid pettingzoo envpool gym dm_control; do
     compile "extras/$extra" "${image[@]}" --override extras.overrides "${constraints[@]}"
     constraints+=(--constraint "extras/$extra.lock")
 done

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -65,6 +66,28 @@ def read(text: str) -> Any:
     """The value of a text. Raises yaml.YAMLError."""
     # The loader is a SafeLoader.
     return yaml.load(text, Loader=_Loader)
+
+
+def of_yaml_file(path: Path, option: str, example: str = "lr: 0.0003") -> dict[str, Any]:
+    """The mapping in a YAML file. Raises InputError with line and column where it does not parse.
+
+    `option` is what the file was given by, and `example` a right line, for messages.
+    """
+    try:
+        content = read(path.read_text())
+    except OSError as problem:
+        raise InputError(f"{option} {path} cannot be read: {problem.strerror}") from problem
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{option} {path} is not valid YAML{where}: {problem.problem}") from problem
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise InputError(f"{option} {path} is not a YAML text: {problem}") from problem
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{option} {path} has {type(content).__name__} at its top; it must be keys and values, as in `{example}`"
+        )
+    return content
 
 
 def from_settings(settings: Iterable[str], option: str = "--set", example: str = "lr=0.0003") -> dict[str, Any]:

@@ -51,6 +51,55 @@ def test_other_algorithms_sample_agents_that_come_and_go(shell):
         assert last["num_agent_steps_sampled_lifetime"] > last["num_env_steps_sampled_lifetime"] >= 600
 
 
+HUNT = f"{DATA}/hunt.py:Hunt"
+
+
+def test_agents_of_different_spaces_have_policies_of_their_own(shell):
+    """With masks for one of them; the prey stays as it began."""
+    (shell.folder / "roles.yaml").write_text("hunter_*: hunter\nprey: prey\n")
+    roles = ("--policies", "roles.yaml", "--train-policies", "hunter", "--env-config", "masks=true")
+    done = shell.train("--env", HUNT, *roles, "--stop-iters", "1", "--checkpoint-every", "1", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "sampled by RLlib, for several policies, 3 agents in each" in done.stdout
+    assert "with 2 policies: hunter, prey, of which hunter learn, illegal actions masked" in done.stdout
+    [run] = shell.runs
+    more = shell.train("--resume", run, "--stop-iters", "2", "--local-mode", "--evaluate-every", "1")
+    assert more.returncode == 0, more.stderr
+    last = rows_of(run)[-1]
+    assert {"policy_return/hunter", "policy_return/prey", "agent_return/hunter_1", "custom/far"} <= set(last)
+    stats = "info/learner/{}/learner_stats/kl"
+    assert stats.format("hunter") in last and stats.format("prey") not in last
+    assert last["evaluation/episodes"] == 10
+    told = json.loads((run / "params.json").read_text())["run"]["policies"]
+    assert told["of_agents"] == {"hunter_0": "hunter", "hunter_1": "hunter", "prey": "prey"}
+    weights = shell("python", "-c", WEIGHTS, run)
+    assert weights.returncode == 0, weights.stderr
+    assert json.loads(weights.stdout.splitlines()[-1]) == {"hunter": False, "prey": True}
+    against = shell("evaluate", run, "--against", run, "--json", "--episodes", "3")
+    assert against.returncode == 0, against.stderr
+    assert sum(json.loads(against.stdout)["against"][what] for what in ("wins", "draws", "losses")) == 3
+    # The best checkpoint is that of which the evaluation was best; both have been evaluated by the same episodes.
+    found = json.loads(shell("evaluate", run, "--last", "--json", "--episodes", "10").stdout)
+    assert found["return_mean"] == pytest.approx(last["evaluation/episode_return_mean"], abs=1e-4)
+    assert shell("report", run, "--out", "report.html").returncode == 0
+    checked = shell("check", HUNT, "--policies", "each")
+    assert "policy prey (prey): actions are Box[1] of float32" in checked.stdout, checked.stderr
+
+
+# Whether the weights of a policy are the same in both checkpoints of a run.
+WEIGHTS = """
+import json, pickle, sys
+from pathlib import Path
+import numpy as np
+from rlsif.learning.old_names import know_old_names
+know_old_names()
+same = {}
+for name in ("hunter", "prey"):
+    found = sorted(Path(sys.argv[1]).glob(f"checkpoints/*/policies/{name}/policy_state.pkl"))
+    first, last = (pickle.loads(path.read_bytes())["weights"] for path in (found[0], found[-1]))
+    same[name] = all(np.array_equal(first[key], last[key]) for key in first)
+print(json.dumps(same))
+"""
 SPREAD = Path(__file__).parents[2] / "examples/spread"
 
 

@@ -21,9 +21,7 @@ KNOWN = {
 
 
 def test_set_is_typed_and_nested():
-    given = from_settings(
-        ["lr=0.0003", "model.fcnet_hiddens=[64, 64]", "use_critic=false", "gamma=1e-3"]
-    )
+    given = from_settings(["lr=0.0003", "model.fcnet_hiddens=[64, 64]", "use_critic=false", "gamma=1e-3"])
     assert given == {"lr": 0.0003, "model": {"fcnet_hiddens": [64, 64]}, "use_critic": False, "gamma": 0.001}
 
 

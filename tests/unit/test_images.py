@@ -96,7 +96,7 @@ def test_the_definition_is_given_every_argument_that_it_uses(variant):
 
 def test_an_unknown_extra_is_refused():
     with pytest.raises(
-        InputError, match="EXTRAS has .jupiter.; known are atari, box2d, envpool, minigrid, mlflow, mujoco"
+        InputError, match="EXTRAS has .jupiter.; known are atari, box2d, dm_control, envpool, gym, minigrid"
     ):
         Request(CHECKOUT, "cpu", extras=("jupiter",))
 

@@ -14,6 +14,7 @@ def check(
     env_config: options.ENV_CONFIG = None,
     wrap: options.WRAP = None,
     atari: options.ATARI = None,
+    policies: options.POLICIES = None,
 ) -> int:
     """Check an environment before training, with Gymnasium's checker and our own. Print each finding in one sentence.
 
@@ -26,13 +27,14 @@ def check(
     from rlsif.envs.checker import check as check_env
     from rlsif.envs.findings import ERROR
     from rlsif.envs.reference import parse
+    from rlsif.learning import assignment
     from rlsif.learning.judgement import judgement
     from rlsif.values import env_arguments, wrapper_arguments
 
     # An environment's file may import RLlib, which takes four times as long with TensorFlow.
     leave_tensorflow_to_those_who_want_it()
     ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []), atari)
-    findings = check_env(ref, judgement)
+    findings = check_env(ref, judgement, assignment.by_option(assignment.told(policies or assignment.SHARED)))
     for finding in findings:
         print(f"{finding.level:<8} {finding.text}")
     for right, text, fix in packages.told(Path(packages.FOLDER), packages.image_digest()):

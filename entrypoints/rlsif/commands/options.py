@@ -41,6 +41,23 @@ ATARI = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+POLICIES = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="shared|each|FILE",
+        help="Policies of many agents: one for all (default), one each, or by roles.yaml (agent or pattern: policy) or"
+        " mine.py:mapping, which gives an agent's policy.",
+        rich_help_panel=TRAINING,
+    ),
+]
+TRAIN_POLICIES = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="NAME,NAME",
+        help="Policies that learn; the others stay as they begin. Default: all.",
+        rich_help_panel=TRAINING,
+    ),
+]
 ALGO = Annotated[
     Optional[str],
     typer.Option(

@@ -24,11 +24,13 @@ def rollout_demo(
     from rlsif.envs.legal import random_action
     from rlsif.envs.reference import parse
     from rlsif.errors import check_at_least
+    from rlsif.learning.assignment import each
     from rlsif.values import env_arguments, wrapper_arguments
 
     check_at_least({"--steps": (steps, 1)})
     ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []), atari)
-    found = find(ref)
+    # Agents may have spaces of their own.
+    found = find(ref, each)
     environment = make(ref)
     if found.agents:
         _with_agents(environment, found, steps, seed)
@@ -61,15 +63,19 @@ def _with_agents(environment: Any, found: Any, steps: int, seed: int | None) -> 
     """The same in an environment of many agents, a line for each of them."""
     from rlsif.envs.legal import random_action_of
 
-    found.action_space.seed(seed)
-    print(f"{found.ref.name}: {', '.join(found.agents)}; actions {found.action_space}")
+    views = {agent: found.seen_by(str(agent)) for agent in environment.agents}
+    for view in views.values():
+        view.action_space.seed(seed)
+    spaces = dict.fromkeys(str(view.action_space) for view in views.values())
+    print(f"{found.ref.name}: {', '.join(found.agents)}; actions {' and '.join(spaces)}")
     outcome, returns = environment.reset(seed), dict.fromkeys(found.agents, 0.0)
     for agent, (observation, _) in outcome.seen.items():
         print(f"reset      {agent}  observation {_short(observation)}")
     for step in range(1, steps + 1):
-        space, mask, seen = found.action_space, found.mask, outcome.seen
-        name = found.ref.name
-        actions = {who: random_action_of(space, mask, seen[who][0], seen[who][1], name) for who in outcome.acting}
+        actions = {
+            who: random_action_of(views[who].action_space, views[who].mask, seen, info, found.ref.name)
+            for who, (seen, info) in ((who, outcome.seen[who]) for who in outcome.acting)
+        }
         outcome = environment.step(actions)
         for agent, action in actions.items():
             observation, reward = outcome.seen.get(agent, ("none",))[0], float(outcome.rewards.get(agent, 0))

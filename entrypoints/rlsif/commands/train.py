@@ -20,6 +20,8 @@ def train(
     env_config: options.ENV_CONFIG = None,
     wrap: options.WRAP = None,
     atari: options.ATARI = None,
+    policies: options.POLICIES = None,
+    train_policies: options.TRAIN_POLICIES = None,
     algo: options.ALGO = None,
     framework: Annotated[
         Optional[str],
@@ -149,6 +151,8 @@ def train(
         env_settings=tuple(env_config or ()),
         wrap=tuple(wrap or ()),
         atari=atari,
+        policies=policies,
+        train_policies=train_policies,
         algo=algo,
         framework=framework,
         seed=seed,

@@ -60,7 +60,7 @@ def pettingzoos_own(create: Callable[[], ManyAgents], _: FoundEnv) -> Iterator[F
 def steps(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding]:
     """Random steps: every value of every agent is what the spaces say, and episodes end."""
     env = create()
-    found.action_space.seed(SEED)
+    _seed(found)
     wrong: dict[str, str] = {}
     outcome, number, ended, rewards = env.reset(SEED), 0, 0, False
     _look(outcome, found, "reset", wrong)
@@ -94,7 +94,7 @@ def steps(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding
 def _look(outcome: Outcome, found: FoundEnv, where: str, wrong: dict[str, str]) -> None:
     for agent, (observation, info) in outcome.seen.items():
         there = f"{where} of agent {agent!r}"
-        look_at_observation(observation, found.observation_space, there, wrong)
+        look_at_observation(observation, found.seen_by(str(agent)).observation_space, there, wrong)
         look_at_metrics(info, there, wrong)
     for agent, reward in outcome.rewards.items():
         look_at_reward(reward, f"{where} of agent {agent!r}", wrong)
@@ -102,8 +102,16 @@ def _look(outcome: Outcome, found: FoundEnv, where: str, wrong: dict[str, str]) 
 
 def _actions(outcome: Outcome, found: FoundEnv) -> Mapping[AgentId, Any]:
     """Any legal action for each agent that acts next."""
-    space, mask, name = found.action_space, found.mask, found.ref.name
-    return {agent: random_action_of(space, mask, *outcome.seen[agent], name) for agent in outcome.acting}
+    views = {agent: found.seen_by(str(agent)) for agent in outcome.acting}
+    return {
+        agent: random_action_of(view.action_space, view.mask, *outcome.seen[agent], found.ref.name)
+        for agent, view in views.items()
+    }
+
+
+def _seed(found: FoundEnv) -> None:
+    for view in found.views.values():
+        view.action_space.seed(SEED)
 
 
 def seeds(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding]:
@@ -121,7 +129,7 @@ def seeds(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding
 
 
 def _trajectory(env: ManyAgents, found: FoundEnv) -> list[bytes]:
-    found.action_space.seed(SEED)
+    _seed(found)
     outcome = env.reset(SEED)
     seen = [_as_bytes(outcome)]
     for _ in range(COMPARED):

@@ -12,13 +12,13 @@ from types import ModuleType
 from typing import Any
 
 from rlsif.envs import agents
-from rlsif.envs.agents import AgentError, ManyAgents
+from rlsif.envs.agents import AgentError, ManyAgents, Outcome
 from rlsif.envs.code import module_at
 from rlsif.envs.legal import random_action_of
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.errors import InputError, near
-from rlsif.packages import EXTRA_OF
+from rlsif.packages import EXTRA_OF, building
 from rlsif.policies import masks
 from rlsif.policies.spaces import described
 
@@ -42,10 +42,7 @@ def place_of(place: str, env_id: str) -> str:
     place = MOVED.get(place, place)
     top = place.partition(".")[0]
     if top in EXTRA_OF and not _is_there(top):
-        raise InputError(
-            f"environment {env_id!r} needs a package that is not installed: {top};"
-            f" build an image that has it: make image-cpu EXTRAS={EXTRA_OF[top]}"
-        )
+        raise InputError(f"environment {env_id!r} needs a package that is not installed: {top}; {building(top)}")
     return place
 
 
@@ -104,19 +101,24 @@ def _told_of(ref: EnvRef) -> Any:
         raise InputError(f"environment {ref.name!r}: {problem}") from problem
 
 
-def shared_spaces(ref: EnvRef, env: ManyAgents) -> tuple[Any, Any]:
-    """The spaces of observations and actions that all agents have. Raises InputError where they have others."""
-    shared: tuple[Any, Any] | None = None
+def spaces_by_policy(ref: EnvRef, env: ManyAgents, policies: Mapping[str, str]) -> dict[str, tuple[Any, Any]]:
+    """The spaces of observations and actions that all agents of a policy have, by its name.
+
+    `policies` has the policy of each agent. Raises InputError where agents of one have others.
+    """
+    first: dict[str, tuple[agents.AgentId, tuple[Any, Any]]] = {}
     for agent in env.agents:
-        spaces = _spaces_of(ref, env, agent)
-        shared = shared or spaces
+        spaces, policy = _spaces_of(ref, env, agent), policies[str(agent)]
+        other, shared = first.setdefault(policy, (agent, spaces))
         if spaces != shared:
+            alone = len(set(policies.values())) == 1
+            fix = "or give each agent its own by --policies each" if alone else f"or give {policy!r} to one kind alone"
             raise InputError(
-                f"environment {ref.name!r} has agents with different spaces: {_in_words(env.agents[0], shared)},"
-                f" {_in_words(agent, spaces)}; one policy for all agents needs equal ones, so pad them to one shape"
+                f"environment {ref.name!r} has agents with different spaces: {_in_words(other, shared)},"
+                f" {_in_words(agent, spaces)}; one policy for all of them needs equal ones, so pad them to one shape,"
+                f" {fix}"
             )
-    assert shared is not None
-    return shared
+    return {policy: spaces for policy, (_, spaces) in first.items()}
 
 
 def _spaces_of(ref: EnvRef, env: ManyAgents, agent: agents.AgentId) -> tuple[Any, Any]:
@@ -138,25 +140,52 @@ def _in_words(agent: agents.AgentId, spaces: tuple[Any, Any]) -> str:
     return f"{agent!r} has observations {described(observations)} and actions {described(actions)}"
 
 
-def first_info(ref: EnvRef, env: ManyAgents, observations: Any, actions: Any) -> Mapping[str, Any]:
-    """The info of an agent after a reset, and a first step. Raises InputError for what is not the interface.
+def first_infos(
+    ref: EnvRef, env: ManyAgents, policies: Mapping[str, str], spaces: Mapping[str, tuple[Any, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """The first info of an agent of each policy, after a reset and some steps.
 
-    What an environment raises itself is told by the run.
+    What an environment raises itself is told by the run. Raises InputError for what is not the interface.
     """
     reset = inspect.signature(env.env.reset).parameters
     if "seed" not in reset and not any(p.kind is p.VAR_KEYWORD for p in reset.values()):
         raise InputError(
             f"environment {ref.name!r}: its reset takes no seed; it must be reset(seed=None, options=None)"
         )
-    info: Mapping[str, Any] = {}
+    infos: dict[str, Mapping[str, Any]] = {}
     with _told_of(ref):
         try:
-            begun = env.reset(seed=0)
-            info = begun.seen[begun.acting[0]][1]
-            mask = masks.find(plain(observations), plain(actions), info)
-            env.step({agent: random_action_of(actions, mask, *begun.seen[agent], ref.name) for agent in begun.acting})
+            outcome = env.reset(seed=0)
+            # In turns others are told something later.
+            for _ in range(max(1, 2 * len(env.agents) if len(spaces) > 1 else 1)):
+                _note(infos, policies, outcome)
+                outcome = env.step(_actions(ref, outcome, policies, spaces, infos))
+                _note(infos, policies, outcome)
+                if outcome.over or len(infos) == len(spaces):
+                    break
         except AgentError:
             raise
         except (Exception, SystemExit):
             pass
-    return info
+    return infos
+
+
+def _note(infos: dict[str, Mapping[str, Any]], policies: Mapping[str, str], outcome: Outcome) -> None:
+    for agent in outcome.acting:
+        infos.setdefault(policies[str(agent)], outcome.seen[agent][1])
+
+
+def _actions(
+    ref: EnvRef,
+    outcome: Outcome,
+    policies: Mapping[str, str],
+    spaces: Mapping[str, tuple[Any, Any]],
+    infos: Mapping[str, Mapping[str, Any]],
+) -> dict[agents.AgentId, Any]:
+    """Any legal action of each agent that acts next."""
+    chosen = {}
+    for agent in outcome.acting:
+        observations, actions = spaces[policies[str(agent)]]
+        mask = masks.find(plain(observations), plain(actions), infos[policies[str(agent)]])
+        chosen[agent] = random_action_of(actions, mask, *outcome.seen[agent], ref.name)
+    return chosen

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rlsif.envs import agents_checker
-from rlsif.envs.find import FoundEnv, find, make
+from rlsif.envs.find import Assign, FoundEnv, find, make
 from rlsif.envs.findings import (
     COMPARED,
     ERROR,
@@ -38,12 +38,12 @@ Look = Callable[[Callable[[], Any], FoundEnv], Iterator[Finding]]
 OF_NUMBERS = ("Casting input x", "was expecting", "is not within the observation space")
 
 
-def check(ref: EnvRef, judge: Callable[[FoundEnv], Iterator[Finding]]) -> list[Finding]:
+def check(ref: EnvRef, judge: Callable[[FoundEnv], Iterator[Finding]], assign: Assign | None = None) -> list[Finding]:
     """Look at an environment from every side. Raises InputError for one that cannot be made, or is of old Gym.
 
-    `judge` says what algorithms make of its spaces.
+    `judge` says what algorithms make of its spaces; `assign` gives each of many agents a policy.
     """
-    found = find(ref)
+    found = find(ref, assign)
 
     def create() -> Any:
         return ActsLegally(make(ref), found.mask) if found.mask and not found.agents else make(ref)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from rlsif.errors import InputError
+from rlsif.packages import EXTRA_OF, building
 
 
 def add_code_folder(folder: str) -> None:
@@ -59,5 +60,7 @@ def _of_file(path: Path, wanted_by: str) -> ModuleType:
 
 
 def _said(problem: Exception) -> str:
-    """What an exception says, with its kind where that tells more."""
-    return str(problem) if isinstance(problem, ImportError) else f"{type(problem).__name__}: {problem}"
+    """What an exception says, with its kind where that tells more, and what to do about a package."""
+    if not isinstance(problem, ImportError):
+        return f"{type(problem).__name__}: {problem}"
+    return f"{problem}; {building(problem.name)}" if problem.name in EXTRA_OF else str(problem)

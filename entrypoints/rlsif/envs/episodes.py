@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Tuple
 
 from rlsif.envs.agents import AgentId, Outcome, agents_of
+from rlsif.envs.find import FoundEnv
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.slots import OfAgents
 from rlsif.errors import RlsifError
@@ -30,6 +31,36 @@ class Acts(Protocol):
 
     def forget(self, slot: int) -> None:
         """Begin a new episode there."""
+
+
+def acted(whose: Callable[[int], Acts], seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
+    """An action for each of these slots, of the one whose it is."""
+    actions: dict[int, Any] = {}
+    players = {slot: whose(slot) for slot in slots}
+    for player in dict.fromkeys(players.values()):
+        mine = [(each, slot) for each, slot in zip(seen, slots) if players[slot] is player]
+        chosen = player.act([each for each, _ in mine], [slot for _, slot in mine], deterministic)
+        actions.update(zip((slot for _, slot in mine), chosen))
+    return [actions[slot] for slot in slots]
+
+
+class Team:
+    """Agents of several policies, each of which acts for its own."""
+
+    def __init__(self, players: Mapping[str, Acts], env: FoundEnv) -> None:
+        """Take who acts for each agent, by the agent's name."""
+        self._players = [players[agent] for agent in env.agents]
+
+    def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
+        """An action for each of these slots, by the policy whose it is."""
+        return acted(self._whose, seen, slots, deterministic)
+
+    def forget(self, slot: int) -> None:
+        """Begin a new episode there."""
+        self._whose(slot).forget(slot)
+
+    def _whose(self, slot: int) -> Acts:
+        return self._players[slot % len(self._players)]
 
 
 @dataclass

@@ -8,14 +8,15 @@ import importlib.util
 import inspect
 import io
 import os
+import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, cast
 
-from rlsif.envs import agents, agents_found
+from rlsif.envs import agents, agents_found, old_gym
 from rlsif.envs.agents import ManyAgents
 from rlsif.envs.code import add_code_folder, classes_of, module_at
 from rlsif.envs.legal import random_action
@@ -24,7 +25,7 @@ from rlsif.envs.spaces import plain
 from rlsif.envs.vector_class import Single, has_only_copies, is_vector_class, only_copies
 from rlsif.envs.wrappers import check_reset, wrapped
 from rlsif.errors import InputError, near
-from rlsif.packages import EXTRA_OF
+from rlsif.packages import EXTRA_OF, building
 from rlsif.policies import masks
 from rlsif.policies.spaces import ActionMask, Space, described
 
@@ -39,12 +40,20 @@ REGISTERED_BY = {
     "minigrid": ("MiniGrid-", "BabyAI-"),
     "mpe2": ("mpe2.",),
     "pettingzoo": ("pettingzoo.",),
+    "dm_control": ("dm_control/",),
     "gymnasium_robotics": ("Fetch", "HandReach", "HandManipulate", "AntMaze", "PointMaze", "Adroit", "FrankaKitchen"),
 }
+# Of those, the ones whose environments another package registers, if both are there.
+REGISTERED_THROUGH = {"dm_control": "shimmy"}
 # What RLlib's users call the one argument of their environments.
 RLLIB_ARGUMENTS = ("config", "env_config", "env_context")
 # An id of Gymnasium's, or what makes an environment when it is called.
 Located = Union[str, Callable[..., Any]]
+# Gives the name of the policy of each agent, by the agents' names. Where one agent is all, it is asked for none.
+# Raises InputError.
+Assign = Callable[[Sequence[Hashable]], dict[str, str]]
+# RLlib's name of the only policy.
+ONE = "default_policy"
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class FoundEnv:
     """An environment that can be made: its spaces, and when Gymnasium calls it solved."""
 
     ref: EnvRef
-    # Of Gymnasium.
+    # Of Gymnasium; None where agents have several policies.
     observation_space: Any
     action_space: Any
     reward_threshold: float | None
@@ -61,12 +70,35 @@ class FoundEnv:
     mask: ActionMask | None = None
     # The names of its agents, whose spaces these are; none of an environment that is one agent's.
     agents: tuple[str, ...] = ()
+    # Where agents have several policies: the environment as each of them sees it, which has the spaces and the agents
+    # of one.
+    policies: Mapping[str, FoundEnv] = field(default_factory=dict)
+
+    @property
+    def views(self) -> Mapping[str, FoundEnv]:
+        """The environment as each policy sees it, by the policy's name."""
+        return self.policies or {ONE: self}
+
+    def seen_by(self, agent: str) -> FoundEnv:
+        """The environment as the policy of an agent sees it."""
+        return next((view for view in self.policies.values() if agent in view.agents), self)
 
     @property
     def described(self) -> str:
-        """Its spaces in words."""
-        spaces = f"observations {described(self.observations)} and actions {described(self.actions)}"
-        return f"{len(self.agents)} agents, each with {spaces}" if self.agents else spaces
+        """Its spaces in words, whichever policies its agents have."""
+        if not self.agents:
+            return self._spaces
+        whose: dict[str, list[str]] = {}
+        for agent in self.agents:
+            whose.setdefault(self.seen_by(agent)._spaces, []).append(agent)
+        if len(whose) == 1:
+            return f"{len(self.agents)} agents, each with {next(iter(whose))}"
+        told = "; ".join(f"{', '.join(names)} with {spaces}" for spaces, names in whose.items())
+        return f"{len(self.agents)} agents: {told}"
+
+    @property
+    def _spaces(self) -> str:
+        return f"observations {described(self.observations)} and actions {described(self.actions)}"
 
     @property
     def observations(self) -> Space:
@@ -147,7 +179,9 @@ def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how
         config.worker_index = worker_index
         env = create(config)
     else:
-        env = create(**arguments, **how)
+        env = create(**arguments, **(old_gym.taken(create, how) if _is_old(create) else how))
+    if old_gym.is_taken(env):
+        env = old_gym.adapted(ref, env, getattr(create, "reward_threshold", None), how.get("render_mode"))
     if agents.is_taken(env):
         return agents_found.adapted(ref, env, limit)
     if not isinstance(env, gymnasium.Env):
@@ -157,14 +191,22 @@ def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how
     return gymnasium.wrappers.TimeLimit(env, limit) if limit else env
 
 
+def _is_old(create: Callable[..., Any]) -> bool:
+    """Whether it makes an environment of Gym's, as far as one knows before."""
+    return old_gym.is_class(getattr(create, "func", create))
+
+
 def _takes_rllibs_config(create: Callable[..., Any]) -> bool:
     """Whether it is called as RLlib's users write theirs, with one mapping of all arguments."""
     parameters = list(inspect.signature(create).parameters.values())
     return bool(parameters) and parameters[0].name in RLLIB_ARGUMENTS
 
 
-def find(ref: EnvRef) -> FoundEnv:
-    """Make the environment once and look at it. Raises InputError for one that cannot be made."""
+def find(ref: EnvRef, assign: Assign | None = None) -> FoundEnv:
+    """Make the environment once and look at it. Raises InputError for one that cannot be made.
+
+    `assign` gives each agent a policy; without, all share one.
+    """
     from gymnasium import error
 
     taken = [name for name in OF_MAKE if name in ref.arguments]
@@ -185,7 +227,9 @@ def find(ref: EnvRef) -> FoundEnv:
         except (Exception, SystemExit) as problem:
             raise InputError(_not_made(ref, problem)) from problem
         if isinstance(env, ManyAgents):
-            return _found_with_agents(ref, env)
+            return _found_with_agents(ref, env, assign)
+        if assign:
+            assign(())
         info = _first_info(env, _check_interface(ref.name, env))
         if ref.wrappers:
             check_reset(env, ref.wrappers)
@@ -201,13 +245,26 @@ def find(ref: EnvRef) -> FoundEnv:
     )
 
 
-def _found_with_agents(ref: EnvRef, env: ManyAgents) -> FoundEnv:
-    """The same of an environment of many agents, of which all have the same spaces. Raises InputError."""
-    observations, actions = agents_found.shared_spaces(ref, env)
-    mask = _mask(ref, observations, actions, agents_found.first_info(ref, env, observations, actions))
+def _found_with_agents(ref: EnvRef, env: ManyAgents, assign: Assign | None) -> FoundEnv:
+    """The same of an environment of many agents, of which those of one policy have the same spaces.
+
+    Raises InputError.
+    """
+    policies = assign(env.agents) if assign else dict.fromkeys(env.names, ONE)
+    spaces = agents_found.spaces_by_policy(ref, env, policies)
+    infos = agents_found.first_infos(ref, env, policies, spaces)
     env.close()
     threshold = getattr(env.unwrapped, "reward_threshold", None)
-    return FoundEnv(ref, observations, actions, threshold, env.limit, mask, env.names)
+    views = {}
+    for name, (observations, actions) in spaces.items():
+        agents_of = tuple(agent for agent in env.names if policies[agent] == name)
+        mask = _mask(ref, observations, actions, infos.get(name, {}))
+        views[name] = FoundEnv(ref, observations, actions, threshold, env.limit, mask, agents_of)
+    if assign is None:
+        return views[ONE]
+    return replace(
+        views[next(iter(views))], observation_space=None, action_space=None, mask=None, agents=env.names, policies=views
+    )
 
 
 def _mask(ref: EnvRef, observations: Any, actions: Any, info: Mapping[str, Any]) -> ActionMask | None:
@@ -256,8 +313,10 @@ def locate(ref: EnvRef) -> Located:
     module = module_at(agents_found.place_of(place, env_id), f"environment {env_id!r}")
     found = getattr(module, name, None)
     if found is None:
-        if name in gymnasium.registry:
+        if name in gymnasium.registry and place != old_gym.GYM:
             return name
+        if (old := old_gym.maker_of(name)) is not None:
+            return old
         if not agents_found.has_like(module, name):
             raise InputError(_not_in(env_id, module, name))
         found = agents_found.in_package(module, name, env_id)
@@ -286,7 +345,7 @@ def _of_one_agent(ref: EnvRef, module: ModuleType, found: Any) -> Located:
     env_id, place, name = ref.name, ref.place, ref.short
     if not callable(found):
         raise InputError(f"environment {env_id!r}: {name} in {place} is no class derived from gymnasium.Env")
-    if is_vector_class(found):
+    if is_vector_class(found) or old_gym.is_class(found):
         return cast(Located, found)
     is_env = inspect.isclass(found) and issubclass(found, gymnasium.Env)
     if inspect.isclass(found) and not is_env:
@@ -306,7 +365,7 @@ def _let_register(env_id: str) -> None:
 
     module = _registering(env_id)
     if module and env_id not in gymnasium.registry and importlib.util.find_spec(module):
-        gymnasium.register_envs(importlib.import_module(module))
+        gymnasium.register_envs(importlib.import_module(REGISTERED_THROUGH.get(module, module)))
 
 
 def _registering(env_id: str) -> str | None:
@@ -349,6 +408,8 @@ def _not_in(env_id: str, module: ModuleType, name: str) -> str:
         if inspect.isclass(value) and issubclass(value, gymnasium.Env) and value is not gymnasium.Env
     ]
     classes += [name for name in classes_of(module) if agents.is_class(vars(module)[name]) and name not in classes]
+    if module.__name__ == old_gym.GYM:
+        return f"environment {env_id!r} is not known to Gym{near(name, old_gym.names())}"
     there = f"it has {', '.join(classes)}" if classes else "it has no class derived from gymnasium.Env"
     return f"environment {env_id!r}: {module.__file__} has no class {name}, and registers no such id; {there}"
 
@@ -385,12 +446,8 @@ def _first_action(env: Any, begun: Any) -> Any:
 def _lacking(problem: Exception) -> str:
     """What is to be done about a package; Gymnasium's own advice cannot be followed inside an image."""
     said = str(problem)
-    module = next((module for module in EXTRA_OF if module.lower() in said.lower()), None)
-    return f"{module}; {_building(module)}" if module else said
-
-
-def _building(module: str) -> str:
-    return f"build an image that has it: make image-cpu EXTRAS={EXTRA_OF[module]}"
+    module = next((module for module in EXTRA_OF if re.search(rf"\b{module}\b", said, re.IGNORECASE)), None)
+    return f"{module}; {building(module)}" if module else said
 
 
 def _kind(value: Any) -> str:
@@ -405,6 +462,6 @@ def _unknown(ref: EnvRef, problem: Exception) -> str:
         return f"environment {env_id!r} cannot be made: {problem}"
     module = _registering(env_id)
     if module and importlib.util.find_spec(module) is None:
-        return f"environment {env_id!r} needs a package that is not installed: {module}; {_building(module)}"
+        return f"environment {env_id!r} needs a package that is not installed: {module}; {building(module)}"
     hint = near(env_id, gymnasium.registry) or "; `python -m gymnasium` lists what there is"
     return f"environment {env_id!r} is not known to Gymnasium{hint}"

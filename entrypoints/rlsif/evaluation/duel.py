@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rlsif.envs.episodes import Acts, Episode, Seen
+from rlsif.envs.episodes import Acts, Episode, Seen, acted
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.legal import random_action_of
 
@@ -21,13 +21,14 @@ class Random:
 
     def __init__(self, env: FoundEnv, seed: int) -> None:
         """Draw by a seed."""
-        self._env = env
-        env.action_space.seed(seed)
+        self._views = [env.seen_by(agent) for agent in env.agents]
+        for view in env.views.values():
+            view.action_space.seed(seed)
 
     def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots."""
-        env = self._env
-        return [random_action_of(env.action_space, env.mask, *each, env.ref.name) for each in seen]
+        views = [self._views[slot % len(self._views)] for slot in slots]
+        return [random_action_of(view.action_space, view.mask, *each, view.ref.name) for view, each in zip(views, seen)]
 
     def forget(self, slot: int) -> None:
         """Begin a new episode there."""
@@ -45,13 +46,7 @@ class Duel:
 
     def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots, of the player whose it is."""
-        actions: dict[int, Any] = {}
-        for number, player in enumerate(self._players):
-            whose = [(each, slot) for each, slot in zip(seen, slots) if self._is_mine(slot) is (number == 0)]
-            if whose:
-                chosen = player.act([each for each, _ in whose], [slot for _, slot in whose], deterministic)
-                actions.update(zip((slot for _, slot in whose), chosen))
-        return [actions[slot] for slot in slots]
+        return acted(lambda slot: self._players[not self._is_mine(slot)], seen, slots, deterministic)
 
     def forget(self, slot: int) -> None:
         """Begin a new episode there; the first slot of an environment begins it."""

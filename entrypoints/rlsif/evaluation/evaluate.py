@@ -19,6 +19,7 @@ from rlsif.errors import InputError, RlsifError, check_at_least
 from rlsif.evaluation import duel, video
 from rlsif.evaluation.drawing import Drawing
 from rlsif.evaluation.video import Video
+from rlsif.learning import assignment
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
@@ -61,7 +62,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     packages = saved.told_of_packages(folder)
     if packages:
         print(f"warning: {packages}", file=sys.stderr)
-    env = find(spec.env)
+    env = find(spec.env, assignment.of_run(spec.policies))
     saved.check_spaces(folder, env)
     opponent = _opponent(asked, spec, env)
     # A time limit of the environment ends every episode.
@@ -116,15 +117,17 @@ def _opponent(asked: Evaluation, spec: RunSpec, env: FoundEnv) -> Path | str | N
 
 def _duel(mine: Acts, opponent: Path | str, framework: str, env: FoundEnv, slots: int, seed: int) -> Acts:
     if isinstance(opponent, Path):
-        return duel.Duel(mine, _agent(opponent, framework, env, slots, seed), len(env.agents))
+        # Its agents may have other policies than this run's.
+        theirs = find(env.ref, assignment.of_run(saved.spec_of(opponent.parent.parent).policies))
+        return duel.Duel(mine, _agent(opponent, framework, theirs, slots, seed), len(env.agents))
     return duel.Duel(mine, duel.Random(env, seed), len(env.agents))
 
 
 def _agent(checkpoint: Path, framework: str, env: FoundEnv, slots: int, seed: int) -> Any:
     # Takes seconds to import, with TensorFlow.
-    from rlsif.learning.saved_policy import Agent, load
+    from rlsif.learning.saved_policy import acting, load
 
-    return Agent(*load(checkpoint, framework, seed), env, slots)
+    return acting(*load(checkpoint, framework, seed, env.views), env, slots)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""An environment of many agents as RLlib's own sampler steps it, for a policy that all of them share.
+"""An environment of many agents as RLlib's own sampler steps it.
 
 Imported in processes that run RLlib with TensorFlow.
 """
@@ -19,14 +19,16 @@ from rlsif.errors import RlsifError
 
 
 class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
-    """Encodes what each agent sees, and turns what the policy chose into actions."""
+    """Encodes what each agent sees, and turns what its policy chose into actions."""
 
-    def __init__(self, env: ManyAgents, translation: Translation) -> None:
-        """Take an environment, and what translates between its agents and their policy."""
+    def __init__(self, env: ManyAgents, translations: Mapping[str, Translation]) -> None:
+        """Take an environment, and by the name of each agent what translates between it and its policy."""
         self.agents = self.possible_agents = list(env.agents)
-        self.observation_space, self.action_space = translation.observation_space, translation.action_space
+        of = self._translation = {agent: translations[str(agent)] for agent in env.agents}
+        self.observation_spaces = {agent: each.observation_space for agent, each in of.items()}
+        self.action_spaces = {agent: each.action_space for agent, each in of.items()}
         super().__init__()
-        self._env, self._translation, self._metrics = env, translation, OfAgents()
+        self._env, self._metrics = env, OfAgents()
         self._encoded: dict[AgentId, Any] = {}
         if hasattr(env, "set_task"):
             self.set_task = env.set_task
@@ -34,17 +36,19 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[dict[AgentId, Any], dict[AgentId, Any]]:
         """Begin an episode."""
         outcome = self._env.reset(seed)
-        self._translation.steps = 0
+        for translation in self._translation.values():
+            translation.steps = 0
         PROGRESS.resets += 1
         self._encode(outcome, set(outcome.acting))
         return self._encoded, {}
 
     def step(self, action_dict: Mapping[AgentId, Any]) -> tuple[dict[Any, Any], ...]:
         """Act by what the policy chose for each agent. Raises RlsifError."""
-        actions = {agent: self._translation.action(a, self._encoded[agent]) for agent, a in action_dict.items()}
+        actions = {agent: self._translation[agent].action(a, self._encoded[agent]) for agent, a in action_dict.items()}
         try:
             outcome = self._env.step(actions)
-            self._translation.steps += 1
+            for translation in set(self._translation.values()):
+                translation.steps += 1
             PROGRESS.steps += 1
             self._metrics.take(outcome)
             if outcome.over:
@@ -54,7 +58,7 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
         terminated, truncated = dict(outcome.terminated), dict(outcome.truncated)
         ended = {agent for agent in terminated if terminated[agent] or truncated[agent]}
         self._encode(outcome, {*outcome.acting, *ended})
-        rewards = {agent: self._translation.reward(reward) for agent, reward in outcome.rewards.items()}
+        rewards = {agent: self._translation[agent].reward(reward) for agent, reward in outcome.rewards.items()}
         # What RLlib is told of all holds for each: where one was cut off, the others' own flags say how they ended.
         cut = any(truncated.values())
         terminated[ALL], truncated[ALL] = outcome.over and not cut, outcome.over and cut
@@ -62,7 +66,7 @@ class AdaptedAgents(MultiAgentEnv):  # type: ignore[misc]
 
     def _encode(self, outcome: Outcome, whose: set[AgentId]) -> None:
         seen = {agent: told for agent, told in outcome.seen.items() if agent in whose}
-        self._encoded = {agent: self._translation.encoded(*told) for agent, told in seen.items()}
+        self._encoded = {agent: self._translation[agent].encoded(*told) for agent, told in seen.items()}
 
     def render(self) -> Any:
         """As the environment's."""

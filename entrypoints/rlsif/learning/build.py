@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -10,12 +10,13 @@ import gymnasium
 
 from rlsif.envs.adapted import Adapted, Translation, policy_spaces
 from rlsif.envs.atari import protocol
-from rlsif.envs.find import FoundEnv, make
+from rlsif.envs.find import ONE, FoundEnv, make
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
-from rlsif.learning.catalogue import catalogue
+from rlsif.learning.catalogue import SEVERAL, catalogue
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
+from rlsif.learning.many_policies import set_policies, spaces_of_agents
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
@@ -55,7 +56,7 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     from rlsif.learning.rollout_worker import LearnersEnvRunner
 
     ArrayEnvRunner.of_learner = LearnersEnvRunner
-    if env.mask:
+    if any(view.mask for view in env.views.values()):
         from rlsif.learning.masked_models import register
 
         register()
@@ -72,13 +73,17 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
     def create(context: Any) -> Any:
         worker_index, copy = getattr(context, "worker_index", 0), getattr(context, "vector_index", 0)
         env = make(ref, worker_index)
-        how = sampling.normalize_actions, sampling.clip_actions, sampling.mask
+        how = sampling.normalize_actions, sampling.clip_actions
         if not sampling.agents:
-            return Adapted(env, *how, copy)
+            return Adapted(env, *how, sampling.mask, copy)
         from rlsif.learning.agents_env import AdaptedAgents
 
-        spaces = sampling.observation_space, sampling.action_space
-        return AdaptedAgents(env, Translation(spaces, *how, ref.short, copy))
+        translations = {}
+        for view in sampling.views.values():
+            spaces = view.observation_space, view.action_space
+            made = Translation(spaces, *how, view.mask, ref.short, copy)
+            translations.update(dict.fromkeys(view.agents, made))
+        return AdaptedAgents(env, translations)
 
     tune.register_env(ref.ascii_name, create)
 
@@ -88,8 +93,8 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
 
     Raises InputError where neither honours the environment's action mask.
     """
-    against = unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
-    if against and env.mask:
+    against = _against(spec, config, env)
+    if against and any(view.mask for view in env.views.values()):
         _check_rllib_honours_masks(spec, config)
     played = protocol(spec.env)
     if against and played and played.lives:
@@ -98,6 +103,12 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
             f" it is needed because {against}; use --atari machado"
         )
     return against
+
+
+def _against(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
+    if env.policies:
+        return SEVERAL
+    return unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
 
 
 def _check_rllib_honours_masks(spec: RunSpec, config: Any) -> None:
@@ -146,12 +157,9 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
 def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     """Let RLlib see the environment as its policy does; actions are turned into the environment's by our adapter."""
     normalize, clip = config.normalize_actions, config.clip_actions
-    observation_space, action_space = policy_spaces(env, normalize)
-    if config.model["free_log_std"] and isinstance(action_space, gymnasium.spaces.Tuple):
-        raise InputError(
-            f"model.free_log_std is true, and {spec.env.short} mixes choices and numbers in its actions, where RLlib"
-            " would take half of all outputs for deviations; leave it at its default"
-        )
+    spaces = {name: policy_spaces(view, normalize) for name, view in env.views.items()}
+    _check_deviations(config, spec, [actions for _, actions in spaces.values()])
+    observation_space, action_space = spaces_of_agents(env, spaces) if env.policies else spaces[ONE]
     config.environment(
         spec.env.ascii_name,
         env_config=dict(spec.env.arguments),
@@ -168,16 +176,35 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     # They are encoded before RLlib sees them. It knows Atari's screen and memory by their shapes alone, and would scale
     # them, and wrap a game once more.
     config.preprocessor_pref = None
-    set_filters(config, env)
+    models = {name: _model(config, spec.algo, view) for name, view in env.views.items()}
+    if spec.policies:
+        set_policies(config, spec.policies, spaces, models)
+    else:
+        config.model = models[ONE]
     sampler = catalogue()[spec.algo].sampler_class()
-    spaces = env.observation_space, env.action_space
     config.rlsif = SamplingSpec(
-        spec.env, *spaces, sampler, normalize, clip,
+        spec.env, env.observation_space, env.action_space, sampler, normalize, clip,
         resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,
+        views=env.views,
     )  # fmt: skip
-    masked_model = catalogue()[spec.algo].masked_model
-    if env.mask and masked_model:
-        config.model = masks.outer_model(config.model, masked_model, env.mask.size)
+
+
+def _model(config: Any, algo: str, env: FoundEnv) -> Any:
+    """The settings of the network of a policy that sees this of the environment."""
+    own = config.copy(copy_frozen=False)
+    set_filters(own, env)
+    masked_model = catalogue()[algo].masked_model
+    return masks.outer_model(own.model, masked_model, env.mask.size) if env.mask and masked_model else own.model
+
+
+def _check_deviations(config: Any, spec: RunSpec, action_spaces: Sequence[Any]) -> None:
+    """Refuse deviations that RLlib would take from the wrong outputs. Raises InputError."""
+    mixed = any(isinstance(space, gymnasium.spaces.Tuple) for space in action_spaces)
+    if config.model["free_log_std"] and mixed:
+        raise InputError(
+            f"model.free_log_std is true, and {spec.env.short} mixes choices and numbers in its actions, where RLlib"
+            " would take half of all outputs for deviations; leave it at its default"
+        )
 
 
 def _rllibs_env_runner() -> Any:

@@ -17,6 +17,8 @@ from rlsif.policies import actions, encoder
 from rlsif.policies.spaces import Box, Composite, Discrete, Masked, MultiDiscrete, Space, kind
 
 FRAMEWORKS = ("tf", "tf2")
+# Why RLlib samples whatever the settings are.
+SEVERAL = "several policies"
 # What policies choose from, as users read it.
 CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscrete", Box: "Box", Composite: "mixed"}
 
@@ -73,6 +75,16 @@ def _check_mask(algorithm: Algorithm, env: str, action_space: Space) -> None:
         raise InputError(
             f"{env} says which actions are legal, and {algorithm.name} does not honour action masks;"
             f" use --algo {' or '.join(able)}"
+        )
+
+
+def check_many_policies(algorithm: Algorithm) -> None:
+    """Refuse several policies where the algorithm trains one alone. Raises InputError."""
+    if not algorithm.many_policies:
+        able = [name for name, each in catalogue().items() if each.many_policies]
+        raise InputError(
+            f"{algorithm.name} trains one policy, which all agents share, and --policies asks for several;"
+            f" use --algo {' or '.join(able)}, or leave --policies out"
         )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.execution.rollout_ops import standardize_fields, synchronous_parallel_sample
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.metrics import (
     LEARN_ON_BATCH_TIMER,
     NUM_AGENT_STEPS_SAMPLED,
@@ -29,13 +29,14 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
     def setup(self, config: Any) -> None:
         """Compile the update, where it can be."""
         super().setup(config)
-        policy = self.get_policy()
-        fits = self.config.framework_str == "tf" and self.config.num_gpus <= 1 and not policy.is_recurrent()
-        self._update = CompiledUpdate(policy) if fits else None
+        policies = {name: self.get_policy(name) for name in self.config.policies_to_train or self.config.policies}
+        recurrent = any(policy.is_recurrent() for policy in policies.values())
+        fits = self.config.framework_str == "tf" and self.config.num_gpus <= 1 and not recurrent
+        self._updates = {name: CompiledUpdate(policy) for name, policy in policies.items()} if fits else {}
 
     def training_step(self) -> Any:
         """Sample, update, and send the weights, as PPO of RLlib does."""
-        if self._update is None:
+        if not self._updates:
             return super().training_step()
         timers, counters = private_api.timers(self), private_api.counters(self)
         with timers[SAMPLE_TIMER]:
@@ -53,23 +54,23 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
         for counter in (NUM_AGENT_STEPS_SAMPLED, NUM_AGENT_STEPS_TRAINED):
             counters[counter] += batch.agent_steps()
         with timers[LEARN_ON_BATCH_TIMER]:
-            statistics = self._update(
-                batch.policy_batches[DEFAULT_POLICY_ID],
-                self.config.num_epochs,
-                self.config.minibatch_size or self.config.train_batch_size,
-            )
-        policy = self.get_policy()
+            statistics = self._updated(batch.policy_batches)
+        policies = {name: self.get_policy(name) for name in statistics}
         counts = {
             "timestep": counters[NUM_AGENT_STEPS_SAMPLED],
-            "num_grad_updates_per_policy": {DEFAULT_POLICY_ID: policy.num_grad_updates},
+            "num_grad_updates_per_policy": {name: policy.num_grad_updates for name, policy in policies.items()},
         }
         with timers[SYNCH_WORKER_WEIGHTS_TIMER]:
-            self.env_runner_group.sync_weights(policies=[DEFAULT_POLICY_ID], global_vars=counts)
-        policy.update_kl(statistics["kl"])
+            self.env_runner_group.sync_weights(policies=list(policies), global_vars=counts)
+        for name, policy in policies.items():
+            policy.update_kl(statistics[name]["kl"])
         self.env_runner.set_global_vars(counts)
         return {
-            DEFAULT_POLICY_ID: {
-                LEARNER_STATS_KEY: statistics,
-                NUM_GRAD_UPDATES_LIFETIME: policy.num_grad_updates,
-            }
+            name: {LEARNER_STATS_KEY: statistics[name], NUM_GRAD_UPDATES_LIFETIME: policy.num_grad_updates}
+            for name, policy in policies.items()
         }
+
+    def _updated(self, batches: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+        """Update each policy that learns and has rows; give the statistics of each."""
+        epochs, size = self.config.num_epochs, self.config.minibatch_size or self.config.train_batch_size
+        return {name: update(batches[name], epochs, size) for name, update in self._updates.items() if name in batches}

@@ -27,6 +27,8 @@ class Algorithm:
     fixes: tuple[str, ...] = ()
     # The model in `learning/masked_models.py` that masks illegal actions; None where masks are not honoured.
     masked_model: Optional[str] = None
+    # Whether many agents may have several policies.
+    many_policies: bool = False
     # Settings that RLlib's defaults, made for its new stack, have wrong for the old one.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import_rllib()
 
 # ruff: noqa: E402
 import ray
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rlsif.cluster.heartbeat import EVALUATION
@@ -25,7 +25,7 @@ from rlsif.envs.episodes import AT_ONCE, LEAST_OF_MOST_STEPS, play
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
-from rlsif.learning.saved_policy import Agent, of_state, weights_and_filter
+from rlsif.learning.saved_policy import acting, of_state, weights_and_filters
 from rlsif.learning.spec import Layout
 from rlsif.sampling.env_runner import beating, doing
 
@@ -39,42 +39,48 @@ class Evaluations:
     def __init__(self, algorithm: Any, layout: Layout, env: FoundEnv) -> None:
         """Make the environments, here or in an actor on this node."""
         assert layout.evaluation is not None
-        self._algorithm = algorithm
+        self._algorithm, self._env = algorithm, env
         episodes = layout.evaluation.episodes
         self._player: Any = None if layout.evaluation.beside else Player(env, episodes, layout.tasks)
         self._actor: Any = None
         if layout.evaluation.beside:
-            state = ray.cloudpickle.dumps(algorithm.get_policy().get_state())
+            states = {name: ray.cloudpickle.dumps(each.get_state()) for name, each in self._policies(env).items()}
             framework = algorithm.config.framework_str
             # In a job the cores of the learner's node are its own, and Ray counts one.
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             made = ray.remote(Beside).options(num_cpus=0 if layout.by_role else 1, scheduling_strategy=here)
-            self._actor = made.remote(env, episodes, layout.tasks, state, framework)
+            self._actor = made.remote(env, episodes, layout.tasks, states, framework)
         # The iteration that is evaluated beside the training, and the call.
         self._playing: tuple[int, Any] | None = None
         self._ended: list[dict[str, Any]] = []
 
     def begin(self, iteration: int) -> None:
         """Evaluate the policy as it is now, after so many iterations; one evaluation waits for the one before."""
-        self._begin(iteration, self._algorithm.env_runner.filters.get(DEFAULT_POLICY_ID))
+        self._begin(iteration, dict(self._algorithm.env_runner.filters))
 
     def make_up(self, iteration: int, checkpoint: Path) -> None:
-        """Evaluate the policy of a checkpoint, whose weights the algorithm has from then on."""
-        weights, observation_filter = weights_and_filter(checkpoint)
-        self._algorithm.get_policy().set_weights(weights)
-        self._begin(iteration, observation_filter)
+        """Evaluate the policies of a checkpoint, whose weights the algorithm has from then on."""
+        policies = self._policies(self._env)
+        weights, filters = weights_and_filters(checkpoint, policies)
+        for name, policy in policies.items():
+            policy.set_weights(weights[name])
+        self._begin(iteration, filters)
 
-    def _begin(self, iteration: int, observation_filter: Any) -> None:
-        policy = self._algorithm.get_policy()
+    def _policies(self, env: FoundEnv) -> dict[str, Any]:
+        return {name: self._algorithm.get_policy(name) for name in env.views}
+
+    def _begin(self, iteration: int, filters: Mapping[str, Any]) -> None:
+        policies = self._policies(self._env)
         if self._player:
             # RLlib counts these steps, too.
-            counted = int(policy.global_timestep)
-            self._add(iteration, self._player.play(policy, observation_filter))
-            policy.on_global_var_update({"timestep": counted})
+            counted = {name: int(policy.global_timestep) for name, policy in policies.items()}
+            self._add(iteration, self._player.play(policies, filters))
+            for name, policy in policies.items():
+                policy.on_global_var_update({"timestep": counted[name]})
             return
         self._collect(wait=True)
-        filter_then = copy.deepcopy(observation_filter)
-        self._playing = (iteration, self._actor.play.remote(policy.get_weights(), filter_then))
+        weights = {name: policy.get_weights() for name, policy in policies.items()}
+        self._playing = (iteration, self._actor.play.remote(weights, copy.deepcopy(filters)))
 
     def ended(self, wait: bool = False) -> dict[str, Any] | None:
         """One that has ended and was not given yet: its iteration, returns, lengths and seconds.
@@ -120,8 +126,10 @@ class Player:
             self._environments = [make(env.ref) for _ in range(min(episodes, AT_ONCE))]
         self._env, self._episodes, self._tasks = env, episodes, Tasks(tasks)
 
-    def play(self, policy: Any, observation_filter: Any) -> dict[str, Any]:
-        """Play the episodes by the likeliest actions of a policy of RLlib's; give returns, lengths and seconds.
+    def play(self, policies: Mapping[str, Any], filters: Mapping[str, Any]) -> dict[str, Any]:
+        """Play the episodes by the likeliest actions of RLlib's policies, which have names and may have filters.
+
+        Give returns, lengths and seconds.
 
         Raises RlsifError for an environment that fails.
         """
@@ -130,7 +138,7 @@ class Player:
             for environment in self._environments:
                 set_task(environment, task)
         slots = len(self._environments) * max(1, len(self._env.agents))
-        agent = Agent(policy, observation_filter, self._env, slots)
+        agent = acting(policies, filters, self._env, slots)
         with doing("playing the episodes of --evaluate-every"):
             # The likeliest actions of an early policy may go in circles where none ends the episode.
             limits: Any = {} if self._env.max_episode_steps else {"most_steps": LEAST_OF_MOST_STEPS, "cut": True}
@@ -148,14 +156,15 @@ class Player:
 
 
 class Beside:
-    """An actor that plays by a policy of its own, which gets the learner's weights."""
+    """An actor that plays by policies of its own, which get the learner's weights."""
 
-    def __init__(self, env: FoundEnv, episodes: int, tasks: bool, state: bytes, framework: str) -> None:
-        """Make policy and environments."""
-        self._policy = of_state(state, framework, SEED)
+    def __init__(self, env: FoundEnv, episodes: int, tasks: bool, states: Mapping[str, bytes], framework: str) -> None:
+        """Make policies and environments."""
+        self._policies = {name: of_state(state, framework, SEED) for name, state in states.items()}
         self._player = Player(env, episodes, tasks)
 
-    def play(self, weights: Any, observation_filter: Any) -> dict[str, Any]:
+    def play(self, weights: Mapping[str, Any], filters: Mapping[str, Any]) -> dict[str, Any]:
         """As a player does, with these weights."""
-        self._policy.set_weights(weights)
-        return self._player.play(self._policy, observation_filter)
+        for name, policy in self._policies.items():
+            policy.set_weights(weights[name])
+        return self._player.play(self._policies, filters)

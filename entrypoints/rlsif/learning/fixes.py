@@ -48,7 +48,8 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
         """Let the learner do with the columns that it reads; RLlib's asks for more."""
         super().setup(config)
         if self.config.framework_str == "tf":
-            private_api.fill_columns(self.get_policy(), _fill)
+            for name in self.config.policies:
+                private_api.fill_columns(self.get_policy(name), _fill)
 
     def log_folder(self) -> str:
         """Use the folder of Ray's session; RLlib leaves an empty one in ~/ray_results for every run."""

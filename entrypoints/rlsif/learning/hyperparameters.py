@@ -8,10 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rlsif.errors import InputError, near
-from rlsif.values import merge, read
+from rlsif.values import merge, of_yaml_file, read
 
 # Set by options of `train`, so that a run has one place that says each.
 BY_OPTION = {
@@ -57,21 +55,7 @@ def preset(algo: str, env: str, *, images: bool = False) -> dict[str, Any]:
 
 def from_file(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises InputError with line and column where it does not parse."""
-    try:
-        content = read(path.read_text())
-    except OSError as problem:
-        raise InputError(f"--config {path} cannot be read: {problem.strerror}") from problem
-    except yaml.MarkedYAMLError as problem:
-        mark = problem.problem_mark or problem.context_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"--config {path} is not valid YAML{where}: {problem.problem}") from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise InputError(f"--config {path} is not a YAML text: {problem}") from problem
-    if not isinstance(content, dict):
-        raise InputError(
-            f"--config {path} has {type(content).__name__} at its top; it must be keys and values, as in `lr: 0.0003`"
-        )
-    return content
+    return of_yaml_file(path, "--config")
 
 
 def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import ERROR, OK, WARNING, Finding
 from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
-from rlsif.learning.catalogue import able_to_act, catalogue, known_against
+from rlsif.learning.catalogue import SEVERAL, able_to_act, catalogue, known_against
 from rlsif.learning.settings import network_fails
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
@@ -19,14 +20,28 @@ from rlsif.policies.spaces import Box, described, has_channels_first, is_image, 
 
 
 def judgement(found: FoundEnv) -> Iterator[Finding]:
-    """Which algorithms can train in it, how it is sampled, and what learns badly."""
+    """Which algorithms can train in it, how it is sampled, and what learns badly; for each policy, if several."""
+    if not found.policies:
+        if found.agents:
+            yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
+        yield from _of_policy(found, known_against("PPO", found.observations))
+        return
+    for name, view in found.policies.items():
+        whose = ", ".join(view.agents)
+        yield from (
+            replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in _of_policy(view, SEVERAL)
+        )
+    able = " and ".join(name for name, each in catalogue().items() if each.many_policies)
+    yield Finding(OK, f"{able} can train several policies.")
+
+
+def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
+    """The same for one policy, which RLlib samples if it is `slow` for a reason."""
     against = actions.unsupported(found.actions)
     if against:
         yield Finding(ERROR, f"no algorithm here can act in it: its {against}.")
         return
     able = ", ".join(able_to_act(found.actions))
-    if found.agents:
-        yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
     yield Finding(OK, f"actions are {described(found.actions)}; {able} can choose them.")
     against = encoder.unsupported(found.observations)
     if against:
@@ -36,7 +51,6 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
         yield Finding(OK, f"{played}.")
     if images := convolution.images_of(masks.encoder_of(found.observations).seen):
         yield from _of_images(found, images)
-    slow = known_against("PPO", found.observations)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
     if found.mask:

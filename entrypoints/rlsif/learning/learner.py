@@ -25,7 +25,7 @@ class Learner:
         import_rllib()
         from rlsif.learning.build import build
 
-        self._algorithm = build(spec, layout, env)
+        self._algorithm, self._env = build(spec, layout, env), env
         # RLlib sends weights only after the first update.
         self._algorithm.env_runner_group.sync_weights()
         self._elastic = None
@@ -88,7 +88,9 @@ class Learner:
         if not self._algorithm.config.rlsif.agents:
             return {}
         steps = int(result["num_agent_steps_sampled_lifetime"])
-        return {"agents": [dict(each) for each in returns], "num_agent_steps_sampled_lifetime": steps}
+        policies = {name: list(view.agents) for name, view in self._env.policies.items()}
+        agents = [dict(each) for each in returns]
+        return {"agents": agents, "policies": policies, "num_agent_steps_sampled_lifetime": steps}
 
     def evaluation(self) -> dict[str, Any] | None:
         """What the evaluation that is under way comes to; None where there is none."""
@@ -105,7 +107,8 @@ class Learner:
 
         Raises OSError where that fails, SpoiltWeights where there is nothing worth it.
         """
-        check_weights(_by_name(self._algorithm.get_policy().get_weights()))
+        for name in self._env.views:
+            check_weights(_by_name(self._algorithm.get_policy(name).get_weights()))
         self._algorithm.save_checkpoint(folder)
         return True
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.envs.find import FoundEnv
+from rlsif.envs.episodes import Acts, Team
+from rlsif.envs.find import ONE, FoundEnv
 from rlsif.learning.rllib import import_rllib
 
 # RLlib looks when it is imported.
@@ -18,7 +19,6 @@ import_rllib()
 
 # ruff: noqa: E402
 from ray.rllib.policy.policy import Policy
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.errors import RlsifError
@@ -29,26 +29,31 @@ from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import MisfitError
 
 # Where RLlib's checkpoint of an algorithm has what is needed.
-POLICY, STATE = f"policies/{DEFAULT_POLICY_ID}/policy_state.pkl", "algorithm_state.pkl"
+POLICY, STATE = "policies/{}/policy_state.pkl", "algorithm_state.pkl"
 
 
-def load(checkpoint: Path, framework: str, seed: int) -> tuple[Any, Any]:
-    """The policy of a checkpoint and its observation filter, or None; once in a process.
+def load(checkpoint: Path, framework: str, seed: int, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The policies of a checkpoint and their observation filters, by their names.
 
     `seed` is that of actions that are drawn.
     """
     know_old_names()
-    return of_state((checkpoint / POLICY).read_bytes(), framework, seed), _filter(checkpoint)
+    return {name: of_state(_state(checkpoint, name), framework, seed) for name in names}, _filters(checkpoint)
 
 
-def weights_and_filter(checkpoint: Path) -> tuple[Any, Any]:
-    """The weights of a checkpoint's policy and its observation filter, or None."""
+def weights_and_filters(checkpoint: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The weights of a checkpoint's policies and their observation filters, by their names."""
     know_old_names()
-    return pickle.loads((checkpoint / POLICY).read_bytes())["weights"], _filter(checkpoint)
+    return {name: pickle.loads(_state(checkpoint, name))["weights"] for name in names}, _filters(checkpoint)
 
 
-def _filter(checkpoint: Path) -> Any:
-    return pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"].get(DEFAULT_POLICY_ID)
+def _state(checkpoint: Path, policy: str) -> bytes:
+    return (checkpoint / POLICY.format(policy)).read_bytes()
+
+
+def _filters(checkpoint: Path) -> dict[str, Any]:
+    """By policies; none where nothing is filtered."""
+    return dict(pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"])
 
 
 def of_state(pickled: bytes, framework: str, seed: int) -> Any:
@@ -63,6 +68,14 @@ def of_state(pickled: bytes, framework: str, seed: int) -> Any:
     # It may be from a machine with GPUs.
     state["policy_spec"]["config"]["num_gpus"] = 0
     return Policy.from_state(state)
+
+
+def acting(policies: Mapping[str, Any], filters: Mapping[str, Any], env: FoundEnv, slots: int) -> Acts:
+    """What acts for all agents of an environment by policies of RLlib's, which have names; each agent has a slot."""
+    players = {name: Agent(policies[name], filters.get(name), view, slots) for name, view in env.views.items()}
+    if not env.policies:
+        return players[ONE]
+    return Team({agent: players[name] for name, view in env.policies.items() for agent in view.agents}, env)
 
 
 class Agent:

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rlsif.envs.reference import EnvRef, WrapperRef, tuples
+
+
+@dataclass(frozen=True)
+class ManyPolicies:
+    """The policies of many agents, where they do not share one."""
+
+    # As `--policies` had it.
+    given: str
+    # Of each agent, by its name.
+    of_agents: Mapping[str, str]
+    # Those that learn; the others stay as they begin.
+    train: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """All policies, in the order of their agents."""
+        return list(dict.fromkeys(self.of_agents.values()))
 
 
 @dataclass(frozen=True)
@@ -19,6 +36,8 @@ class RunSpec:
     seed: int | None = None
     # Hyperparameters that differ from RLlib's defaults, nested.
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    # None where agents share one policy, or there is one agent.
+    policies: ManyPolicies | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As params.json has it."""
@@ -31,6 +50,7 @@ class RunSpec:
             "code_folder": self.env.code_folder,
             "seed": self.seed,
             "hyperparameters": dict(self.hyperparameters),
+            "policies": asdict(self.policies) if self.policies else None,
         }
 
 
@@ -38,7 +58,9 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
     """What `as_json` gave. Raises KeyError, TypeError for what is no such thing."""
     wrappers = tuple(WrapperRef(w["name"], tuples(w["arguments"])) for w in saved.get("wrappers", []))
     env = EnvRef(saved["env"], saved.get("env_config", {}), saved.get("code_folder", "."), wrappers)
-    return RunSpec(saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"])
+    policies = saved.get("policies")
+    many = ManyPolicies(policies["given"], policies["of_agents"], tuple(policies["train"])) if policies else None
+    return RunSpec(saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"], many)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ EXTRA_OF = {
     "pettingzoo": "pettingzoo",
     "mpe2": "pettingzoo",
     "envpool": "envpool",
+    "gym": "gym",
+    "shimmy": "gym",
+    "dm_control": "dm_control",
     "wandb": "wandb",
     "mlflow": "mlflow",
     "jupyterlab": "notebook",
@@ -32,6 +35,11 @@ VARIABLE = "RLSIF_PACKAGES"
 PINS = Path(sys.prefix) / "pins"
 LOCK = "requirements.lock"
 REQUESTED = "requirements.in"
+
+
+def building(module: str) -> str:
+    """What is to be done to have a module of an extra."""
+    return f"build an image that has it: make image-cpu EXTRAS={EXTRA_OF[module]}"
 
 
 def normalise(name: str) -> str:

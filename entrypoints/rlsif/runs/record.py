@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.errors import InputError
-from rlsif.learning.spec import RunSpec
+from rlsif.learning.spec import ManyPolicies, RunSpec
 from rlsif.training import results, saved
 
 RETURN, STEPS, SECONDS = "env_runners/episode_return_mean", "num_env_steps_sampled_lifetime", "time_total_s"
@@ -57,9 +57,18 @@ class Run:
             **given,
             **flat(spec.env.arguments, "env_config."),
             **({"wrap": wrappers} if wrappers else {}),
+            **_policies(spec.policies),
             **flat(spec.hyperparameters),
             **flat(self.params.get("resources", {})),
         }
+
+
+def _policies(policies: ManyPolicies | None) -> dict[str, str]:
+    """Which policy acts for which agent, and which learn; nothing where all share one."""
+    if policies is None:
+        return {}
+    learn = {"train_policies": ", ".join(policies.train)} if len(policies.train) < len(policies.names) else {}
+    return {**{f"policies.{agent}": name for agent, name in policies.of_agents.items()}, **learn}
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

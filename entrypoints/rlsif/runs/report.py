@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs.find import ONE
 from rlsif.errors import InputError
 from rlsif.files import replace
 from rlsif.runs import curves
@@ -24,7 +25,7 @@ SHARES = {
     "learning": "timers/learn_time_ms",
     "sending weights": "timers/synch_weights_time_ms",
 }
-STATISTICS = "info/learner/default_policy/learner_stats/"
+STATISTICS = "info/learner/{policy}/learner_stats/{name}"
 # Statistics of the learner that are drawn where a run has them, in this order.
 DRAWN = (
     "total_loss",
@@ -86,7 +87,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def _pictures(run: Run) -> list[tuple[str, Any]]:
     drawn = [("Learning", _learning(run))]
-    statistics = [name for name in DRAWN if run.last(f"{STATISTICS}{name}") is not None]
+    statistics = [name for name in DRAWN if _of_policies(run, name)]
     if statistics:
         drawn.append(("The learner", _statistics(run, statistics)))
     drawn.append(("Where the time goes", _time(run)))
@@ -110,10 +111,21 @@ def _learning(run: Run) -> Any:
     return figure
 
 
+def _of_policies(run: Run, name: str) -> dict[str, str]:
+    """The columns that have a statistic of the learner, by the policies that have it."""
+    policies = run.spec.policies.names if run.spec.policies else [ONE]
+    columns = {policy: STATISTICS.format(policy=policy, name=name) for policy in policies}
+    return {policy: column for policy, column in columns.items() if run.last(column) is not None}
+
+
 def _statistics(run: Run, names: Sequence[str]) -> Any:
     figure, panels = _panels(len(names), columns=3)
     for panel, name in zip(panels, names):
-        panel.plot(*run.series(STEPS, f"{STATISTICS}{name}"), color="C1")
+        columns = _of_policies(run, name)
+        for place, (policy, column) in enumerate(columns.items(), 1):
+            panel.plot(*run.series(STEPS, column), color=f"C{place}", label=policy)
+        if len(columns) > 1:
+            panel.legend(frameon=False)
         panel.set_title(name, loc="left")
         panel.set_xlabel(curves.IN_WORDS[STEPS])
     return figure

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 # RLlib says a hundred times that TensorFlow is not there.
@@ -69,6 +69,8 @@ class SamplingSpec:
     agents: tuple[str, ...] = ()
     # What tells the run from others on the same Ray.
     run: str = ""
+    # The environment as each policy sees it, by the policy's name.
+    views: Mapping[str, find.FoundEnv] = field(default_factory=dict)
 
 
 class Sampling:

@@ -11,7 +11,7 @@ from rlsif.cluster.resources import Cluster, Resources
 from rlsif.envs.find import FoundEnv, find
 from rlsif.errors import InputError, check_at_least
 from rlsif.files import replace as replace_file
-from rlsif.learning import catalogue
+from rlsif.learning import assignment, catalogue
 from rlsif.learning.settings import check_hyperparameters
 from rlsif.learning.spec import Layout, RunSpec, from_json
 from rlsif.sweep.space import Dimension, at, dimensions, examples
@@ -135,7 +135,7 @@ def resumed(options: SweepOptions) -> Sweep:
         Stop(**saved["stop"]),
     )
     saved["searched"] = [Dimension(d["name"], d["kind"], tuple(d["arguments"])) for d in saved["searched"]]
-    env = find(saved["spec"].env)
+    env = find(saved["spec"].env, assignment.of_run(saved["spec"].policies))
     if options.base.env_timeout != TrainOptions.env_timeout:
         saved["env_timeout"] = options.base.env_timeout
     return Sweep(**{**saved, "env": env, "folder": folder, "resumed": True})

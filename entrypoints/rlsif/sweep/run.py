@@ -18,6 +18,7 @@ from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import Cluster, available
 from rlsif.errors import REQUEUE
 from rlsif.files import replace as replace_file
+from rlsif.learning.spec import ManyPolicies
 from rlsif.runs.record import RETURN, STEPS, Run, flat, runs_below
 from rlsif.runs.table import aligned, number, rounded
 from rlsif.sweep import plan
@@ -64,8 +65,16 @@ def sweep(
     env = planned.spec.env
     named = " ".join([f"--env {env.name}", *(f"--wrap {wrapper}" for wrapper in env.own_wrappers)])
     named += f" --atari {env.atari}" if env.atari else ""
+    named += _policies_as_typed(planned.spec.policies)
     print(f"best settings: {planned.folder / BEST}; use them with: train {named} --config {BEST}")
     return 0
+
+
+def _policies_as_typed(policies: ManyPolicies | None) -> str:
+    if policies is None:
+        return ""
+    learn = f" --train-policies {','.join(policies.train)}" if len(policies.train) < len(policies.names) else ""
+    return f" --policies {policies.given}{learn}"
 
 
 def is_finished(folder: Path) -> bool:

@@ -28,6 +28,9 @@ class TrainOptions:
     wrap: tuple[str, ...] = ()
     # How an Atari game is played, as envs/atari.py has it.
     atari: str | None = None
+    # Which policy acts for which of many agents, as learning/assignment.py has it, and which learn, with commas.
+    policies: str | None = None
+    train_policies: str | None = None
     seed: int | None = None
     num_cpus: int | None = None
     num_gpus: float | None = None

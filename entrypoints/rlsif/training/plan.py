@@ -10,13 +10,13 @@ from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
 from rlsif.envs.code import add_code_folder
-from rlsif.envs.find import FoundEnv
+from rlsif.envs.find import ONE, FoundEnv
 from rlsif.envs.find import find as find_env
 from rlsif.envs.reference import EnvRef, WrapperRef, parse
 from rlsif.errors import InputError
-from rlsif.learning import catalogue, hyperparameters
+from rlsif.learning import assignment, catalogue, hyperparameters
 from rlsif.learning.settings import check_hyperparameters, resolve
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
@@ -53,15 +53,34 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
     algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
-    env = find_env(_ref(options, options.env))
-    catalogue.check_spaces(algorithm, env.ref.title, env.observations, env.actions)
+    policies = assignment.told(options.policies or assignment.SHARED)
+    env = find_env(_ref(options, options.env), assignment.by_option(policies))
+    many = _many_policies(options, policies, env)
+    if many:
+        catalogue.check_many_policies(algorithm)
+    for view in env.views.values():
+        catalogue.check_spaces(algorithm, env.ref.title, view.observations, view.actions)
     given = _given_hyperparameters(options, algorithm.name)
-    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=has_images(env.observations)), given)
+    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=_has_images(env)), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged)
+    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged, many)
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
     return Plan(spec, env, processes, resources, stop, None, None, None)
+
+
+def _many_policies(options: TrainOptions, given: str, env: FoundEnv) -> ManyPolicies | None:
+    """The policies of the run's agents; None where all share one. Raises InputError."""
+    train = assignment.names_in(options.train_policies)
+    assignment.check_trained(train, list(env.views))
+    if not env.policies:
+        return None
+    of_agents = {agent: name for name, view in env.policies.items() for agent in view.agents}
+    return ManyPolicies(given, of_agents, train or tuple(env.policies))
+
+
+def _has_images(env: FoundEnv) -> bool:
+    return any(has_images(view.observations) for view in env.views.values())
 
 
 def _ref(options: TrainOptions, env: str) -> EnvRef:
@@ -91,10 +110,11 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
 
     RLlib is asked only where settings are not those of a preset, all of which are known to be covered.
     """
-    against = catalogue.known_against(spec.algo, env.observations)
-    preset = hyperparameters.preset(spec.algo, spec.env.short, images=has_images(env.observations))
+    found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values())
+    against = catalogue.SEVERAL if env.policies else next((reason for reason in found if reason), None)
+    preset = hyperparameters.preset(spec.algo, spec.env.short, images=_has_images(env))
     preset.pop("num_envs_per_env_runner", None)
-    if against or dict(spec.hyperparameters) == preset:
+    if dict(spec.hyperparameters) == preset or (against and not env.policies):
         return against
     return resolve(spec, planned, env)
 
@@ -129,7 +149,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
             f" resume {folder}, or move the later ones away first"
         )
     spec = _as_asked(options, saved.spec_of(folder), checkpoint)
-    env = find_env(spec.env)
+    env = find_env(spec.env, assignment.of_run(spec.policies))
     saved.check_spaces(folder, env)
     stop = options.stop.or_default(env.reward_threshold)
     last = next(
@@ -154,6 +174,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
+        *_policies_asked(options, spec.policies),
     ):
         if value is not None and value != is_:
             raise InputError(f"{name} is {value}, but {checkpoint} is of {is_}; leave {name} out to resume that run")
@@ -167,6 +188,16 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
                 f"{name} is {wanted} now, but {checkpoint} has the weights of {of}; another network is a new run"
             )
     return replace(spec, hyperparameters=merge(spec.hyperparameters, given))
+
+
+def _policies_asked(options: TrainOptions, has: ManyPolicies | None) -> list[tuple[str, str | None, str]]:
+    """What was asked of policies beside what a run has, by their options."""
+    given = assignment.told(options.policies) if options.policies else None
+    train = ",".join(sorted(assignment.names_in(options.train_policies))) or None
+    return [
+        ("--policies", given, has.given if has else assignment.SHARED),
+        ("--train-policies", train, ",".join(sorted(has.train)) if has else ONE),
+    ]
 
 
 def _in_words(wrappers: Sequence[WrapperRef]) -> str | None:

@@ -24,8 +24,8 @@ from rlsif.training.stopping import WINDOW
 
 PARAMS, PROGRESS, RESULT, SUMMARY = "params.json", "progress.csv", "result.json", "summary.json"
 LOG, CHECKPOINTS = "train.log", "checkpoints"
-# How the columns begin that a user's own numbers have, and what each of many agents got.
-CUSTOM, OF_AGENT = "custom/", "agent_return/"
+# How the columns begin that a user's own numbers have, and what each of many agents got, and an agent of each policy.
+CUSTOM, OF_AGENT, OF_POLICY = "custom/", "agent_return/", "policy_return/"
 
 
 def new_folder(results: Path, algo: str, env: EnvRef) -> Path:
@@ -108,7 +108,18 @@ def _agents(iteration: Mapping[str, Any]) -> dict[str, Any]:
     if steps is None:
         return {}
     returns = {f"{OF_AGENT}{name}": mean for name, mean in means(iteration["agents"]).items()}
-    return {"num_agent_steps_sampled_lifetime": steps, **returns}
+    policies = {f"{OF_POLICY}{name}": mean for name, mean in _of_policies(iteration).items()}
+    return {"num_agent_steps_sampled_lifetime": steps, **returns, **policies}
+
+
+def _of_policies(iteration: Mapping[str, Any]) -> dict[str, float]:
+    """The mean return of an agent of each policy, where there are several, over the episodes with one of its agents."""
+    found = {}
+    for name, agents in iteration.get("policies", {}).items():
+        returns = [total for each in iteration["agents"] for agent, total in each.items() if agent in agents]
+        if returns:
+            found[name] = sum(returns) / len(returns)
+    return found
 
 
 def _evaluation(ended: Mapping[str, Any] | None) -> dict[str, Any]:

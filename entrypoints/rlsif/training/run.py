@@ -20,6 +20,7 @@ from rlsif.cluster.resources import available
 from rlsif.errors import REQUEUE, InputError, RlsifError, near
 from rlsif.files import replace as replace_file
 from rlsif.learning.finite import SpoiltWeights, check_finite
+from rlsif.learning.spec import ManyPolicies
 from rlsif.training import checkpoints, results, saved
 from rlsif.training.callbacks import CallbackFailed, Callbacks
 from rlsif.training.checkpoints import CheckpointError
@@ -391,14 +392,22 @@ def _heading(plan: Plan) -> str:
     return f"{plan.spec.algo} ({plan.spec.framework}) on {plan.spec.env.short}"
 
 
+def _policies_in_words(policies: ManyPolicies | None) -> str:
+    if policies is None:
+        return "which share one policy"
+    names = policies.names
+    learn = "" if len(policies.train) == len(names) else f", of which {', '.join(policies.train)} learn"
+    return f"with {len(names)} {'policies' if names[1:] else 'policy'}: {', '.join(names)}{learn}"
+
+
 def _resources_in_words(plan: Plan) -> str:
     runners, envs = plan.layout.num_env_runners, plan.layout.num_envs_per_env_runner
     against = plan.layout.rllib_samples
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
     sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
     if plan.env.agents:
-        sampler += f", {len(plan.env.agents)} agents in each, which share one policy"
-    if plan.env.mask:
+        sampler += f", {len(plan.env.agents)} agents in each, {_policies_in_words(plan.spec.policies)}"
+    if any(view.mask for view in plan.env.views.values()):
         sampler += ", illegal actions masked"
     if plan.resources is None:
         gpus = plan.layout.num_gpus

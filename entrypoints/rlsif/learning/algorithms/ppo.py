@@ -9,5 +9,6 @@ ALGORITHM = Algorithm(
     note="the default; steady on most tasks",
     sampler="rlsif.sampling.samplers:PPOSampler",
     masked_model="MaskedActorCritic",
+    many_policies=True,
     fixes=("rlsif.learning.compiled_ppo:CompiledPPO",),
 )
