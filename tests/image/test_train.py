@@ -165,8 +165,15 @@ def test_what_is_listed_trains_saves_restores_and_goes_on(shell, algo, framework
     """Two runs; those of APPO and IMPALA have processes of their own, each with TensorFlow."""
     given = ("--algo", algo, "--framework", framework, "--env", env)
     quick = ("--set", "num_epochs=1") if framework == "tf2" and algo == "PPO" else ()
-    assert shell.train(*given, *quick, mode, "--stop-iters", "1").returncode == 0
+    done = shell.train(*given, *quick, mode, "--stop-iters", "1")
+    assert done.returncode == 0, done.stderr
     [run] = shell.runs
+    if algo in ("APPO", "IMPALA"):
+        in_one_call = "each batch of 2,000 env steps is learned in one call of TensorFlow" in done.stdout
+        assert in_one_call == (framework == "tf")
+        assert in_one_call or "RLlib learns, batch by batch in its own threads, for framework tf2" in done.stdout
+        share = table(run)[0].get("info/learner/default_policy/learner_idle_time_share")
+        assert 0 <= float(share) < 1 if in_one_call else share is None
     assert shell.train("--resume", run, mode, "--stop-iters", "2").returncode == 0
     assert [row["training_iteration"] for row in table(run)] == ["1", "2"]
     if env == "Pendulum-v1":

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,7 +62,8 @@ class Busy:
     def __init__(self) -> None:
         """Begin without work."""
         self._lock = threading.Lock()
-        self._total, self._since = 0.0, None
+        self._total = 0.0
+        self._since: float | None = None
 
     def __enter__(self) -> None:
         """Begin to work."""
@@ -194,7 +194,7 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         return len(batches)
 
     def _is_full(self) -> bool:
-        return self._env_steps >= self.config.total_train_batch_size
+        return bool(self._env_steps >= self.config.total_train_batch_size)
 
     def _take_batch(self) -> tuple[list[Any], int]:
         """What was collected, and its env steps; begin anew."""
