@@ -56,6 +56,62 @@ def test_atari_by_its_name_alone_and_by_the_protocol_of_choice(container):
     assert other.returncode == 2 and "--atari is machado, but" in other.stderr
 
 
+# Of both interfaces that Gym has had.
+OLD = """
+import gym
+import numpy as np
+
+
+class New(gym.Env):
+    max_episode_steps = 50
+    action_space = gym.spaces.Discrete(2, start=1)
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+
+    def step(self, action):
+        assert action in (1, 2)
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), 1.0, False, False, {}
+
+
+class Old(gym.Env):
+    metadata = {"render.modes": ["rgb_array"]}
+    action_space = gym.spaces.Box(-2, 2, (1,))
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+
+    def reset(self):
+        self.steps = 0
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32)
+
+    def step(self, action):
+        self.steps += 1
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), 1.0, self.steps == 20, {}
+
+    def render(self, mode="human"):
+        return np.zeros((64, 64, 3), np.uint8)
+"""
+
+
+def test_environments_of_gym_and_dm_control_train(container):
+    install("gym", container.folder)
+    install("dm_control", container.folder)
+    (container.folder / "old.py").write_text(OLD)
+    small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--stop-iters", "2", "--local-mode")
+    for name, length in (("old.py:New", 50), ("old.py:Old", 20)):
+        done = container.train("--env", name, *small)
+        assert done.returncode == 0 and f"length   {length}.0" in done.stdout, done.stderr
+    [old] = (run for run in container.runs if run.name.startswith("PPO_Old"))
+    done = container("evaluate", old, "--video", "old.gif", "--episodes", "1")
+    assert done.returncode == 0 and (container.folder / "old.gif").stat().st_size > 100, done.stderr
+    for name in ("gym:CartPole-v1", "dm_control/cartpole-swingup-v0"):
+        done = container("check", name)
+        assert done.returncode == 0 and "ok       the seed decides what happens." in done.stdout, done.stdout
+    done = container("check", "gym:CartPol-v1")
+    assert done.returncode == 2 and "not known to Gym; did you mean CartPole-v1" in done.stderr
+
+
 def test_weights_and_biases_offline(container):
     install("wandb", container.folder)
     done = container("train", *TRAIN, "--log-to", "wandb", "--results-dir", "results", env={"WANDB_MODE": "offline"})

@@ -71,7 +71,7 @@ def layer(rl_sif, wheels, tmp_path_factory):
     asyncio.run(index_fs(folder / "far"))
     channels = f"{(folder / 'near').as_uri()}, 'https://{network.CHANNEL}'"
     (folder / "environment.yml").write_text(f"channels: [{channels}]\ndependencies: [greeting, farewell]\n")
-    given = {"REQUIREMENTS": asked(folder, "tinyenv"), "APT": "tree", "EXTRAS": "mujoco,minigrid,atari,gym,dm_control"}
+    given = {"REQUIREMENTS": asked(folder, "tinyenv"), "APT": "tree", "EXTRAS": "mujoco,minigrid,atari"}
     given["ENVIRONMENT"] = folder / "environment.yml"
     with network.proxy(folder, {network.CHANNEL: folder / "far"}) as proxy:
         done = make_image("of-a-layer", wheels, proxy.variables, **given)
@@ -113,60 +113,6 @@ def test_several_extras_at_once(layered, name):
     code = f"import gymnasium; env = gymnasium.make({name!r}, render_mode='rgb_array'); env.reset(seed=0); "
     done = layered("python", "-c", f"{code}print(env.render().std() > 1)")
     assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
-
-
-# Of both interfaces that Gym has had.
-OLD = """
-import gym
-import numpy as np
-
-
-class New(gym.Env):
-    max_episode_steps = 50
-    action_space = gym.spaces.Discrete(2, start=1)
-    observation_space = gym.spaces.Box(-1, 1, (2,))
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
-
-    def step(self, action):
-        assert action in (1, 2)
-        return self.np_random.uniform(-1, 1, 2).astype(np.float32), 1.0, False, False, {}
-
-
-class Old(gym.Env):
-    metadata = {"render.modes": ["rgb_array"]}
-    action_space = gym.spaces.Box(-2, 2, (1,))
-    observation_space = gym.spaces.Box(-1, 1, (2,))
-
-    def reset(self):
-        self.steps = 0
-        return self.np_random.uniform(-1, 1, 2).astype(np.float32)
-
-    def step(self, action):
-        self.steps += 1
-        return self.np_random.uniform(-1, 1, 2).astype(np.float32), 1.0, self.steps == 20, {}
-
-    def render(self, mode="human"):
-        return np.zeros((64, 64, 3), np.uint8)
-"""
-
-
-def test_environments_of_gym_and_dm_control_train(layered):
-    (layered.folder / "old.py").write_text(OLD)
-    small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--stop-iters", "2", "--local-mode")
-    for name, length in (("old.py:New", 50), ("old.py:Old", 20)):
-        done = layered.train("--env", name, *small)
-        assert done.returncode == 0 and f"length   {length}.0" in done.stdout, done.stderr
-    [old] = (run for run in layered.runs if run.name.startswith("PPO_Old"))
-    done = layered("evaluate", old, "--video", "old.gif", "--episodes", "1")
-    assert done.returncode == 0 and (layered.folder / "old.gif").stat().st_size > 100, done.stderr
-    for name in ("gym:CartPole-v1", "dm_control/cartpole-swingup-v0"):
-        done = layered("check", name)
-        assert done.returncode == 0 and "ok       the seed decides what happens." in done.stdout, done.stdout
-    done = layered("check", "gym:CartPol-v1")
-    assert done.returncode == 2 and "not known to Gym; did you mean CartPole-v1" in done.stderr
 
 
 def test_an_environment_of_an_extra_is_trained_and_recorded(layered):
