@@ -16,6 +16,7 @@ import numpy as np
 from ray.rllib.policy.sample_batch import SampleBatch
 
 from rlsif.envs.spaces import plain
+from rlsif.learning import masked_models
 from rlsif.learning.compiled_async import CompiledAPPO
 from rlsif.learning.compiled_replay import CompiledReplay
 from rlsif.learning.compiled_vtrace import CompiledVTrace, minibatches
@@ -61,6 +62,8 @@ CASES = {
     "APPO": {
         "as it is": ("CartPole-v1", ASYNC),
         "settings": ("Pendulum-v1", {**ASYNC, **SCHEDULES, "use_kl_loss": True, "kl_target": 1e-4, "tau": 0.3}),
+        "masks": ("Masked-v0", ASYNC),
+        "mixed actions": ("Both-v0", ASYNC),
     },
     "IMPALA": {
         "as it is": ("CartPole-v1", ASYNC),
@@ -68,6 +71,7 @@ CASES = {
         "two optimizers": (
             "CartPole-v1", {**ASYNC, "_separate_vf_optimizer": True, "model": {"vf_share_layers": False}}
         ),
+        "images": ("Pixels4x20-v0", {**ASYNC, "model": {"vf_share_layers": True}}),
     },
 }  # fmt: skip
 
@@ -238,6 +242,10 @@ def asynchronous(algo, env_id, settings, xla):
 
 
 if __name__ == "__main__":
+    same_sampler.own_class()
+    same_sampler.pixel_classes()
+    same_sampler.masked_class()
+    masked_models.register()
     answers = {}
     for algo in sys.argv[1:]:
         for name, (env_id, settings) in CASES[algo].items():

@@ -22,6 +22,11 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
         assert against[name].startswith("exploration_config is")
     assert against["DQN other schedule"].startswith("exploration_config.epsilon_schedule is")
     assert against["PPO complete"] == "batch_mode is complete_episodes"
+    # APPO and IMPALA learn a batch in one call, but where a setting is of what RLlib alone has.
+    assert found["compiled"] == [None, None]
+    assert all(reason.startswith(f"{name}=") for name, reason in found["learnt"].items()), found["learnt"]
+    tf2, gpus, sampler = found["others"]
+    assert (tf2, gpus) == ("framework tf2", "num_gpus=2.0") and sampler.startswith("its own sampler")
     for one, other in combinations(found["seeds"], 2):
         assert len(set(one)) == 64 and not set(one) & set(other)
     assert len(set(found["policies"])) == len(found["policies"])

@@ -41,6 +41,11 @@ SECONDS_OF_A_STEP = 1.0
 SECONDS_BETWEEN_LOOKS = 0.002
 # Where there is no env runner to wait for.
 SECONDS_WITHOUT_RUNNERS = 0.1
+# Settings of RLlib's queues and threads, which are not there; given others than RLlib's, RLlib learns.
+OF_RLLIBS_THREADS = (
+    "learner_queue_size", "learner_queue_timeout", "num_gpu_loader_threads", "num_multi_gpu_tower_stacks",
+    "timeout_s_sampler_manager", "minibatch_buffer_size",
+)  # fmt: skip
 
 
 def uncompiled(config: Any, recurrent: bool) -> str | None:
@@ -52,7 +57,11 @@ def uncompiled(config: Any, recurrent: bool) -> str | None:
         "its own sampler, whose fragments end with episodes": config.env_runner_cls is not ArrayEnvRunner,
         f"replay_proportion={config.replay_proportion}": config.replay_proportion > 0,
         f"opt_type={config.opt_type}": config.opt_type != "adam",
+        "one clipping of all gradients together": not config._tf_policy_handles_more_than_one_loss,
     }
+    defaults = type(config)()
+    for name in OF_RLLIBS_THREADS:
+        reasons[f"{name}={getattr(config, name)}"] = getattr(config, name) != getattr(defaults, name)
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
@@ -128,6 +137,8 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         """Learn a batch, and collect the next meanwhile; send the weights with the env runners' next calls."""
         if self._uncompiled:
             return super().training_step()
+        # Where the learner never waits, too, env runners that came back or joined are asked.
+        self._fragments.ask()
         if not self._collect_batch():
             return self._told
         update = self._thread.submit(self._learn, self._take_batch())
@@ -209,14 +220,16 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         """
         fragments, env_steps = batch
         policy, counters = self.get_policy(), private_api.counters(self)
-        behind = [policy.num_grad_updates - (f.num_grad_updates or policy.num_grad_updates) for f in fragments]
+        # The learner's own env runner says none: it samples by the newest weights.
+        newest = policy.num_grad_updates
+        seen = [newest if f.num_grad_updates is None else f.num_grad_updates for f in fragments]
         with self._busy, private_api.timers(self)[LEARN_ON_BATCH_TIMER]:
             columns = {name: np.concatenate([f[name] for f in fragments]) for name in self._update.columns}
             rows = len(next(iter(columns.values())))
             statistics = self._update(columns, self._minibatches(rows))
         counters[NUM_ENV_STEPS_TRAINED] += env_steps * self.config.num_epochs
         counters[NUM_AGENT_STEPS_TRAINED] += rows * self.config.num_epochs
-        return statistics, float(np.mean(behind))
+        return statistics, newest - float(np.mean(seen))
 
     def _minibatches(self, rows: int) -> NDArray[np.int64]:
         config = self.config

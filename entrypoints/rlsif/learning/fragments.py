@@ -26,6 +26,11 @@ class Fragments:
         if self._group.num_remote_env_runners():
             self._sent = {"weights": ray.put(weights), "global_vars": global_vars}
 
+    def ask(self, runners: list[int] | None = None) -> None:
+        """Ask these env runners for a fragment, or all, also those that joined; but none that has one on its way."""
+        if self._group.num_remote_env_runners():
+            self._group.foreach_env_runner_async("sample", tag=TAG, kwargs=self._sent, remote_worker_ids=runners)
+
     def next(self, seconds: float) -> list[Any]:
         """RLlib's batches that are there, after at most so many seconds; the learner's own env runner samples now.
 
@@ -34,14 +39,9 @@ class Fragments:
         if self._group.num_remote_env_runners() == 0:
             return [self._group.local_env_runner.sample()]
         if seconds:
-            # Among them are those that came back or joined.
-            self._ask(None)
+            self.ask()
             private_api.wait_for_any(self._group, TAG, seconds)
         answers = self._group.fetch_ready_async_reqs(tags=TAG, timeout_seconds=0.0)
         if answers:
-            self._ask([runner for runner, _ in answers])
+            self.ask([runner for runner, _ in answers])
         return [batch for _, batch in answers]
-
-    def _ask(self, runners: list[int] | None) -> None:
-        """Ask these env runners, or all, for a fragment, where none is on its way."""
-        self._group.foreach_env_runner_async("sample", tag=TAG, kwargs=self._sent, remote_worker_ids=runners)

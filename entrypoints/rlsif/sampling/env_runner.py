@@ -243,6 +243,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         policy = state["policy_states"][DEFAULT_POLICY_ID]
         self._sampling.sampler.set_weights(policy["weights"])
         self._sampling.sampler.timestep = int(policy["global_timestep"])
+        self._updates = int(policy["num_grad_updates"])
         self.sync_filters(state["filters"])
 
     def get_filters(self, flush_after: bool = False) -> dict[str, Any]:
