@@ -28,9 +28,10 @@ SETTINGS = {
 }
 # With each of these RLlib learns itself, alone or beside others.
 LEARNT_BY_RLLIB = {
-    "learner_queue_size": 4, "learner_queue_timeout": 30, "num_gpu_loader_threads": 2, "num_multi_gpu_tower_stacks": 2,
-    "timeout_s_sampler_manager": 0.1, "minibatch_buffer_size": 2, "replay_proportion": 0.5, "opt_type": "rmsprop",
+    "learner_queue_size": 4, "learner_queue_timeout": 30, "num_gpu_loader_threads": 2,
+    "timeout_s_sampler_manager": 0.1, "replay_proportion": 0.5, "opt_type": "rmsprop",
 }  # fmt: skip
+ON_GPUS = {"num_multi_gpu_tower_stacks": 2, "minibatch_buffer_size": 2}
 # A run, another seed, the run resumed, the env runner started again, another env runner.
 STARTS = [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (1, 5, 0, 1), (1, 0, 7, 1), (1, 0, 0, 2)]
 # A run, other seeds, the run resumed.
@@ -75,7 +76,9 @@ if __name__ == "__main__":
                 "others": [
                     learnt("APPO", {}, framework="tf2"),
                     learnt("APPO", {}, gpus=2.0),
+                    learnt("APPO", ON_GPUS, gpus=1.0),
                     learnt("IMPALA", {}, rllib_samples="asked"),
+                    learnt("IMPALA", {"_tf_policy_handles_more_than_one_loss": False}),
                 ],
                 "seeds": [seeds for seeds, _ in drawn],
                 "policies": [float(random.random()) for _, random in drawn],

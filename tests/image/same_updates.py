@@ -219,10 +219,10 @@ def drawn(config):
     return chosen
 
 
-def asynchronous(algo, env_id, settings, xla):
+def asynchronous(algo, env_id, settings):
     same_sampler.found.clear()
     policy, config, _ = policy_of(algo, env_id, **settings)
-    mine, variables = CompiledVTrace(policy, xla), Variables(policy)
+    mine, variables = CompiledVTrace(policy), Variables(policy)
     before, batches, coefficient = policy.get_weights(), stretches(policy, config), getattr(policy, "kl_coeff_val", 1.0)
     chosen, told = [drawn(config) for _ in batches], []
     for number, batch in enumerate(batches):
@@ -234,7 +234,7 @@ def asynchronous(algo, env_id, settings, xla):
     variables.begin_anew()
     policy.kl_coeff_val = coefficient
     for number, batch in enumerate(batches):
-        statistics = mine(batch, chosen[number])
+        statistics = mine.learn(batch, chosen[number])
         same_sampler.note("statistics", *((statistics[name], value) for name, value in told[number].items()))
         mine_followed(policy, config, statistics, number)
     same_sampler.note("all in a call", *zip(variables.values(), expected, strict=True))
@@ -249,6 +249,8 @@ if __name__ == "__main__":
     answers = {}
     for algo in sys.argv[1:]:
         for name, (env_id, settings) in CASES[algo].items():
-            how = asynchronous if algo in ("APPO", "IMPALA") else compared
-            answers[f"{algo} {name}"] = how(algo, env_id, settings, xla=name == "as it is" and algo != "SAC")
+            if algo in ("APPO", "IMPALA"):
+                answers[f"{algo} {name}"] = asynchronous(algo, env_id, settings)
+            else:
+                answers[f"{algo} {name}"] = compared(algo, env_id, settings, xla=f"{algo} {name}" == "DQN as it is")
     print(json.dumps(answers))

@@ -25,8 +25,13 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
     # APPO and IMPALA learn a batch in one call, but where a setting is of what RLlib alone has.
     assert found["compiled"] == [None, None]
     assert all(reason.startswith(f"{name}=") for name, reason in found["learnt"].items()), found["learnt"]
-    tf2, gpus, sampler = found["others"]
-    assert (tf2, gpus) == ("framework tf2", "num_gpus=2.0") and sampler.startswith("its own sampler")
+    assert found["others"] == [
+        "framework tf2",
+        "num_gpus=2.0",
+        "num_multi_gpu_tower_stacks=2",
+        "its own sampler, whose fragments end with episodes",
+        "one clipping of all gradients together",
+    ]
     for one, other in combinations(found["seeds"], 2):
         assert len(set(one)) == 64 and not set(one) & set(other)
     assert len(set(found["policies"])) == len(found["policies"])

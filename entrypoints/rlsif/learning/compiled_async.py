@@ -102,18 +102,12 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
             super().setup(config)
         if self._uncompiled:
             return
-        policy, config = self.get_policy(), self.config
-        # As for DQN: XLA's convolutions are slow on CPUs. Batches of many agents differ in their numbers of rows.
-        dense = len(policy.observation_space.shape) == 1
-        self._update = CompiledVTrace(policy, xla=dense and not config.num_gpus and not config.rlsif.agents)
+        self._update = CompiledVTrace(self.get_policy())
         self._fragments, self._thread = Fragments(self.env_runner_group), ThreadPoolExecutor(1, "learner")
         # What is collected of the next batch, and its env steps.
         self._collected, self._env_steps = list[Any](), 0
         # What the last update told, and how many have been made since weights were sent.
         self._told, self._unsent, self._busy = dict[str, Any](), 0, Busy()
-        fragment = config.get_rollout_fragment_length() * config.num_envs_per_env_runner
-        rows = -(-config.total_train_batch_size // fragment) * fragment
-        self._update.warm_up(rows, self._minibatches(rows))
 
     def notes(self) -> list[str]:
         """What the first lines of a run tell of how it learns."""
@@ -222,14 +216,14 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         policy, counters = self.get_policy(), private_api.counters(self)
         # The learner's own env runner says none: it samples by the newest weights.
         newest = policy.num_grad_updates
-        seen = [newest if f.num_grad_updates is None else f.num_grad_updates for f in fragments]
+        behind = [0 if f.num_grad_updates is None else newest - f.num_grad_updates for f in fragments]
         with self._busy, private_api.timers(self)[LEARN_ON_BATCH_TIMER]:
             columns = {name: np.concatenate([f[name] for f in fragments]) for name in self._update.columns}
             rows = len(next(iter(columns.values())))
-            statistics = self._update(columns, self._minibatches(rows))
+            statistics = self._update.learn(columns, self._minibatches(rows))
         counters[NUM_ENV_STEPS_TRAINED] += env_steps * self.config.num_epochs
         counters[NUM_AGENT_STEPS_TRAINED] += rows * self.config.num_epochs
-        return statistics, newest - float(np.mean(seen))
+        return statistics, float(np.mean(behind))
 
     def _minibatches(self, rows: int) -> NDArray[np.int64]:
         config = self.config
