@@ -29,7 +29,7 @@ SETTINGS = {
 # With each of these RLlib learns itself, alone or beside others.
 LEARNT_BY_RLLIB = {
     "learner_queue_size": 4, "learner_queue_timeout": 30, "num_gpu_loader_threads": 2,
-    "timeout_s_sampler_manager": 0.1, "replay_proportion": 0.5, "opt_type": "rmsprop",
+    "timeout_s_sampler_manager": 0.1, "replay_proportion": 0.5, "opt_type": "rmsprop", "policies_to_train": [],
 }  # fmt: skip
 ON_GPUS = {"num_multi_gpu_tower_stacks": 2, "minibatch_buffer_size": 2}
 # A run, another seed, the run resumed, the env runner started again, another env runner.

@@ -152,7 +152,7 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         config.clip_rewards = True
     set_values(config, spec.hyperparameters)
     _check_minibatch(config, spec.algo)
-    _check_stacks(config, spec.algo)
+    _check_vtrace(config, spec.algo)
     _set_env(config, spec, layout, env)
     return config
 
@@ -179,15 +179,19 @@ def _check_minibatch(config: Any, algo: str) -> None:
         )
 
 
-def _check_stacks(config: Any, algo: str) -> None:
-    """Refuse batches kept on GPUs that are not there, for which RLlib has one place with tf, and fails later."""
-    stacks, kept = getattr(config, "num_multi_gpu_tower_stacks", 1), getattr(config, "minibatch_buffer_size", 1)
-    if stacks > 1 and not config.num_gpus:
+def _check_vtrace(config: Any, algo: str) -> None:
+    """Refuse what RLlib takes for APPO and IMPALA, and fails of later. Raises InputError."""
+    if algo not in ("APPO", "IMPALA"):
+        return
+    stacks, kept = config.num_multi_gpu_tower_stacks, config.minibatch_buffer_size
+    if config.grad_clip is None:
+        raise InputError(f"{algo}'s 'grad_clip' is null; it must be a number, and 1e9 clips nothing")
+    if config.framework_str == "tf" and stacks > 1 and not config.num_gpus:
         raise InputError(
             f"{algo}'s 'num_multi_gpu_tower_stacks' is {stacks}, and the learner has no GPU that could keep batches;"
             " leave it at 1, or use --num-gpus 1"
         )
-    if kept > stacks and config.framework_str == "tf":
+    if config.framework_str == "tf" and kept > stacks:
         raise InputError(
             f"{algo}'s 'minibatch_buffer_size' is {kept} and its 'num_multi_gpu_tower_stacks' {stacks}; with"
             " --framework tf, RLlib keeps no more batches than that; leave it at 1"

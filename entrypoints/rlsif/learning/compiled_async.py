@@ -57,6 +57,7 @@ def uncompiled(config: Any, recurrent: bool) -> str | None:
         "its own sampler, whose fragments end with episodes": config.env_runner_cls is not ArrayEnvRunner,
         f"replay_proportion={config.replay_proportion}": config.replay_proportion > 0,
         f"opt_type={config.opt_type}": config.opt_type != "adam",
+        f"policies_to_train={config.policies_to_train}": config.policies_to_train is not None,
         "one clipping of all gradients together": not config._tf_policy_handles_more_than_one_loss,
     }
     defaults = type(config)()
@@ -113,8 +114,9 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         """What the first lines of a run tell of how it learns."""
         if self._uncompiled:
             return [f"RLlib learns, batch by batch in its own threads, for {self._uncompiled}"]
+        beside = ", while the next is collected" if self.env_runner_group.num_remote_env_runners() else ""
         size = f"{self.config.total_train_batch_size:,}"
-        return [f"each batch of {size} env steps is learned in one call of TensorFlow, while the next is collected"]
+        return [f"each batch of at least {size} env steps is learned in one call of TensorFlow{beside}"]
 
     def step(self) -> Any:
         """Add to what an iteration came to how much of its time the learner had nothing to learn."""
