@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # As `train` starts Ray: its workers leave TensorFlow to those who want it.
@@ -29,12 +30,16 @@ SAMPLING = {
 }
 # The update of a batch: rows, rows of a minibatch, epochs.
 BATCH, MINIBATCH, EPOCHS = 8192, 512, 6
+# The batch of APPO and IMPALA, as their presets have it.
+ASYNC_BATCH = 2000
 
 
 class Learner:
     """An algorithm in a process of its own, as `train` has it."""
 
-    def __init__(self, env_id: str, envs: int, batch: int, arguments: dict, settings: dict, ours: bool) -> None:
+    def __init__(
+        self, env_id: str, envs: int, batch: int, arguments: dict, settings: dict, ours: bool, algo: str = "PPO"
+    ) -> None:
         """Build it with one env runner, ours or RLlib's."""
         os.environ.pop("RLLIB_TEST_NO_TF_IMPORT", None)
         from rlsif.envs.find import find
@@ -45,7 +50,7 @@ class Learner:
         model = {"fcnet_hiddens": [64, 64], "vf_share_layers": False}
         hyperparameters = {"train_batch_size": batch, "model": model, **settings}
         ref = EnvRef(env_id, arguments, str(Path.cwd()))
-        spec = RunSpec("PPO", "tf", ref, seed=0, hyperparameters=hyperparameters)
+        spec = RunSpec(algo, "tf", ref, seed=0, hyperparameters=hyperparameters)
         against = None if ours else "the bench asks for it"
         self._algorithm = build(spec, Layout(1, envs, 0.0, 1, rllib_samples=against), find(spec.env))
         self._algorithm.env_runner_group.sync_weights()
@@ -69,27 +74,48 @@ class Learner:
         from ray.rllib.execution.train_ops import multi_gpu_train_one_step
         from ray.rllib.policy.sample_batch import SampleBatch
 
-        random = np.random.default_rng(0)
-        rows = {
-            "obs": random.normal(size=(BATCH, 4)).astype(np.float32),
-            "actions": random.integers(0, 2, BATCH),
-            "action_dist_inputs": random.normal(size=(BATCH, 2)).astype(np.float32),
-            **{name: random.normal(size=BATCH).astype(np.float32) for name in ("advantages", "value_targets")},
-            "action_logp": np.full(BATCH, -0.7, np.float32),
-        }
-        algorithm = self._algorithm
+        rows, algorithm = _rows(BATCH, "advantages", "value_targets"), self._algorithm
         ways = {
             "ours": lambda: algorithm._updates["default_policy"](SampleBatch(rows), EPOCHS, MINIBATCH),
             "rllib": lambda: multi_gpu_train_one_step(algorithm, SampleBatch(rows).as_multi_agent()),
         }
-        figures = {}
-        for name, way in ways.items():
-            way()
-            started = time.monotonic()
-            for _ in range(3):
-                way()
-            figures[name] = 3 * BATCH / (time.monotonic() - started)
-        return figures
+        return {name: _rate(way, BATCH, 3) for name, way in ways.items()}
+
+    def asynchronous_update(self) -> dict[str, float]:
+        """The same for APPO and IMPALA, whose batch RLlib's learner thread learns in one step."""
+        from ray.rllib.policy.sample_batch import SampleBatch
+
+        rows, algorithm = _rows(ASYNC_BATCH, "rewards", "values_bootstrapped"), self._algorithm
+        rows = {**rows, "terminateds": np.zeros(ASYNC_BATCH, bool), "agent_index": np.zeros(ASYNC_BATCH, np.int8)}
+        policy, minibatches = algorithm.get_policy(), algorithm._minibatches(ASYNC_BATCH)
+
+        def theirs() -> None:
+            policy.load_batch_into_buffer(SampleBatch(rows))
+            policy.learn_on_loaded_batch()
+
+        ways = {"ours": lambda: algorithm._update.learn(rows, minibatches), "rllib": theirs}
+        return {name: _rate(way, ASYNC_BATCH, 100) for name, way in ways.items()}
+
+
+def _rows(count: int, *others: str) -> dict[str, np.ndarray]:
+    """Rows of CartPole-v1, random, with other columns of numbers."""
+    random = np.random.default_rng(0)
+    return {
+        "obs": random.normal(size=(count, 4)).astype(np.float32),
+        "actions": random.integers(0, 2, count),
+        "action_dist_inputs": random.normal(size=(count, 2)).astype(np.float32),
+        **{name: random.normal(size=count).astype(np.float32) for name in others},
+        "action_logp": np.full(count, -0.7, np.float32),
+    }
+
+
+def _rate(way: Callable[[], object], rows: int, times: int) -> float:
+    """Rows a second, after a first time."""
+    way()
+    started = time.monotonic()
+    for _ in range(times):
+        way()
+    return times * rows / (time.monotonic() - started)
 
 
 def _resident_mb() -> float:
@@ -120,6 +146,11 @@ def main(rounds: int) -> None:
         for place, value in ray.get(learner.update.remote()).items():
             keep("update of 2x64, batch 8192, minibatch 512, 6 epochs: samples/s", place, value)
         ray.kill(learner)
+        for algo in ("APPO", "IMPALA"):
+            learner = started("CartPole-v1", 8, ASYNC_BATCH, {}, {}, True, algo)
+            for place, value in ray.get(learner.asynchronous_update.remote()).items():
+                keep(f"update of {algo}, 2x64, batch {ASYNC_BATCH}: samples/s", place, value)
+            ray.kill(learner)
     print(json.dumps(figures))
 
 

@@ -176,6 +176,12 @@ train --env CartPole-v1 --set synchronize_filters=false
     'synchronize_filters' has no effect: RLlib no longer uses it
 train --env CartPole-v1 --set train_batch_size=50
     PPO's 'minibatch_size' is ... and its 'train_batch_size' 50; a minibatch is a part of a batch: --set minibatch_size=50 or less
+train --env CartPole-v1 --algo APPO --set num_multi_gpu_tower_stacks=2
+    APPO's 'num_multi_gpu_tower_stacks' is 2, and the learner has no GPU that could keep batches; leave it at 1, or use --num-gpus 1
+train --env CartPole-v1 --algo IMPALA --set minibatch_buffer_size=4
+    IMPALA's 'minibatch_buffer_size' is 4 and its 'num_multi_gpu_tower_stacks' 1; with --framework tf, RLlib keeps no more batches than that; leave it at 1
+train --env CartPole-v1 --algo IMPALA --set grad_clip=null
+    IMPALA's 'grad_clip' is null; it must be a number, and 1e9 clips nothing
 train --env CartPole-v1 --set evaluation_interval=1
     'evaluation_interval' has no effect here: use --evaluate-every, which also decides which checkpoint is best
 train --env CartPole-v1 --set restart_failed_sub_environments=true

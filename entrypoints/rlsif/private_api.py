@@ -237,6 +237,30 @@ def hooks() -> type:
     return Hooks
 
 
+class NoLearnerThread:
+    """In the place of the thread by which IMPALA and APPO learn."""
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def add_learner_metrics(self, result: Any, overwrite_learner_info: bool) -> Any:
+        """Give a result as it is."""
+        return result
+
+
+@contextlib.contextmanager
+def learner_thread_where(wanted: Callable[[], bool]) -> Iterator[None]:
+    """Let IMPALA and APPO set themselves up with their threads where those are wanted, which is asked then."""
+    from ray.rllib.algorithms.impala import impala
+
+    theirs = impala.make_learner_thread
+    impala.make_learner_thread = lambda *given: theirs(*given) if wanted() else NoLearnerThread()
+    try:
+        yield
+    finally:
+        impala.make_learner_thread = theirs
+
+
 def timers(algorithm: Any) -> Any:
     """The timers of an Algorithm, by RLlib's names of them."""
     return algorithm._timers
@@ -253,6 +277,11 @@ def counters(algorithm: Any) -> Any:
 def optimizer(policy: Any) -> Any:
     """The optimizer of a policy."""
     return policy._optimizer
+
+
+def optimizers(policy: Any) -> list[Any]:
+    """All optimizers of a policy in graph mode: one, or those of policy and value function."""
+    return list(policy._optimizers)
 
 
 def optimizer_variables(policy: Any) -> list[Any]:
@@ -335,6 +364,15 @@ def make_env_runner(group: Any, number: int) -> Any:
     )
 
 
+def wait_for_any(group: Any, tag: str, seconds: float) -> None:
+    """Wait for an answer to one of the calls to env runners with that tag, or so long."""
+    import ray
+
+    calls = [call for call, (of, _) in group._worker_manager._in_flight_req_to_actor_id.items() if of == tag]
+    if calls:
+        ray.wait(calls, num_returns=1, timeout=seconds)
+
+
 def lost_env_runners(group: Any) -> dict[int, Any]:
     """The actors that a group takes for failed, by number; Ray may have started them again."""
     manager = group._worker_manager
@@ -369,6 +407,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray.rllib.algorithms.algorithm:Algorithm": (
         "_setup_logdir", "_sync_filters_if_needed", "_create_local_replay_buffer_if_necessary",
     ),
+    "ray.rllib.algorithms.impala.impala": ("make_learner_thread",),
     "ray.rllib.evaluation.postprocessing": ("discount_cumsum",),
     "ray.rllib.policy.dynamic_tf_policy_v2:DynamicTFPolicyV2": ("_get_loss_inputs_dict",),
     "ray.rllib.env.env_runner_group:EnvRunnerGroup": ("_make_worker",),

@@ -1,4 +1,4 @@
-"""Runs inside the image: which settings are sampled in NumPy, and which seeds env runners draw; as one JSON object."""
+"""Runs inside the image: which sampler and learner settings have, and which seeds are drawn; as one JSON object."""
 
 import json
 import os
@@ -10,6 +10,7 @@ os.environ[NO_TENSORFLOW] = "1"
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
 from rlsif.learning.build import against_sampling, configure
+from rlsif.learning.compiled_async import uncompiled
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.sampling.env_runner import _seeds
 
@@ -25,6 +26,12 @@ SETTINGS = {
     "PPO filter": ("PPO", {"observation_filter": "MeanStdFilter"}),
     "PPO complete": ("PPO", {"batch_mode": "complete_episodes"}),
 }
+# With each of these RLlib learns itself, alone or beside others.
+LEARNT_BY_RLLIB = {
+    "learner_queue_size": 4, "learner_queue_timeout": 30, "num_gpu_loader_threads": 2,
+    "timeout_s_sampler_manager": 0.1, "replay_proportion": 0.5, "opt_type": "rmsprop", "policies_to_train": [],
+}  # fmt: skip
+ON_GPUS = {"num_multi_gpu_tower_stacks": 2, "minibatch_buffer_size": 2}
 # A run, another seed, the run resumed, the env runner started again, another env runner.
 STARTS = [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (1, 5, 0, 1), (1, 0, 7, 1), (1, 0, 0, 2)]
 # A run, other seeds, the run resumed.
@@ -44,6 +51,13 @@ def against(algo, given):
     return against_sampling(spec, config, found)
 
 
+def learnt(algo, given, framework="tf", gpus=0.0, rllib_samples=None):
+    """Why RLlib learns."""
+    ref = EnvRef("CartPole-v1")
+    layout = Layout(1, 4, gpus, 1, rllib_samples=rllib_samples)
+    return uncompiled(configure(RunSpec(algo, framework, ref, 1, given), layout, find(ref)), recurrent=False)
+
+
 def seed_of_rllibs(seed, resumed_at):
     """The seed of a run that RLlib samples."""
     ref = EnvRef("CartPole-v1")
@@ -57,6 +71,15 @@ if __name__ == "__main__":
         json.dumps(
             {
                 "against": {name: against(*settings) for name, settings in SETTINGS.items()},
+                "compiled": [learnt(algo, {"lr": 1e-3, "num_epochs": 2}) for algo in ("APPO", "IMPALA")],
+                "learnt": {n: learnt("IMPALA", {n: v}) for n, v in LEARNT_BY_RLLIB.items()},
+                "others": [
+                    learnt("APPO", {}, framework="tf2"),
+                    learnt("APPO", {}, gpus=2.0),
+                    learnt("APPO", ON_GPUS, gpus=1.0),
+                    learnt("IMPALA", {}, rllib_samples="asked"),
+                    learnt("IMPALA", {"_tf_policy_handles_more_than_one_loss": False}),
+                ],
                 "seeds": [seeds for seeds, _ in drawn],
                 "policies": [float(random.random()) for _, random in drawn],
                 "again": _seeds(*STARTS[0], 64)[0],

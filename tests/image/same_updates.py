@@ -1,4 +1,4 @@
-"""Runs inside the image: the updates of DQN and SAC that are made in one call, beside RLlib's own one after the other.
+"""Runs inside the image: the updates that are made in one call, beside RLlib's own one after the other.
 
 Usage: same_updates.py ALGORITHM... Prints one JSON object: by algorithm and settings, the greatest difference of each
 comparison, and how far the weights moved.
@@ -6,7 +6,9 @@ comparison, and how far the weights moved.
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.append(str(Path(__file__).parents[2]))
 
@@ -14,7 +16,10 @@ import numpy as np
 from ray.rllib.policy.sample_batch import SampleBatch
 
 from rlsif.envs.spaces import plain
+from rlsif.learning import masked_models
+from rlsif.learning.compiled_async import CompiledAPPO
 from rlsif.learning.compiled_replay import CompiledReplay
+from rlsif.learning.compiled_vtrace import CompiledVTrace, minibatches
 from rlsif.sampling.coverage import unsupported as against
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.samplers import SACSampler
@@ -27,6 +32,16 @@ FOLLOWS = np.arange(UPDATES) % 3 == 2
 SMALL = {"model": {"fcnet_hiddens": [16]}, "lr": 3e-3}
 NETS = {"fcnet_hiddens": [16], "fcnet_activation": "relu"}
 SAC = {"policy_model_config": NETS, "q_model_config": NETS, "_deterministic_loss": True, "tau": 0.1}
+# Stretches of a batch, and their rows; epochs of a batch, and rows of a minibatch.
+BATCHES, STRETCHES, STRETCH, EPOCHS, MINIBATCH = 4, 7, 10, 3, 30
+ASYNC = {**SMALL, "rollout_fragment_length": STRETCH, "train_batch_size": STRETCHES * STRETCH}
+# Those are clipped that reach beyond, and schedules that move with each batch.
+SCHEDULES = {
+    "grad_clip": 0.05, "lr_schedule": [[0, 3e-3], [1000, 1e-3]], "entropy_coeff_schedule": [[0, 0.1], [1000, 0.0]],
+    "vtrace_clip_rho_threshold": 0.8, "num_epochs": EPOCHS, "minibatch_size": MINIBATCH,
+}  # fmt: skip
+# What RLlib tells of an update that is of the weights before it.
+LOSSES = {"total_loss", "policy_loss", "vf_loss", "entropy", "kl", "cur_lr", "entropy_coeff"}
 CASES = {
     "DQN": {
         "as it is": ("CartPole-v1", {**SMALL, "hiddens": [16]}),
@@ -43,6 +58,20 @@ CASES = {
         "as it is": ("Pendulum-v1", SAC),
         "settings": ("Pendulum-v1", {**SAC, "twin_q": False, "grad_clip": 0.1, "n_step": 2, "initial_alpha": 0.3}),
         "discrete": ("CartPole-v1", SAC),
+    },
+    "APPO": {
+        "as it is": ("CartPole-v1", ASYNC),
+        "settings": ("Pendulum-v1", {**ASYNC, **SCHEDULES, "use_kl_loss": True, "kl_target": 1e-4, "tau": 0.3}),
+        "masks": ("Masked-v0", ASYNC),
+        "mixed actions": ("Both-v0", ASYNC),
+    },
+    "IMPALA": {
+        "as it is": ("CartPole-v1", ASYNC),
+        "settings": ("Pendulum-v1", {**ASYNC, **SCHEDULES}),
+        "two optimizers": (
+            "CartPole-v1", {**ASYNC, "_separate_vf_optimizer": True, "model": {"vf_share_layers": False}}
+        ),
+        "images": ("Pixels4x20-v0", {**ASYNC, "model": {"vf_share_layers": True}}),
     },
 }  # fmt: skip
 
@@ -144,9 +173,84 @@ def sampled(policy, config):
     same_sampler.note("rows", (len(batch["obs"]), 240))
 
 
+def stretches(policy, config):
+    """Batches of stretches in which episodes terminate and are cut, by a policy that is a little older."""
+    sampler = Sampling(config, 0).sampler
+    sampler.set_weights({n: w * np.float32(0.9) for n, w in policy.get_weights().items()})
+    sampled = sampler.sample(fragments=BATCHES * STRETCHES // 4)
+    random, rows = np.random.default_rng(2), STRETCHES * STRETCH
+    for name in ("terminateds", "truncateds"):
+        sampled[name] = random.random(len(sampled[name])) < 0.1
+    return [{n: column[k * rows : (k + 1) * rows] for n, column in sampled.items()} for k in range(BATCHES)]
+
+
+def followed(policy, config, statistics, batch):
+    """What comes after an update: RLlib's APPO lets its target network follow; schedules move."""
+    if hasattr(policy, "target_model"):
+        policy.update_target()
+        if config.use_kl_loss:
+            policy.update_kl(statistics["kl"])
+    policy.on_global_var_update({"timestep": 100 * (batch + 1)})
+
+
+def mine_followed(policy, config, statistics, batch):
+    """The same by ours."""
+    if hasattr(policy, "target_model"):
+        counters = Counter(num_env_steps_sampled=100 * (batch + 1))
+        algorithm = SimpleNamespace(config=config, _counters=counters, get_policy=lambda: policy)
+        CompiledAPPO.learned(algorithm, statistics)
+    policy.on_global_var_update({"timestep": 100 * (batch + 1)})
+
+
+def rllibs_means(policy, batch, chosen):
+    """RLlib's own updates of the minibatches of a batch: the means of what they told."""
+    told = [policy.learn_on_batch(SampleBatch({n: c[rows] for n, c in batch.items()})) for rows in chosen]
+    told = [each["learner_stats"] for each in told]
+    return {name: np.mean([each[name] for each in told]) for name in LOSSES & told[0].keys()}
+
+
+def drawn(config):
+    """Minibatches of a batch; of stretches that are whole, none twice in an epoch."""
+    rows = STRETCHES * STRETCH
+    chosen = minibatches(rows, STRETCH, rows, config.minibatch_size, config.num_epochs)
+    each = chosen.reshape(config.num_epochs, -1, STRETCH)
+    assert (np.diff(each) == 1).all() and (each[..., 0] % STRETCH == 0).all()
+    assert all(len(set(epoch[:, 0])) == len(epoch) for epoch in each)
+    return chosen
+
+
+def asynchronous(algo, env_id, settings):
+    same_sampler.found.clear()
+    policy, config, _ = policy_of(algo, env_id, **settings)
+    mine, variables = CompiledVTrace(policy), Variables(policy)
+    before, batches, coefficient = policy.get_weights(), stretches(policy, config), getattr(policy, "kl_coeff_val", 1.0)
+    chosen, told = [drawn(config) for _ in batches], []
+    for number, batch in enumerate(batches):
+        told.append(rllibs_means(policy, batch, chosen[number]))
+        followed(policy, config, told[-1], number)
+    expected = variables.values()
+    same_sampler.found["moved"] = max(float(np.abs(w - before[n]).max()) for n, w in policy.get_weights().items())
+    same_sampler.found["weight of the divergence"] = getattr(policy, "kl_coeff_val", 1.0) / coefficient
+    variables.begin_anew()
+    policy.kl_coeff_val = coefficient
+    for number, batch in enumerate(batches):
+        statistics = mine.learn(batch, chosen[number])
+        same_sampler.note("statistics", *((statistics[name], value) for name, value in told[number].items()))
+        mine_followed(policy, config, statistics, number)
+    same_sampler.note("all in a call", *zip(variables.values(), expected, strict=True))
+    return {**same_sampler.found, "minibatches": len(chosen[0])}
+
+
 if __name__ == "__main__":
+    same_sampler.own_class()
+    same_sampler.pixel_classes()
+    same_sampler.masked_class()
+    masked_models.register()
     answers = {}
     for algo in sys.argv[1:]:
         for name, (env_id, settings) in CASES[algo].items():
-            answers[f"{algo} {name}"] = compared(algo, env_id, settings, xla=f"{algo} {name}" == "DQN as it is")
+            if algo in ("APPO", "IMPALA"):
+                answers[f"{algo} {name}"] = asynchronous(algo, env_id, settings)
+            else:
+                answers[f"{algo} {name}"] = compared(algo, env_id, settings, xla=f"{algo} {name}" == "DQN as it is")
     print(json.dumps(answers))

@@ -22,6 +22,16 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
         assert against[name].startswith("exploration_config is")
     assert against["DQN other schedule"].startswith("exploration_config.epsilon_schedule is")
     assert against["PPO complete"] == "batch_mode is complete_episodes"
+    # APPO and IMPALA learn a batch in one call, but where a setting is of what RLlib alone has.
+    assert found["compiled"] == [None, None]
+    assert all(reason.startswith(f"{name}=") for name, reason in found["learnt"].items()), found["learnt"]
+    assert found["others"] == [
+        "framework tf2",
+        "num_gpus=2.0",
+        "num_multi_gpu_tower_stacks=2",
+        "its own sampler, whose fragments end with episodes",
+        "one clipping of all gradients together",
+    ]
     for one, other in combinations(found["seeds"], 2):
         assert len(set(one)) == 64 and not set(one) & set(other)
     assert len(set(found["policies"])) == len(found["policies"])

@@ -36,7 +36,8 @@ learner.build(spec, Layout(0, 1, 0.0, 1, local_mode=True), find(spec.env))
 algorithm = learner._algorithm
 policy, group = algorithm.get_policy(), algorithm.env_runner_group
 wanted = [(algorithm, ("_timers", "_counters")), (group, ("_env_creator", "_remote_config_obj_ref", "_worker_manager")),
-          (policy, ("_optimizer", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches")),
+          (group._worker_manager, ("_in_flight_req_to_actor_id",)),
+          (policy, ("_optimizer", "_optimizers", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches")),
           (policy._optimizer_variables, ("variables",))]
 print(json.dumps([name for holder, names in wanted for name in names if not hasattr(holder, name)]))
 """

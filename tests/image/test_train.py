@@ -147,6 +147,9 @@ def test_two_local_runs_of_one_seed_are_alike(shell):
     assert one == other
 
 
+IN_ONE_CALL = "each batch of at least 2,000 env steps is learned in one call of TensorFlow, while the next is collected"
+
+
 @pytest.mark.parametrize(
     "algo, framework, env, mode",
     [
@@ -165,10 +168,26 @@ def test_what_is_listed_trains_saves_restores_and_goes_on(shell, algo, framework
     """Two runs; those of APPO and IMPALA have processes of their own, each with TensorFlow."""
     given = ("--algo", algo, "--framework", framework, "--env", env)
     quick = ("--set", "num_epochs=1") if framework == "tf2" and algo == "PPO" else ()
-    assert shell.train(*given, *quick, mode, "--stop-iters", "1").returncode == 0
+    # By RLlib's own learner first, as in runs of earlier versions.
+    first, then = [("--set", f"learner_queue_size={n}") if (algo, framework) == ("APPO", "tf") else () for n in (8, 16)]
+    done = shell.train(*given, *quick, *first, mode, "--stop-iters", "1")
+    assert done.returncode == 0, done.stderr
     [run] = shell.runs
-    assert shell.train("--resume", run, mode, "--stop-iters", "2").returncode == 0
+    if algo in ("APPO", "IMPALA"):
+        because = "learner_queue_size=8" if first else f"framework {framework}"
+        in_one_call = IN_ONE_CALL in done.stdout
+        assert in_one_call == (algo == "IMPALA")
+        assert in_one_call or f"RLlib learns, batch by batch in its own threads, for {because}\n" in done.stdout
+        share = table(run)[0].get("info/learner/default_policy/learner_idle_time_share")
+        assert 0 <= float(share) < 1 if in_one_call else share is None
+    done = shell.train("--resume", run, *then, mode, "--stop-iters", "2")
+    assert done.returncode == 0, done.stderr
     assert [row["training_iteration"] for row in table(run)] == ["1", "2"]
+    if first:
+        assert IN_ONE_CALL in done.stdout
+        # RLlib's learner may not have ended its first update when the iteration does.
+        before, after = (float(row["info/learner/default_policy/num_grad_updates_lifetime"] or 0) for row in table(run))
+        assert before < after
     if env == "Pendulum-v1":
         done = shell("evaluate", run, "--episodes", "2", "--json")
         assert done.returncode == 0, done.stderr

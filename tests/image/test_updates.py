@@ -1,4 +1,4 @@
-"""The updates of DQN and SAC that are made in one call of TensorFlow, beside RLlib's own from the same batches."""
+"""The updates of DQN, SAC, APPO and IMPALA in one call of TensorFlow, beside RLlib's own from the same batches."""
 
 import json
 from pathlib import Path
@@ -25,3 +25,19 @@ def test_updates_in_one_call_are_rllibs_one_after_the_other(shell, algo):
             # The distance of an action from its bound is known to fewer digits.
             assert told["log-probabilities"] < 1e-3
             assert told["draws"] < 0.03
+
+
+@pytest.mark.parametrize("algo", ["APPO", "IMPALA"])
+def test_a_batch_in_one_call_is_learned_as_rllib_learns_its_minibatches(shell, algo):
+    done = shell("python", Path(__file__).with_name("same_updates.py"), algo)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for told in found.values():
+        # Weights, target network, optimizers, schedules and the weight of the divergence after four batches.
+        assert told["all in a call"] <= CLOSE and told["statistics"] <= CLOSE
+        assert told["moved"] > 500 * CLOSE
+    assert found[f"{algo} as it is"]["minibatches"] == 1
+    # Three epochs of two minibatches; a stretch is left over.
+    assert found[f"{algo} settings"]["minibatches"] == 6
+    if algo == "APPO":
+        assert found["APPO settings"]["weight of the divergence"] != 1

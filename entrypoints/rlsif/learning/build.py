@@ -182,6 +182,7 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         config.clip_rewards = True
     set_values(config, spec.hyperparameters)
     _check_minibatch(config, spec.algo)
+    _check_vtrace(config, spec.algo)
     _set_env(config, spec, layout, env)
     return config
 
@@ -205,6 +206,25 @@ def _check_minibatch(config: Any, algo: str) -> None:
         raise InputError(
             f"{algo}'s 'minibatch_size' is {minibatch} and its 'train_batch_size' {batch}; a minibatch is a part of a"
             f" batch: --set minibatch_size={batch} or less"
+        )
+
+
+def _check_vtrace(config: Any, algo: str) -> None:
+    """Refuse what RLlib takes for APPO and IMPALA, and fails of later. Raises InputError."""
+    if algo not in ("APPO", "IMPALA"):
+        return
+    stacks, kept = config.num_multi_gpu_tower_stacks, config.minibatch_buffer_size
+    if config.grad_clip is None:
+        raise InputError(f"{algo}'s 'grad_clip' is null; it must be a number, and 1e9 clips nothing")
+    if config.framework_str == "tf" and stacks > 1 and not config.num_gpus:
+        raise InputError(
+            f"{algo}'s 'num_multi_gpu_tower_stacks' is {stacks}, and the learner has no GPU that could keep batches;"
+            " leave it at 1, or use --num-gpus 1"
+        )
+    if config.framework_str == "tf" and kept > stacks:
+        raise InputError(
+            f"{algo}'s 'minibatch_buffer_size' is {kept} and its 'num_multi_gpu_tower_stacks' {stacks}; with"
+            " --framework tf, RLlib keeps no more batches than that; leave it at 1"
         )
 
 

@@ -6,6 +6,7 @@ optimizer are the policy's own; what differs is that every epoch draws its minib
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,16 @@ class CompiledUpdate:
 
     def __call__(self, batch: SampleBatch, epochs: int, minibatch_size: int) -> dict[str, float]:
         """Go through the batch; give the means of the policy's statistics over all minibatches."""
+        return self.learn(batch, _minibatches(len(batch), epochs, minibatch_size))
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the loss reads."""
+        return list(self._data)
+
+    def learn(self, batch: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> dict[str, float]:
+        """The same with the rows of each minibatch given, [minibatches, rows]."""
         policy = self._policy
-        rows = _minibatches(len(batch), epochs, minibatch_size)
         feed = {placeholder: batch[name] for name, placeholder in self._data.items()}
         statistics = policy.get_session().run(self._statistics, {**feed, self._rows: rows})
         policy.num_grad_updates += len(rows)
@@ -63,15 +72,21 @@ class CompiledUpdate:
 
     def _minibatch(self, rows: Any) -> tuple[dict[str, Any], Any]:
         """Statistics and update of the minibatch of these rows."""
-        policy, optimizer = self._policy, private_api.optimizer(self._policy)
+        policy = self._policy
         columns = {name: tf.gather(data, rows) for name, data in self._data.items()}
         minibatch = SampleBatch(columns, _is_training=True)
-        loss = policy.loss(policy.model, policy.dist_class, minibatch)
-        gradients = [(g, v) for g, v in policy.gradients(optimizer, loss) if g is not None]
-        statistics = {**policy.stats_fn(minibatch), **policy.grad_stats_fn(minibatch, [g for g, _ in gradients])}
+        of_gradients, apply = self._gradients(policy.loss(policy.model, policy.dist_class, minibatch), minibatch)
+        statistics = {**policy.stats_fn(minibatch), **of_gradients}
         # The statistics are of the weights before the update.
         with tf.control_dependencies(list(statistics.values())):
-            return statistics, policy.build_apply_op(optimizer, gradients)
+            return statistics, apply()
+
+    def _gradients(self, loss: Any, minibatch: SampleBatch) -> tuple[dict[str, Any], Callable[[], Any]]:
+        """The statistics of the gradients of a minibatch, and what makes their update."""
+        policy, optimizer = self._policy, private_api.optimizer(self._policy)
+        gradients = [(g, v) for g, v in policy.gradients(optimizer, loss) if g is not None]
+        statistics = policy.grad_stats_fn(minibatch, [g for g, _ in gradients])
+        return statistics, lambda: policy.build_apply_op(optimizer, gradients)
 
 
 def _minibatches(rows: int, epochs: int, size: int) -> NDArray[np.int64]:

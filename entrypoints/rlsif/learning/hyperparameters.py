@@ -44,6 +44,7 @@ GIVEN_UP = -1
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
 LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("num_epochs", "minibatch_size", "train_batch_size", "n_step"), (1, math.inf)),
+    **dict.fromkeys(("num_gpu_loader_threads", "num_multi_gpu_tower_stacks", "minibatch_buffer_size"), (1, math.inf)),
     **dict.fromkeys(("lr", "clip_param", "grad_clip"), (0, math.inf)),
     **dict.fromkeys(("gamma", "lambda"), (0, 1)),
 }

@@ -198,13 +198,25 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         lost_before = ray.is_initialized() and private_api.was_restarted()
         self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)
         self._spaces = config.observation_space, config.action_space
+        # Which the weights have seen.
+        self._updates = 0
         PROGRESS.doing = "waiting"
 
     @reporting
-    def sample(self, fragments: int = 1, **_: Any) -> MultiAgentBatch:
-        """A batch of experience, of so many fragments."""
+    def sample(
+        self,
+        fragments: int = 1,
+        weights: Mapping[str, Any] | None = None,
+        global_vars: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> MultiAgentBatch:
+        """A batch of experience, of so many fragments; by new weights where they come with the call."""
+        if weights is not None:
+            self.set_weights(weights, global_vars)
         with doing("stepping its environments"):
-            return self._sampling.sample(fragments)
+            batch = self._sampling.sample(fragments)
+        batch.policy_batches[DEFAULT_POLICY_ID].num_grad_updates = self._updates
+        return batch
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""
@@ -220,8 +232,10 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
             self.set_global_vars(global_vars)
 
     def set_global_vars(self, global_vars: Mapping[str, Any], **_: Any) -> None:
-        """Take the count of all env steps."""
+        """Take the count of all env steps, and of the updates that the weights have seen."""
         self._sampling.sampler.timestep = int(global_vars["timestep"])
+        updates = global_vars.get("num_grad_updates_per_policy", {})
+        self._updates = int(updates.get(DEFAULT_POLICY_ID, self._updates))
 
     @reporting
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -229,6 +243,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         policy = state["policy_states"][DEFAULT_POLICY_ID]
         self._sampling.sampler.set_weights(policy["weights"])
         self._sampling.sampler.timestep = int(policy["global_timestep"])
+        self._updates = int(policy["num_grad_updates"])
         self.sync_filters(state["filters"])
 
     def get_filters(self, flush_after: bool = False) -> dict[str, Any]:

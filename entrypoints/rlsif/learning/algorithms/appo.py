@@ -9,4 +9,5 @@ ALGORITHM = Algorithm(
     note="PPO with sampling and learning apart; many runners",
     sampler="rlsif.sampling.samplers:VTraceSampler",
     masked_model="MaskedActorCritic",
+    fixes=("rlsif.learning.compiled_async:CompiledAPPO",),
 )

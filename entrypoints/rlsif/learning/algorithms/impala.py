@@ -9,4 +9,5 @@ ALGORITHM = Algorithm(
     note="with tf2, RLlib's learner waits indefinitely",
     sampler="rlsif.sampling.samplers:VTraceSampler",
     masked_model="MaskedActorCritic",
+    fixes=("rlsif.learning.compiled_async:CompiledAsync",),
 )
