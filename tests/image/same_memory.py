@@ -1,0 +1,107 @@
+"""Rows, sequences and states of a policy with an LSTM, beside what RLlib's own collector makes of the same steps."""
+
+import numpy as np
+from ray.rllib.evaluation.collectors.agent_collector import AgentCollector
+from ray.rllib.policy.sample_batch import concat_samples
+
+from rlsif.sampling.env_runner import Sampling
+
+LONGEST = 8
+MODEL = {"use_lstm": True, "lstm_cell_size": 8, "max_seq_len": LONGEST, "fcnet_hiddens": [6, 5]}
+COLUMNS = (
+    "obs", "actions", "rewards", "action_dist_inputs", "action_logp", "advantages", "value_targets",
+    "seq_lens", "state_in_0", "state_in_1",
+)  # fmt: skip
+
+
+def compare(policy_of, note, found):
+    for env_id in ("CartPole-v1", "Walk-v0", "Both-v0"):
+        policy, config, _ = policy_of(
+            "PPO", env_id, rollout_fragment_length=30, train_batch_size=120, minibatch_size=40, model=MODEL
+        )
+        sampler = Sampling(config, 0).sampler
+        sampler.set_weights(policy.get_weights())
+        theirs = Theirs(policy, len(sampler._environments.active))
+        watch(sampler)
+        # States go on from one batch to the next.
+        for _ in range(2):
+            sampler.after = []
+            mine = sampler.sample()
+            expected = theirs.batch(sampler, note)
+            for name in COLUMNS:
+                assert mine[name].shape == expected[name].shape, (env_id, name)
+                note(f"{name} of a memory", (mine[name], expected[name]))
+        found["shortest sequence"] = min(found.get("shortest sequence", LONGEST), int(mine["seq_lens"].min()))
+        found["longest sequence"] = max(found.get("longest sequence", 0), int(mine["seq_lens"].max()))
+        found["sequences in the middle of an episode"] = int(np.abs(mine["state_in_0"]).any(axis=1).sum())
+        ended = sampler._rows["truncateds"] & sampler._rows["valid"]
+        found[f"{env_id} truncated with a memory"] = int(ended.sum())
+
+
+def watch(sampler):
+    """Keep what every step was followed by."""
+    step = sampler._step
+
+    def watched(*args, **columns):
+        after = step(*args, **columns)
+        sampler.after.append(np.array(after))
+        return after
+
+    sampler._step = watched
+
+
+class Theirs:
+    """RLlib's collector for each environment, and its policy's own states."""
+
+    def __init__(self, policy, environments):
+        self.policy, self.collectors = policy, [None] * environments
+        begun = policy.get_initial_state()
+        self.states = [np.repeat(np.asarray(part)[None], environments, axis=0) for part in begun]
+
+    def batch(self, sampler, note):
+        """What RLlib's sampler makes of the steps that a sampler just took."""
+        rows, parts = sampler._rows, [[] for _ in self.collectors]
+        for step in range(rows.steps):
+            valid = rows["valid"][step]
+            for number in np.flatnonzero(valid):
+                if self.collectors[number] is None:
+                    self.collectors[number] = self._begin(number, rows["obs"][step, number])
+            _, after, told = self.policy.compute_actions(rows["obs"][step], self.states)
+            note("logits of a memory", (rows["action_dist_inputs"][step][valid], told["action_dist_inputs"][valid]))
+            note("values of a memory", (rows["values"][step][valid], told["vf_preds"][valid]))
+            for number in np.flatnonzero(valid):
+                self._add(rows, step, number, [part[number] for part in after], told, sampler.after[step][number])
+                if rows["terminateds"][step, number] or rows["truncateds"][step, number]:
+                    parts[number].append(self._built(number))
+                    self.collectors[number] = None
+        for number, collector in enumerate(self.collectors):
+            if collector is not None and collector.agent_steps:
+                parts[number].append(self._built(number))
+        return concat_samples([part for of_env in parts for part in of_env])
+
+    def _begin(self, number, seen):
+        for part, begun in zip(self.states, self.policy.get_initial_state(), strict=True):
+            part[number] = begun
+        collector = AgentCollector(
+            self.policy.view_requirements, max_seq_len=LONGEST, disable_action_flattening=False,
+            intial_states=self.policy.get_initial_state(), is_policy_recurrent=True,
+        )  # fmt: skip
+        collector.add_init_obs(number, 0, number, seen)
+        return collector
+
+    def _add(self, rows, step, number, state, told, after):
+        names = ("actions", "rewards", "terminateds", "truncateds", "action_logp")
+        self.collectors[number].add_action_reward_next_obs(
+            {
+                **{name: rows[name][step, number] for name in names},
+                "action_dist_inputs": told["action_dist_inputs"][number], "vf_preds": told["vf_preds"][number],
+                "new_obs": after, "infos": {}, "state_out_0": state[0], "state_out_1": state[1],
+            }
+        )  # fmt: skip
+        for part, value in zip(self.states, state, strict=True):
+            part[number] = value
+
+    def _built(self, number):
+        return self.policy.postprocess_trajectory(
+            self.collectors[number].build_for_training(self.policy.view_requirements)
+        )
