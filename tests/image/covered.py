@@ -23,6 +23,11 @@ SETTINGS = {
     "PPO epsilon": ("PPO", {"exploration_config": {"type": "EpsilonGreedy"}}),
     "PPO draws": ("PPO", {"exploration_config": {"type": "StochasticSampling"}}),
     "PPO filter": ("PPO", {"observation_filter": "MeanStdFilter"}),
+    "PPO memory": ("PPO", {"model": {"use_lstm": True}}),
+    "PPO attention": ("PPO", {"model": {"use_attention": True}}),
+    "PPO memory of rewards": ("PPO", {"model": {"use_lstm": True, "lstm_use_prev_reward": True}}),
+    "IMPALA memory": ("IMPALA", {"model": {"use_lstm": True}}),
+    "APPO memory": ("APPO", {"model": {"use_lstm": True}}),
     "PPO complete": ("PPO", {"batch_mode": "complete_episodes"}),
 }
 # A run, another seed, the run resumed, the env runner started again, another env runner.

@@ -108,7 +108,7 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
 def _against(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
     if env.policies:
         return SEVERAL
-    return unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
+    return unsupported(_sampler(spec, config), config, env.observations, env.actions)
 
 
 def _sampler(spec: RunSpec, config: Any) -> Any:
