@@ -157,6 +157,14 @@ train --env CartPole-v1 --set model.fcnet_activation=tanhh
     PPO's 'model.fcnet_activation' is 'tanhh'; it must be one of linear, tanh, relu, ...
 train --env CartPole-v1 --set num_env_runners=3
     'num_env_runners' is set by --num-env-runners, not as a hyperparameter
+train --env CartPole-v1 --set sgd_minibatch_size=64
+    'sgd_minibatch_size' has another name in RLlib today: 'minibatch_size'
+train --env CartPole-v1 --set num_sgd_iter=5
+    'num_sgd_iter' has another name in RLlib today: 'num_epochs'
+train --env CartPole-v1 --set synchronize_filters=false
+    'synchronize_filters' has no effect: RLlib no longer uses it
+train --env CartPole-v1 --set train_batch_size=50
+    PPO's 'minibatch_size' is ... and its 'train_batch_size' 50; a minibatch is a part of a batch: --set minibatch_size=50 or less
 train --env CartPole-v1 --set evaluation_interval=1
     'evaluation_interval' has no effect here: use --evaluate-every, which also decides which checkpoint is best
 train --env CartPole-v1 --set restart_failed_sub_environments=true
@@ -277,6 +285,8 @@ evaluate run --video none/a.mp4
     --video none/a.mp4 cannot be written: there is no folder ...none
 evaluate run --env none.py:CartPole-v1
     environment '...none.py:CartPole-v1': there is no file ...none.py; an image sees bound folders alone
+evaluate run --env Acrobot-v1
+    --env is Acrobot-v1, but the run has CartPole-v1; --env is only for one that has moved
 evaluate run --against random
     --against needs an environment of several agents, and CartPole-v1 has one
 evaluate damaged

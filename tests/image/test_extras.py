@@ -95,6 +95,7 @@ class Old(gym.Env):
 
 
 def test_environments_of_gym_and_dm_control_train(container):
+    """Two extras are installed, and six commands import them in processes of their own."""
     install("gym", container.folder)
     install("dm_control", container.folder)
     (container.folder / "old.py").write_text(OLD)

@@ -58,6 +58,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     spec = saved.spec_of(folder)
     add_code_folder(str(Path.cwd()))
     spec = replace(spec, env=saved.moved(spec.env, asked.env, Path.cwd()))
+    saved.check_same(spec.env, asked.env, Path.cwd())
     video.without_display()
     packages = saved.told_of_packages(folder)
     if packages:

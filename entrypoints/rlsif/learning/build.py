@@ -156,8 +156,19 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     if spec.env.atari:
         config.clip_rewards = True
     set_values(config, spec.hyperparameters)
+    _check_minibatch(config, spec.algo)
     _set_env(config, spec, layout, env)
     return config
+
+
+def _check_minibatch(config: Any, algo: str) -> None:
+    """Refuse a minibatch that is larger than the batch it is part of."""
+    minibatch, batch = getattr(config, "minibatch_size", None), config.train_batch_size
+    if isinstance(minibatch, int) and isinstance(batch, int) and minibatch > batch:
+        raise InputError(
+            f"{algo}'s 'minibatch_size' is {minibatch} and its 'train_batch_size' {batch}; a minibatch is a part of a"
+            f" batch: --set minibatch_size={batch} or less"
+        )
 
 
 def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:

@@ -28,6 +28,15 @@ UNAVAILABLE = {
     "preprocessor_pref": "observations reach the network as they are; --wrap changes them",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
+# What RLlib called others before, and still takes without using it.
+RENAMED = {
+    "sgd_minibatch_size": "minibatch_size",
+    "num_sgd_iter": "num_epochs",
+    "vf_share_layers": "model.vf_share_layers",
+    "target_update_frequency": "target_network_update_freq",
+}
+# RLlib's default of what it takes and no longer uses.
+GIVEN_UP = -1
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
 LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("num_epochs", "minibatch_size", "train_batch_size", "n_step"), (1, math.inf)),
@@ -70,6 +79,8 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
                 f"{algo} has no hyperparameter {name!r}{near(str(key), valid) or '; see docs/training.md'}"
             )
         default = known[key]
+        if not prefix and type(default) is int and default == GIVEN_UP:
+            raise InputError(f"{name!r} has no effect: RLlib no longer uses it")
         if isinstance(default, Mapping) and isinstance(value, Mapping):
             if key not in ANY_DICTIONARY:
                 check(value, default, algo, prefix=f"{name}.")
@@ -125,6 +136,8 @@ def _check_available(key: str) -> None:
         raise InputError(f"{key!r} is set by {BY_OPTION[key]}, not as a hyperparameter")
     if key in UNAVAILABLE:
         raise InputError(f"{key!r} has no effect here: {UNAVAILABLE[key]}")
+    if key in RENAMED:
+        raise InputError(f"{key!r} has another name in RLlib today: {RENAMED[key]!r}")
 
 
 def _same_kind(value: Any, default: Any) -> bool:

@@ -54,6 +54,12 @@ def moved(env: EnvRef, given: str | None, code_folder: Path) -> EnvRef:
     return replace(there, wrappers=wrappers)
 
 
+def check_same(env: EnvRef, given: str | None, code_folder: Path) -> None:
+    """Refuse an `--env` that is not the environment of a run at another place. Raises InputError."""
+    if given is not None and parse(given, {}, code_folder).name != env.name:
+        raise InputError(f"--env is {given}, but the run has {env.name}; --env is only for one that has moved")
+
+
 def check_spaces(folder: Path, found: FoundEnv) -> None:
     """Refuse an environment that has come to have other spaces than the run was trained in. Raises InputError."""
     trained = json.loads((folder / results.PARAMS).read_text())["run"].get("spaces")
