@@ -87,7 +87,7 @@ class Shell(Container):
     def _logs(self):
         """The ends of the logs of runs in this folder, and of the process that forks."""
         for log in [*self.folder.rglob("train.log"), self.forks.with_name("log")]:
-            yield f"== {log}\n{log.read_text(errors='replace')[-5000:]}"
+            yield f"== {log}\n{log.read_text(errors='replace')[-20000:]}"
 
     def start(self, *arguments):
         raise NotImplementedError("signals are for a real process: use `container`")

@@ -9,6 +9,7 @@ any other program replaces it. So does what a command's code and Ray start by sy
 """
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import os
@@ -34,6 +35,8 @@ IMPORTED += ("ray._private.log_monitor",)
 BEFORE = {"RAY_AUTH_MODE": "token", "RAY_JOB_ID": "01000000"}
 THREADS_END_WITHIN = 60
 PYTHON = Path(__file__).with_name("forked_python.py")
+# Shortly before a test gives up: see SECONDS in tests/commands.py.
+STANDS_STILL_AFTER = 570
 
 
 def main(path):
@@ -80,6 +83,7 @@ def supervised(connection, given):
     if child == 0:
         connection.close()
         become({**given, **request["env"]}, request["cwd"], files)
+        tell_stacks_later(given["RLSIF_FORKS"])
         return lambda: run(request["arguments"])
     for file in files:
         os.close(file)
@@ -106,6 +110,12 @@ def become(environment, folder, files):
     sys.executable = str(PYTHON)
     random.seed()
     sys.modules["numpy"].random.seed()
+
+
+def tell_stacks_later(path):
+    """Have this process write where it stands, should it be there for long, to the log of who forked it."""
+    log = os.open(Path(path).with_name("log"), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    faulthandler.dump_traceback_later(STANDS_STILL_AFTER, file=log)
 
 
 def run(arguments):

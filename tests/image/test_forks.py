@@ -18,7 +18,8 @@ print(json.dumps({
     "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
     "files": [os.isatty(0), os.isatty(1), os.isatty(2), sys.stdin.read()],
     "descriptors": sorted(int(n) for n in os.listdir("/proc/self/fd") if int(n) > 2 and
-        "modules.bundle" not in os.path.realpath("/proc/self/fd/" + n) and os.path.exists("/proc/self/fd/" + n)),
+        not any(own in os.path.realpath("/proc/self/fd/" + n) for own in ("modules.bundle", "rlsif-forks-")) and
+        os.path.exists("/proc/self/fd/" + n)),
     "buffered": [sys.stdout.line_buffering, sys.stderr.line_buffering, sys.stdout.encoding, sys.stdout.errors],
     "umask": os.umask(0o22), "cores": sorted(os.sched_getaffinity(0)), "priority": os.nice(0),
     "open files": resource.getrlimit(resource.RLIMIT_NOFILE), "threads": threading.active_count(),

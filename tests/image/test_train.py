@@ -236,7 +236,7 @@ def test_an_env_that_raises_ends_the_run_with_its_own_traceback_once(shell, mode
 
 
 def test_settings_that_rllib_refuses_are_told_in_one_sentence_and_leave_nothing(shell):
-    done = shell.train("--env", "CartPole-v1", "--set", "train_batch_size=10", "--set", "minibatch_size=1000")
+    done = shell.train("--env", "CartPole-v1", "--set", "entropy_coeff=-1.0")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("error: RLlib refuses these settings of PPO: ") and "suppress" not in done.stderr
     assert shell.runs == []

@@ -7,7 +7,7 @@ from rlsif.envs.reference import parse
 from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
 from rlsif.learning.catalogue import catalogue
-from rlsif.values import from_settings
+from rlsif.values import from_settings, of_yaml_file
 
 KNOWN = {
     "lr": 5e-5,
@@ -87,12 +87,12 @@ def test_a_file_with_an_error_is_refused_with_the_place(tmp_path, text, said):
     file = tmp_path / "with space.yaml"
     file.write_text(text)
     with pytest.raises(InputError, match=said):
-        hyperparameters.from_file(file)
+        of_yaml_file(file, "--config")
 
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read: No such file"):
-        hyperparameters.from_file(tmp_path / "none.yaml")
+        of_yaml_file(tmp_path / "none.yaml", "--config")
 
 
 def test_every_algorithm_has_presets():

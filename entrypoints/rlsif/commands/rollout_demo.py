@@ -61,21 +61,16 @@ def rollout_demo(
 
 def _with_agents(environment: Any, found: Any, steps: int, seed: int | None) -> None:
     """The same in an environment of many agents, a line for each of them."""
-    from rlsif.envs.legal import random_action_of
+    from rlsif.envs.episodes import random_actions, seed_actions
 
-    views = {agent: found.seen_by(str(agent)) for agent in environment.agents}
-    for view in views.values():
-        view.action_space.seed(seed)
-    spaces = dict.fromkeys(str(view.action_space) for view in views.values())
+    seed_actions(found, seed)
+    spaces = dict.fromkeys(str(view.action_space) for view in found.views.values())
     print(f"{found.ref.name}: {', '.join(found.agents)}; actions {' and '.join(spaces)}")
     outcome, returns = environment.reset(seed), dict.fromkeys(found.agents, 0.0)
     for agent, (observation, _) in outcome.seen.items():
         print(f"reset      {agent}  observation {_short(observation)}")
     for step in range(1, steps + 1):
-        actions = {
-            who: random_action_of(views[who].action_space, views[who].mask, seen, info, found.ref.name)
-            for who, (seen, info) in ((who, outcome.seen[who]) for who in outcome.acting)
-        }
+        actions = random_actions(found, outcome)
         outcome = environment.step(actions)
         for agent, action in actions.items():
             observation, reward = outcome.seen.get(agent, ("none",))[0], float(outcome.rewards.get(agent, 0))

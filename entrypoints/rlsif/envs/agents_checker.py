@@ -7,10 +7,10 @@ import io
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from rlsif.envs.agents import AgentError, AgentId, ManyAgents, OfRLlib, OfTurns, Outcome, is_pettingzoos
+from rlsif.envs.agents import AgentError, ManyAgents, OfRLlib, OfTurns, Outcome, is_pettingzoos
+from rlsif.envs.episodes import random_actions, seed_actions
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import (
     COMPARED,
@@ -27,7 +27,6 @@ from rlsif.envs.findings import (
     one_line,
     speed,
 )
-from rlsif.envs.legal import random_action_of
 
 # PettingZoo's test steps so often after each of its two resets.
 CYCLES = 200
@@ -60,14 +59,14 @@ def pettingzoos_own(create: Callable[[], ManyAgents], _: FoundEnv) -> Iterator[F
 def steps(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding]:
     """Random steps: every value of every agent is what the spaces say, and episodes end."""
     env = create()
-    _seed(found)
+    seed_actions(found, SEED)
     wrong: dict[str, str] = {}
     outcome, number, ended, rewards = env.reset(SEED), 0, 0, False
     _look(outcome, found, "reset", wrong)
     while number < STEPS and not wrong:
         number += 1
         try:
-            outcome = env.step(_actions(outcome, found))
+            outcome = env.step(random_actions(found, outcome))
         except AgentError as problem:
             wrong["agents"] = f"{problem}."
             break
@@ -100,20 +99,6 @@ def _look(outcome: Outcome, found: FoundEnv, where: str, wrong: dict[str, str]) 
         look_at_reward(reward, f"{where} of agent {agent!r}", wrong)
 
 
-def _actions(outcome: Outcome, found: FoundEnv) -> Mapping[AgentId, Any]:
-    """Any legal action for each agent that acts next."""
-    views = {agent: found.seen_by(str(agent)) for agent in outcome.acting}
-    return {
-        agent: random_action_of(view.action_space, view.mask, *outcome.seen[agent], found.ref.name)
-        for agent, view in views.items()
-    }
-
-
-def _seed(found: FoundEnv) -> None:
-    for view in found.views.values():
-        view.action_space.seed(SEED)
-
-
 def seeds(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding]:
     """Two environments, one seed: the same trajectory."""
     first, second = (_trajectory(create(), found) for _ in range(2))
@@ -129,11 +114,11 @@ def seeds(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding
 
 
 def _trajectory(env: ManyAgents, found: FoundEnv) -> list[bytes]:
-    _seed(found)
+    seed_actions(found, SEED)
     outcome = env.reset(SEED)
     seen = [_as_bytes(outcome)]
     for _ in range(COMPARED):
-        outcome = env.step(_actions(outcome, found))
+        outcome = env.step(random_actions(found, outcome))
         seen.append(_as_bytes(outcome))
         if outcome.over:
             outcome = env.reset()
@@ -151,7 +136,7 @@ def speed_of(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Find
     env = create()
     outcome, number, seconds = env.reset(SEED), 0, 0.0
     while seconds < MEASURED:
-        actions = _actions(outcome, found)
+        actions = random_actions(found, outcome)
         began = time.perf_counter()
         outcome = env.step(actions)
         if outcome.over:

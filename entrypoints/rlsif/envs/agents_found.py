@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -15,6 +14,7 @@ from rlsif.envs import agents
 from rlsif.envs.agents import AgentError, ManyAgents, Outcome
 from rlsif.envs.code import module_at
 from rlsif.envs.legal import random_action_of
+from rlsif.envs.old_gym import takes_a_seed
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.errors import InputError, near
@@ -147,8 +147,7 @@ def first_infos(
 
     What an environment raises itself is told by the run. Raises InputError for what is not the interface.
     """
-    reset = inspect.signature(env.env.reset).parameters
-    if "seed" not in reset and not any(p.kind is p.VAR_KEYWORD for p in reset.values()):
+    if not takes_a_seed(env.env):
         raise InputError(
             f"environment {ref.name!r}: its reset takes no seed; it must be reset(seed=None, options=None)"
         )

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Tuple
 
 from rlsif.envs.agents import AgentId, Outcome, agents_of
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.legal import random_action_of
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.slots import OfAgents
 from rlsif.errors import RlsifError
@@ -61,6 +62,21 @@ class Team:
 
     def _whose(self, slot: int) -> Acts:
         return self._players[slot % len(self._players)]
+
+
+def seed_actions(env: FoundEnv, seed: int | None) -> None:
+    """Have `random_actions` draw by a seed."""
+    for view in env.views.values():
+        view.action_space.seed(seed)
+
+
+def random_actions(env: FoundEnv, outcome: Outcome) -> dict[AgentId, Any]:
+    """Any legal action of each agent that acts next. Raises RlsifError for a mask that is not there, or wrong."""
+    views = {agent: env.seen_by(str(agent)) for agent in outcome.acting}
+    return {
+        agent: random_action_of(view.action_space, view.mask, *outcome.seen[agent], env.ref.name)
+        for agent, view in views.items()
+    }
 
 
 @dataclass

@@ -179,7 +179,7 @@ def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how
         config.worker_index = worker_index
         env = create(config)
     else:
-        env = create(**arguments, **(old_gym.taken(create, how) if _is_old(create) else how))
+        env = create(**arguments, **old_gym.taken(create, how))
     if old_gym.is_taken(env):
         env = old_gym.adapted(ref, env, getattr(create, "reward_threshold", None), how.get("render_mode"))
     if agents.is_taken(env):
@@ -189,11 +189,6 @@ def _constructed(ref: EnvRef, create: Callable[..., Any], worker_index: int, how
             f"environment {ref.name!r}: {ref.short} gave a {type(env).__name__}, which is no gymnasium.Env"
         )
     return gymnasium.wrappers.TimeLimit(env, limit) if limit else env
-
-
-def _is_old(create: Callable[..., Any]) -> bool:
-    """Whether it makes an environment of Gym's, as far as one knows before."""
-    return old_gym.is_class(getattr(create, "func", create))
 
 
 def _takes_rllibs_config(create: Callable[..., Any]) -> bool:
@@ -422,8 +417,7 @@ def _check_interface(env_id: str, env: Any) -> Mapping[str, Any]:
     for name in ("observation_space", "action_space"):
         if getattr(env.unwrapped, name, None) is None:
             raise InputError(f"environment {env_id!r} has no {name}; set it in __init__, as gymnasium.spaces has them")
-    reset = inspect.signature(env.unwrapped.reset).parameters
-    if "seed" not in reset and not any(p.kind is p.VAR_KEYWORD for p in reset.values()):
+    if not old_gym.takes_a_seed(env.unwrapped):
         raise InputError(f"environment {env_id!r}: its reset takes no seed; {SIGNATURE}")
     begun = stepped = None
     with contextlib.suppress(Exception, SystemExit):

@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError
@@ -29,11 +29,11 @@ def is_taken(env: Any) -> bool:
 
 def maker_of(name: str) -> Callable[..., Any] | None:
     """What makes the environment that Gym's registry has by a name; None where it has none."""
-    gym = sys.modules.get(GYM)
-    if gym is None or name not in gym.envs.registration.registry:
+    spec = _registry().get(name)
+    if spec is None:
         return None
-    spec = gym.envs.registration.registry[name]
-    create = spec.entry_point if callable(spec.entry_point) else gym.envs.registration.load(spec.entry_point)
+    load = sys.modules[GYM].envs.registration.load
+    create = spec.entry_point if callable(spec.entry_point) else load(spec.entry_point)
     # Gym's wrappers know only the interface of 0.26, and those of Gymnasium do the same for both.
     made = functools.partial(create, **spec.kwargs)
     made.max_episode_steps = spec.max_episode_steps  # type: ignore[attr-defined]
@@ -43,12 +43,21 @@ def maker_of(name: str) -> Callable[..., Any] | None:
 
 def names() -> list[str]:
     """The names that Gym's registry has."""
+    return list(_registry())
+
+
+def _registry() -> Mapping[str, Any]:
     gym = sys.modules.get(GYM)
-    return [] if gym is None else list(gym.envs.registration.registry)
+    return {} if gym is None else cast(Mapping[str, Any], gym.envs.registration.registry)
 
 
-def taken(create: Callable[..., Any], how: Mapping[str, Any]) -> dict[str, Any]:
-    """Those arguments of gymnasium.make that an environment takes, as render_mode, which 0.21 has none of."""
+def taken(create: Callable[..., Any], how: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Those arguments of gymnasium.make that can be given, as render_mode; classes of 0.21 take none.
+
+    All, if it is not known to make an environment of Gym's.
+    """
+    if not is_class(getattr(create, "func", create)):
+        return how
     parameters = inspect.signature(create).parameters
     return {name: value for name, value in how.items() if name in parameters}
 
@@ -62,7 +71,7 @@ def adapted(ref: EnvRef, env: Any, threshold: float | None, render_mode: str | N
             f"environment {ref.name!r} is one of Gym's, which Gymnasium has replaced, and Shimmy, which adapts it, is"
             f" not installed; {building('shimmy')}, or derive it from gymnasium.Env"
         ) from None
-    if _takes_a_seed(env.unwrapped):
+    if takes_a_seed(env.unwrapped):
         new = shimmy.GymV26CompatibilityV0(env=env)
     else:
         new = shimmy.GymV21CompatibilityV0(env=env, render_mode=render_mode)
@@ -75,8 +84,8 @@ def adapted(ref: EnvRef, env: Any, threshold: float | None, render_mode: str | N
     return new
 
 
-def _takes_a_seed(env: Any) -> bool:
-    """Whether its reset is that of Gym 0.26."""
+def takes_a_seed(env: Any) -> bool:
+    """Whether its reset is that of Gymnasium and Gym 0.26, and not that of 0.21."""
     parameters = inspect.signature(env.reset).parameters
     return "seed" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 

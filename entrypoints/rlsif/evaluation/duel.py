@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rlsif.envs.episodes import Acts, Episode, Seen, acted
+from rlsif.envs.episodes import Acts, Episode, Seen, acted, seed_actions
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.legal import random_action_of
 
@@ -22,8 +22,7 @@ class Random:
     def __init__(self, env: FoundEnv, seed: int) -> None:
         """Draw by a seed."""
         self._views = [env.seen_by(agent) for agent in env.agents]
-        for view in env.views.values():
-            view.action_space.seed(seed)
+        seed_actions(env, seed)
 
     def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots."""

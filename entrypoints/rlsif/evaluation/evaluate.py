@@ -79,7 +79,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         slots = len(environments) * max(1, len(env.agents))
         agent = _agent(checkpoint, spec.framework, env, slots, asked.seed)
         if opponent:
-            agent = _duel(agent, opponent, spec.framework, env, slots, asked.seed)
+            agent = _duel(agent, opponent, spec, env, slots, asked.seed)
         episodes = play(agent, environments, asked.episodes, asked.seed, asked.deterministic, watch, most)
     return {
         "algo": spec.algo,
@@ -116,11 +116,12 @@ def _opponent(asked: Evaluation, spec: RunSpec, env: FoundEnv) -> Path | str | N
     return checkpoint
 
 
-def _duel(mine: Acts, opponent: Path | str, framework: str, env: FoundEnv, slots: int, seed: int) -> Acts:
+def _duel(mine: Acts, opponent: Path | str, spec: RunSpec, env: FoundEnv, slots: int, seed: int) -> Acts:
     if isinstance(opponent, Path):
         # Its agents may have other policies than this run's.
-        theirs = find(env.ref, assignment.of_run(saved.spec_of(opponent.parent.parent).policies))
-        return duel.Duel(mine, _agent(opponent, framework, theirs, slots, seed), len(env.agents))
+        policies = saved.spec_of(opponent.parent.parent).policies
+        theirs = env if policies == spec.policies else find(env.ref, assignment.of_run(policies))
+        return duel.Duel(mine, _agent(opponent, spec.framework, theirs, slots, seed), len(env.agents))
     return duel.Duel(mine, duel.Random(env, seed), len(env.agents))
 
 

@@ -44,7 +44,7 @@ class Evaluations:
         self._player: Any = None if layout.evaluation.beside else Player(env, episodes, layout.tasks)
         self._actor: Any = None
         if layout.evaluation.beside:
-            states = {name: ray.cloudpickle.dumps(each.get_state()) for name, each in self._policies(env).items()}
+            states = {name: ray.cloudpickle.dumps(each.get_state()) for name, each in self._policies().items()}
             framework = algorithm.config.framework_str
             # In a job the cores of the learner's node are its own, and Ray counts one.
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -60,17 +60,17 @@ class Evaluations:
 
     def make_up(self, iteration: int, checkpoint: Path) -> None:
         """Evaluate the policies of a checkpoint, whose weights the algorithm has from then on."""
-        policies = self._policies(self._env)
+        policies = self._policies()
         weights, filters = weights_and_filters(checkpoint, policies)
         for name, policy in policies.items():
             policy.set_weights(weights[name])
         self._begin(iteration, filters)
 
-    def _policies(self, env: FoundEnv) -> dict[str, Any]:
-        return {name: self._algorithm.get_policy(name) for name in env.views}
+    def _policies(self) -> dict[str, Any]:
+        return {name: self._algorithm.get_policy(name) for name in self._env.views}
 
     def _begin(self, iteration: int, filters: Mapping[str, Any]) -> None:
-        policies = self._policies(self._env)
+        policies = self._policies()
         if self._player:
             # RLlib counts these steps, too.
             counted = {name: int(policy.global_timestep) for name, policy in policies.items()}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from rlsif.errors import InputError, near
-from rlsif.values import merge, of_yaml_file, read
+from rlsif.values import merge, read
 
 # Set by options of `train`, so that a run has one place that says each.
 BY_OPTION = {
@@ -60,11 +59,6 @@ def preset(algo: str, env: str, *, images: bool = False) -> dict[str, Any]:
     presets = read(text)
     of_images = presets.get("images") if images else None
     return merge(merge(presets.get("default") or {}, of_images or {}), presets.get(env) or {})
-
-
-def from_file(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises InputError with line and column where it does not parse."""
-    return of_yaml_file(path, "--config")
 
 
 def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix: str = "") -> None:

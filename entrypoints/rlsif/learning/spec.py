@@ -25,6 +25,11 @@ class ManyPolicies:
         """All policies, in the order of their agents."""
         return list(dict.fromkeys(self.of_agents.values()))
 
+    @property
+    def some_learn(self) -> tuple[str, ...]:
+        """Those that learn, if others do not; none if all do."""
+        return self.train if len(self.train) < len(self.names) else ()
+
 
 @dataclass(frozen=True)
 class RunSpec:

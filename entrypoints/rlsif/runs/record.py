@@ -67,7 +67,7 @@ def _policies(policies: ManyPolicies | None) -> dict[str, str]:
     """Which policy acts for which agent, and which learn; nothing where all share one."""
     if policies is None:
         return {}
-    learn = {"train_policies": ", ".join(policies.train)} if len(policies.train) < len(policies.names) else {}
+    learn = {"train_policies": ", ".join(policies.some_learn)} if policies.some_learn else {}
     return {**{f"policies.{agent}": name for agent, name in policies.of_agents.items()}, **learn}
 
 

@@ -73,7 +73,7 @@ def sweep(
 def _policies_as_typed(policies: ManyPolicies | None) -> str:
     if policies is None:
         return ""
-    learn = f" --train-policies {','.join(policies.train)}" if len(policies.train) < len(policies.names) else ""
+    learn = f" --train-policies {','.join(policies.some_learn)}" if policies.some_learn else ""
     return f" --policies {policies.given}{learn}"
 
 

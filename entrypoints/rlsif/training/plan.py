@@ -22,7 +22,7 @@ from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, cluster_layout, layout
 from rlsif.training.stopping import Stop
-from rlsif.values import env_arguments, from_settings, merge, wrapper_arguments
+from rlsif.values import env_arguments, from_settings, merge, of_yaml_file, wrapper_arguments
 
 # Hyperparameters that decide the shapes of the weights.
 OF_THE_NETWORK = ("model", "hiddens", "dueling", "num_atoms", "q_model_config", "policy_model_config")
@@ -121,7 +121,7 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
 
 def _given_hyperparameters(options: TrainOptions, algo: str) -> dict[str, Any]:
     """What the user gave by file and option, over the preset. Raises InputError."""
-    from_file = hyperparameters.from_file(options.config_file) if options.config_file else {}
+    from_file = of_yaml_file(options.config_file, "--config") if options.config_file else {}
     given = merge(from_file, from_settings(options.settings))
     if options.save_replay_buffer:
         given = merge(given, _buffer_in_checkpoints(algo))

@@ -396,7 +396,7 @@ def _policies_in_words(policies: ManyPolicies | None) -> str:
     if policies is None:
         return "which share one policy"
     names = policies.names
-    learn = "" if len(policies.train) == len(names) else f", of which {', '.join(policies.train)} learn"
+    learn = f", of which {', '.join(policies.some_learn)} learn" if policies.some_learn else ""
     return f"with {len(names)} {'policies' if names[1:] else 'policy'}: {', '.join(names)}{learn}"
 
 
