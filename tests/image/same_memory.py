@@ -1,9 +1,14 @@
-"""Rows, sequences and states of a policy with an LSTM, beside what RLlib's own collector makes of the same steps."""
+"""Rows, sequences and states of a policy with an LSTM, beside what RLlib's own collector makes of the same steps.
+
+And what is learned from them.
+"""
 
 import numpy as np
 from ray.rllib.evaluation.collectors.agent_collector import AgentCollector
-from ray.rllib.policy.sample_batch import concat_samples
+from ray.rllib.policy.sample_batch import SampleBatch, concat_samples
 
+from rlsif import private_api
+from rlsif.learning import fixes
 from rlsif.sampling.env_runner import Sampling
 
 LONGEST = 8
@@ -14,17 +19,30 @@ COLUMNS = (
 )  # fmt: skip
 
 
+# Environments with what else may be set.
+CASES = {
+    "CartPole-v1": ({}, {}),
+    "Walk-v0": ({"vf_share_layers": True, "fcnet_activation": "relu"}, {}),
+    "Both-v0": ({"fcnet_activation": "gelu"}, {"observation_filter": "MeanStdFilter"}),
+}
+MINIBATCH = 40
+
+
 def compare(policy_of, note, found):
-    for env_id in ("CartPole-v1", "Walk-v0", "Both-v0"):
-        policy, config, _ = policy_of(
-            "PPO", env_id, rollout_fragment_length=30, train_batch_size=120, minibatch_size=40, model=MODEL
-        )
+    for env_id, (model, others) in CASES.items():
+        settings = {
+            "rollout_fragment_length": 30, "train_batch_size": 120, "minibatch_size": MINIBATCH, "lr": 3e-3,
+            "model": {**MODEL, **model}, **others,
+        }  # fmt: skip
+        (policy, config, _), (learns_from_mine, _, _) = (policy_of("PPO", env_id, **settings) for _ in range(2))
         sampler = Sampling(config, 0).sampler
-        sampler.set_weights(policy.get_weights())
         theirs = Theirs(policy, len(sampler._environments.active))
         watch(sampler)
-        # States go on from one batch to the next.
-        for _ in range(2):
+        # States go on from one batch to the next, and weights are others then.
+        for scale in (1.1, 0.9):
+            for each in (policy, learns_from_mine):
+                each.set_weights({name: scale * value for name, value in each.get_weights().items()})
+            sampler.set_weights(policy.get_weights())
             sampler.after = []
             mine = sampler.sample()
             expected = theirs.batch(sampler, note)
@@ -36,6 +54,23 @@ def compare(policy_of, note, found):
         found["sequences in the middle of an episode"] = int(np.abs(mine["state_in_0"]).any(axis=1).sum())
         ended = sampler._rows["truncateds"] & sampler._rows["valid"]
         found[f"{env_id} truncated with a memory"] = int(ended.sum())
+        learn(learns_from_mine, SampleBatch(mine), policy, expected, note, found)
+
+
+def learn(mine, rows, theirs, expected, note, found):
+    """Minibatches as RLlib's PPO learns from them; it cuts sequences where one ends, and pads them."""
+    before, told = mine.get_weights(), []
+    for policy, batch in ((mine, rows), (theirs, expected)):
+        private_api.fill_columns(policy, fixes._fill)
+        policy.load_batch_into_buffer(batch)
+        offsets = (MINIBATCH, 0, 2 * MINIBATCH)
+        told.append([policy.learn_on_loaded_batch(offset)["learner_stats"] for offset in offsets])
+    for name in ("total_loss", "policy_loss", "vf_loss", "kl", "entropy"):
+        note(f"{name} of a memory", *((one[name], other[name]) for one, other in zip(*told, strict=True)))
+    after, moved = mine.get_weights(), theirs.get_weights()
+    note("weights of a memory", *((after[name], moved[name]) for name in after))
+    most = max(float(np.abs(after[name] - before[name]).max()) for name in after)
+    found["weights of a memory moved"] = min(found.get("weights of a memory moved", 1.0), most)
 
 
 def watch(sampler):

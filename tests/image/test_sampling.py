@@ -35,7 +35,7 @@ def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
         "returns of episodes of agents", "returns of agents",
         "logits of a memory", "values of a memory", "rewards of a memory", "advantages of a memory",
         "value_targets of a memory", "action_logp of a memory", "seq_lens of a memory", "state_in_0 of a memory",
-        "state_in_1 of a memory",
+        "state_in_1 of a memory", "total_loss of a memory", "kl of a memory", "weights of a memory",
     ],
 )  # fmt: skip
 def test_it_samples_as_rllib_does(found, what):
@@ -60,6 +60,7 @@ def test_agents_left_and_were_cut_off_in_what_was_compared(found):
 def test_sequences_of_a_memory_were_cut_in_what_was_compared(found):
     assert found["shortest sequence"] < found["longest sequence"] == 8
     assert found["sequences in the middle of an episode"] > 0
+    assert found["weights of a memory moved"] > 100 * CLOSE
     assert found["CartPole-v1 truncated with a memory"] > 0 and found["Walk-v0 truncated with a memory"] > 0
 
 
