@@ -297,6 +297,8 @@ sweep --env CartPole-v1
     nothing is searched; give --grid lr=1e-3,3e-4, or --sample 'gamma=uniform(0.9,0.999)', or both
 sweep --env CartPole-v1 --grid lr
     --grid 'lr' has no values; write it as --grid lr=1e-3,3e-4
+sweep --env CartPole-v1 --grid lr=1e-3,3e-4,0.001
+    --grid 'lr=1e-3,3e-4,0.001' has 0.001 twice; the same again with other seeds is --num-samples 2
 sweep --env CartPole-v1 --grid lrx=1,2
     PPO has no hyperparameter 'lrx'; did you mean lr?
 sweep --env CartPole-v1 --sample 'gamma=uniform(0,2)'

@@ -53,6 +53,8 @@ WITH_MEMORY = {
 }
 # A run, another seed, the run resumed, the env runner started again, another env runner.
 STARTS = [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (1, 5, 0, 1), (1, 0, 7, 1), (1, 0, 0, 2)]
+# A run, other seeds, the run resumed.
+STARTS_OF_RLLIBS = [(1, 0), (2, 0), (3, 0), (1, 5), (1, 6)]
 
 
 # For how long RLlib waits for an env runner before it drops what it has, in seconds.
@@ -85,6 +87,13 @@ def against(algo, given, ref=EnvRef("CartPole-v1"), framework="tf"):
     return against_sampling(spec, config, found)
 
 
+def seed_of_rllibs(seed, resumed_at):
+    """The seed of a run that RLlib samples."""
+    ref = EnvRef("CartPole-v1")
+    layout = Layout(1, 4, 0.0, 1, rllib_samples="asked", resumed_at=resumed_at)
+    return configure(RunSpec("PPO", "tf", ref, seed, {}), layout, find(ref)).seed
+
+
 if __name__ == "__main__":
     gymnasium.register("Seen-v0", Seen)
     memory = {"model": {"use_lstm": True}}
@@ -98,6 +107,8 @@ if __name__ == "__main__":
                 "policies": [float(random.random()) for _, random in drawn],
                 "again": _seeds(*STARTS[0], 64)[0],
                 "timeouts": timeouts,
+                "RLlib's": [seed_of_rllibs(*start) for start in STARTS_OF_RLLIBS],
+                "RLlib's again": seed_of_rllibs(*STARTS_OF_RLLIBS[0]),
             }
         )
     )

@@ -37,5 +37,8 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
         assert len(set(one)) == 64 and not set(one) & set(other)
     assert len(set(found["policies"])) == len(found["policies"])
     assert found["again"] == found["seeds"][0]
+    # RLlib's sampler adds a thousand times the number of an env runner, and the number of a copy.
+    assert min(abs(one - other) for one, other in combinations(found["RLlib's"], 2)) > 100_000
+    assert found["RLlib's again"] == found["RLlib's"][0]
     # No row is dropped for its env runner is slow: what stands still is told by heartbeats.
     assert min(found["timeouts"]) > 365 * 86_400

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.image.test_old_runs import seen
 from tests.image.test_train import summary, table
 
 OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
 DQN = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode",
        "--set", "model.fcnet_hiddens=[16]", "--set", "hiddens=[16]")  # fmt: skip
+SAC = ("--env", "Pendulum-v1", "--algo", "SAC", "--local-mode",
+       "--set", "training_intensity=8", "--set", "min_time_s_per_iteration=0",
+       "--set", "q_model_config.fcnet_hiddens=[16]", "--set", "policy_model_config.fcnet_hiddens=[16]")  # fmt: skip
 STATS = "info/learner/default_policy/learner_stats"
 
 
@@ -124,13 +128,14 @@ def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
 
 
 @pytest.mark.fault(
-    "DQN is resumed with an empty replay buffer",
+    "DQN or SAC is resumed with an empty replay buffer",
     promise="learning waits for new rows, and a line says so",
 )
-def test_dqn_waits_for_rows_when_its_buffer_is_empty_again(shell):
-    dqn = (*DQN, "--set", "min_sample_timesteps_per_iteration=400")
+@pytest.mark.parametrize("algo", [DQN, SAC], ids=["DQN", "SAC"])
+def test_learning_waits_for_rows_when_the_buffer_is_empty_again(shell, algo):
+    algo = (*algo, "--set", "min_sample_timesteps_per_iteration=400")
     fill = ("--set", "num_steps_sampled_before_learning_starts=1000", "--stop-iters")
-    assert shell.train(*dqn, *fill, "4").returncode == 0
+    assert shell.train(*algo, *fill, "4").returncode == 0
     [run] = shell.runs
     done = shell.train("--resume", run, "--local-mode", "--stop-iters", "8")
     assert done.returncode == 0, done.stderr
@@ -160,12 +165,36 @@ def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
     assert learned[2] - learned[1] == learned[1] - learned[0]
 
 
+@pytest.mark.fault(
+    "a run that filters observations is resumed, with env runners of their own",
+    promise="the filter goes on from what it has seen",
+)
+@pytest.mark.parametrize(
+    ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
+)
+def test_a_filter_goes_on_from_what_it_has_seen(shell, settings, sampled):
+    small = ("--set", "observation_filter=MeanStdFilter", *SMALL[:-1], "--num-env-runners", "1")
+    done = shell.train("--env", "CartPole-v1", *small, *settings, "--stop-iters", "2")
+    assert done.returncode == 0 and f"sampled {sampled}" in done.stdout, done.stderr
+    [run] = shell.runs
+    assert shell.train("--resume", run, "--num-env-runners", "1", "--stop-iters", "4").returncode == 0
+    steps = [row["num_env_steps_sampled_lifetime"] for row in rows(run)]
+    before, after = (seen(shell, run / f"checkpoints/checkpoint_00000{number}") for number in (2, 4))
+    assert before >= steps[1] and after - before >= steps[3] - steps[1] > 0
+
+
 # Every variable that Ray, Python or TensorFlow read, and that a host may carry.
 CARRIED = {
     "RAY_ADDRESS": "10.0.0.1:6379", "RAY_NAMESPACE": "other", "RAY_TMPDIR": "/nowhere",
     "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}",
+    "RAY_LOG_TO_DRIVER": "0", "RAY_DEDUP_LOGS": "0", "RAY_BACKEND_LOG_LEVEL": "debug",
+    "RLLIB_NUM_GPUS": "1", "RLLIB_TEST_NO_TF_IMPORT": "1", "RLLIB_TEST_NO_JAX_IMPORT": "1",
     "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "PYTHONPATH": "/nowhere", "PYTHONHASHSEED": "1",
     "TF_CONFIG": "{}", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
+    "TF_NUM_INTRAOP_THREADS": "64", "XLA_FLAGS": "--xla_no_such_flag", "KERAS_BACKEND": "torch",
+    "PYTHONHOME": "/nowhere", "PYTHONSTARTUP": "/nowhere/start.py", "PYTHONINSPECT": "1", "PYTHONDEVMODE": "1",
+    "PYTHONIOENCODING": "latin-1", "PYTHONSAFEPATH": "1",
+    "PYTHONBREAKPOINT": "none.none", "PYTHONINTMAXSTRDIGITS": "640",
     "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "64", "MPLBACKEND": "module://nothing",
 }  # fmt: skip
 
@@ -182,3 +211,6 @@ def test_nothing_that_a_host_carries_in_its_environment_changes_a_run(container)
     done = container("train", *options, env=CARRIED)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    for command in (("evaluate", container.runs[0], "--episodes", "1"), ("check", "CartPole-v1")):
+        done = container(*command, env=CARRIED)
+        assert done.returncode == 0 and done.stderr == ""

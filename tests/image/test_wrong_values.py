@@ -5,10 +5,12 @@ import json
 import pytest
 
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
+# Iterations by env steps and not by time.
+DQN = ("--algo", "DQN", "--set", "min_time_s_per_iteration=0", "--set", "min_sample_timesteps_per_iteration=400")
 ENVS = """
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 
 class Base(gymnasium.Env):
@@ -35,6 +37,35 @@ class Nan(Base):
 class Infinite(Base):
     def seen(self):
         return np.zeros(2, np.float32), np.inf if Base.steps == 900 else 1.0
+
+
+class NumbersNan(Base):
+    action_space = Box(-1, 1, (1,))
+
+    def seen(self):
+        return np.zeros(2, np.float32), np.nan if Base.steps == 900 else 1.0
+
+
+class Looks(Base):
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        return super().step(action)
+
+
+class Double(Looks):
+    observation_space, action_space = Box(-1, 1, (2,), np.float64), Box(-2, 30, (2,), np.float64)
+
+
+class Half(Looks):
+    observation_space, action_space = Box(-1, 1, (2,), np.float16), Box(-2, np.inf, (1, 2), np.float16)
+
+
+class Scalar(Looks):
+    action_space = Box(15, 30, (), np.float64)
+
+
+class Table(Looks):
+    action_space = MultiDiscrete(np.array([[2, 3], [4, 2]]), start=np.array([[1, 0], [-3, 7]]))
 
 
 class NoReward(Base):
@@ -122,6 +153,20 @@ def test_environments_written_in_other_ways_train_and_are_evaluated(envs, name):
     assert envs.train(*moved, "--local-mode", "--stop-iters", "2").returncode == 0
 
 
+@pytest.mark.fault("the module of an environment was moved", promise="`--env` names its new place")
+def test_a_module_that_was_moved_is_evaluated_and_goes_on_from_its_new_place(envs):
+    done = envs.train("--env", "envs:Wrapped", *SMALL, "--stop-iters", "1")
+    assert done.returncode == 0, done.stderr
+    [run] = envs.runs
+    (envs.folder / "package").mkdir()
+    (envs.folder / "envs.py").rename(envs.folder / "package/moved.py")
+    done = envs("evaluate", run, "--episodes", "1")
+    assert done.returncode == 2 and "envs" in done.stderr and "Traceback" not in done.stderr
+    assert envs("evaluate", run, "--episodes", "1", "--env", "package.moved:Wrapped").returncode == 0
+    moved = ("--resume", run, "--env", "package.moved:Wrapped")
+    assert envs.train(*moved, "--local-mode", "--stop-iters", "2").returncode == 0
+
+
 @pytest.mark.fault("rewards add up to the stop reward only without rounding", promise="the stop reward is reached")
 def test_a_return_is_summed_exactly_enough_to_be_reached(envs):
     done = envs.train("--env", "envs.py:Base", *SMALL, "--stop-reward", "0.7", "--stop-iters", "12")
@@ -132,23 +177,41 @@ def test_a_return_is_summed_exactly_enough_to_be_reached(envs):
     "an environment fails before the first checkpoint is due",
     promise="what was learned is kept in a checkpoint",
 )
-@pytest.mark.parametrize("env", ["Nan", "Infinite"])
-def test_what_was_learned_before_an_env_runner_failed_is_kept(envs, env):
-    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", *SMALL[:-1])
+@pytest.mark.parametrize(
+    ("env", "settings", "iterations"),
+    [("Nan", SMALL[:-1], 2), ("Infinite", SMALL[:-1], 2), ("Infinite", DQN, 1)],
+)
+def test_what_was_learned_before_an_env_runner_failed_is_kept(envs, env, settings, iterations):
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", *settings)
     done = envs.train("--env", f"envs.py:{env}", *one, "--stop-iters", "9")
     assert done.returncode == 1 and "which would spoil every weight" in done.stderr
     [run] = envs.runs
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["iterations"] == 2 and summary["checkpoint"].endswith("checkpoint_000002")
-    assert [p.name for p in (run / "checkpoints").iterdir()] == ["checkpoint_000002"]
+    [checkpoint] = (run / "checkpoints").iterdir()
+    assert summary["iterations"] == iterations and checkpoint.name == f"checkpoint_00000{iterations}"
+    assert summary["checkpoint"].endswith(checkpoint.name)
 
 
-@pytest.mark.fault("an environment gives nan to APPO, IMPALA or DQN", promise="the run ends by name as with PPO")
-@pytest.mark.parametrize("algo", ["APPO", "IMPALA", "DQN"])
-def test_every_sampler_sees_a_number_that_is_none(envs, algo):
-    one = ("--num-envs-per-env-runner", "1", "--local-mode" if algo == "DQN" else "--num-cpus=2")
-    done = envs.train("--env", "envs.py:Nan", "--algo", algo, *one, "--stop-timesteps", "100000")
-    assert done.returncode == 1 and "gave nan as observation[1]" in done.stderr
+@pytest.mark.fault(
+    "an environment gives nan or infinity to APPO, IMPALA, DQN or SAC",
+    promise="the run ends by name as with PPO",
+)
+@pytest.mark.parametrize(
+    ("algo", "env", "said"),
+    [
+        ("APPO", "Nan", "nan as observation[1]"),
+        ("IMPALA", "Infinite", "inf as reward"),
+        ("DQN", "Nan", "nan as observation[1]"),
+        ("DQN", "Infinite", "inf as reward"),
+        ("SAC", "NumbersNan", "the reward is nan"),
+    ],
+)
+def test_every_sampler_sees_a_number_that_is_none(envs, algo, env, said):
+    one = ("--num-envs-per-env-runner", "1", "--local-mode" if algo in ("DQN", "SAC") else "--num-cpus=2")
+    done = envs.train("--env", f"envs.py:{env}", "--algo", algo, *one, "--stop-timesteps", "100000")
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    assert f"envs.py:{env}: copy 0 of the environment" in done.stderr
+    assert json.loads((envs.runs[0] / "summary.json").read_text())["state"] == "failed"
 
 
 @pytest.mark.fault("a folder's name has letters beyond ASCII", promise="the run works as in any other")
@@ -203,3 +266,30 @@ def test_a_resume_with_another_network_is_refused_and_changes_nothing(envs):
     assert done.returncode == 2 and "another network is a new run" in done.stderr
     assert (run / "params.json").read_text() == before
     assert envs.train(*again).returncode == 0
+
+
+@pytest.mark.fault(
+    "actions are float16 or float64, half bounded, of no or two dimensions, or do not start at 0",
+    promise="every algorithm that takes them trains, and every action is in the space",
+)
+@pytest.mark.parametrize(
+    ("algo", "env"),
+    [
+        ("PPO", "Half"),
+        ("PPO", "Scalar"),
+        ("APPO", "Double"),
+        ("APPO", "Table"),
+        ("IMPALA", "Half"),
+        ("SAC", "Double"),
+        ("SAC", "Scalar"),
+    ],
+)
+def test_actions_of_every_width_and_shape_are_trained(envs, algo, env):
+    local = () if algo in ("APPO", "IMPALA") else ("--local-mode",)
+    batch = {"PPO": 200, "APPO": 100, "IMPALA": 100, "SAC": 32}[algo]
+    small = ("--set", f"train_batch_size={batch}", *local, "--num-envs-per-env-runner", "1")
+    small += ("--set", "minibatch_size=100") if algo == "PPO" else ()
+    done = envs.train("--env", f"envs.py:{env}", "--algo", algo, *small, "--stop-timesteps", "400")
+    assert done.returncode == 0, done.stderr
+    done = envs("evaluate", envs.runs[0], "--episodes", "1")
+    assert done.returncode == 0, done.stderr

@@ -22,6 +22,8 @@ PACKAGES += ["openssh-server", "openssh-client", "curl"]
 DEBIAN = os.environ.get("RLSIF_SLURM_DEBIAN", RELEASE)
 # Slurm without control groups; 22.05 has no word for that, and is content with those of the machine.
 CGROUPS = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n" if DEBIAN == "bookworm" else "CgroupPlugin=disabled\n"
+# 22.05 gives a preempted job no warning.
+PREEMPTION = "" if DEBIAN == "bookworm" else "PreemptParameters=send_user_signal\n"
 USERS = {"alice": 2001, "bob": 2002}
 CONTROLLER = "ctl"
 NETWORK, IPV6 = "10.213.7", "fd13:213:7:"
@@ -79,10 +81,10 @@ MaxJobCount=1000
 GresTypes=gpu
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-PreemptParameters=send_user_signal
+PREEMPTION
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
-""".replace("CONTROLLER", CONTROLLER)
+""".replace("CONTROLLER", CONTROLLER).replace("PREEMPTION\n", PREEMPTION)
 
 
 def rootfs():

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from rlsif.envs.adapted import Adapted, Translation, policy_spaces
 from rlsif.envs.atari import protocol
@@ -150,7 +151,7 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         delay_between_env_runner_restarts_s=0.0,
     )
     config.resources(num_gpus=layout.num_gpus)
-    config.debugging(seed=spec.seed, log_sys_usage=False)
+    config.debugging(seed=_seed(spec.seed, layout), log_sys_usage=False)
     set_values(config, _threads(layout))
     set_values(config, catalogue()[spec.algo].defaults)
     if spec.env.atari:
@@ -159,6 +160,18 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     _check_minibatch(config, spec.algo)
     _set_env(config, spec, layout, env)
     return config
+
+
+def _seed(seed: int | None, layout: Layout) -> int | None:
+    """The seed for RLlib, which adds to it the numbers of an env runner and of a copy of the environment.
+
+    By its sampler, runs with seeds next to each other would share environments, and a resumed run would repeat its own.
+    """
+    if seed is None or not layout.rllib_samples:
+        return seed
+    sequence = np.random.SeedSequence(seed, spawn_key=(layout.resumed_at,))
+    # With room for what is added: TensorFlow takes 31 bits.
+    return int(sequence.generate_state(1, np.uint32)[0] >> 2)
 
 
 def _check_minibatch(config: Any, algo: str) -> None:

@@ -58,7 +58,11 @@ def _grid(text: str) -> Dimension:
     name, equals, values = text.partition("=")
     if not equals or not name.strip() or not values.strip():
         raise InputError(f"--grid {text!r} has no values; write it as --grid {GRID_EXAMPLE}")
-    return Dimension(name.strip(), "grid", _values("--grid", text, values))
+    found = _values("--grid", text, values)
+    for value in found:
+        if found.count(value) > 1:
+            raise InputError(f"--grid {text!r} has {value!r} twice; the same again with other seeds is --num-samples 2")
+    return Dimension(name.strip(), "grid", found)
 
 
 def _sample(text: str) -> Dimension:

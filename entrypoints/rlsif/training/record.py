@@ -92,7 +92,7 @@ class Record:
         (self.folder / results.SUMMARY).unlink(missing_ok=True)
         about = {"spaces": self._spaces, "versions": _versions(), "packages": installed_packages()}
         run = {**self._spec.as_json(), **about}
-        self._files.write_params({"run": run, "resources": self._resources, **settings})
+        self._files.write_params({"run": run, "resources": self._resources, **settings, "seed": spec.seed})
 
     def add(self, iteration: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Count an iteration that took so many seconds; give its row, which is not written yet."""
