@@ -166,6 +166,8 @@ train --env CartPole-v1 --set model.fcnet_hidden=[8]
     PPO has no hyperparameter 'model.fcnet_hidden'; did you mean fcnet_hiddens or post_fcnet_hiddens?
 train --env CartPole-v1 --set model.fcnet_activation=tanhh
     PPO's 'model.fcnet_activation' is 'tanhh'; it must be one of linear, tanh, relu, ...
+train --env CartPole-v1 --set model.lstm_cell_size=0
+    PPO's 'model.lstm_cell_size' is 0; it must be a whole number of at least 1
 train --env CartPole-v1 --set num_env_runners=3
     'num_env_runners' is set by --num-env-runners, not as a hyperparameter
 train --env CartPole-v1 --set sgd_minibatch_size=64

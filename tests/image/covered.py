@@ -2,10 +2,15 @@
 
 import json
 import os
+from pathlib import Path
 
 from rlsif.private_api import NO_TENSORFLOW
 
 os.environ[NO_TENSORFLOW] = "1"
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
@@ -24,7 +29,28 @@ SETTINGS = {
     "PPO epsilon": ("PPO", {"exploration_config": {"type": "EpsilonGreedy"}}),
     "PPO draws": ("PPO", {"exploration_config": {"type": "StochasticSampling"}}),
     "PPO filter": ("PPO", {"observation_filter": "MeanStdFilter"}),
+    "PPO memory": ("PPO", {"model": {"use_lstm": True}}),
+    "PPO attention": ("PPO", {"model": {"use_attention": True}}),
+    "PPO memory of rewards": ("PPO", {"model": {"use_lstm": True, "lstm_use_prev_reward": True}}),
+    "IMPALA memory": ("IMPALA", {"model": {"use_lstm": True}}),
+    "APPO memory": ("APPO", {"model": {"use_lstm": True}}),
     "PPO complete": ("PPO", {"batch_mode": "complete_episodes"}),
+    "DQN memory": ("DQN", {"model": {"use_lstm": True}}),
+    "PPO memory of actions": ("PPO", {"model": {"use_lstm": True, "lstm_use_prev_action": True}}),
+    "PPO memory alone": ("PPO", {"model": {"use_lstm": True, "fcnet_hiddens": []}}),
+    "PPO memory and more": ("PPO", {"model": {"use_lstm": True, "post_fcnet_hiddens": [8]}}),
+    "PPO memory, complete": ("PPO", {"model": {"use_lstm": True}, "batch_mode": "complete_episodes"}),
+}
+DATA = Path(__file__).parents[1] / "data"
+# A network with an LSTM for what else decides: an environment, its arguments, and a framework.
+WITH_MEMORY = {
+    "tf2": (EnvRef("CartPole-v1"), "tf2"),
+    "images": (EnvRef("Seen-v0", {"seen": "image"}), "tf"),
+    "images beside": (EnvRef("Seen-v0", {"seen": "both"}), "tf"),
+    "a table": (EnvRef("Seen-v0", {"seen": "table"}), "tf"),
+    "masks": (EnvRef(f"{DATA}/lamps.py:Lamps"), "tf"),
+    "agents": (EnvRef(f"{DATA}/crowd.py:Crowd"), "tf"),
+    "mixed actions": (EnvRef(f"{DATA}/aim.py:Aim"), "tf"),
 }
 # With each of these RLlib learns itself, alone or beside others.
 LEARNT_BY_RLLIB = {
@@ -42,10 +68,27 @@ STARTS_OF_RLLIBS = [(1, 0), (2, 0), (3, 0), (1, 5), (1, 6)]
 timeouts = []
 
 
-def against(algo, given):
-    ref = EnvRef("CartPole-v1")
+SEEN = {"image": Box(0, 255, (10, 10, 3), np.uint8), "table": Box(-1, 1, (3, 2))}
+
+
+class Seen(gymnasium.Env):
+    """One step of what is seen."""
+
+    action_space = Discrete(2)
+
+    def __init__(self, seen):
+        self.observation_space = Dict(SEEN) if seen == "both" else SEEN[seen]
+
+    def reset(self, *, seed=None, options=None):
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, True, False, {}
+
+
+def against(algo, given, ref=EnvRef("CartPole-v1"), framework="tf"):
     found = find(ref)
-    spec = RunSpec(algo, "tf", ref, 1, given)
+    spec = RunSpec(algo, framework, ref, 1, given)
     config = configure(spec, Layout(1, 4, 0.0, 1), found)
     timeouts.append(config.sample_timeout_s)
     return against_sampling(spec, config, found)
@@ -66,6 +109,8 @@ def seed_of_rllibs(seed, resumed_at):
 
 
 if __name__ == "__main__":
+    gymnasium.register("Seen-v0", Seen)
+    memory = {"model": {"use_lstm": True}}
     drawn = [_seeds(*start, 64) for start in STARTS]
     print(
         json.dumps(
@@ -80,6 +125,7 @@ if __name__ == "__main__":
                     learnt("IMPALA", {}, rllib_samples="asked"),
                     learnt("IMPALA", {"_tf_policy_handles_more_than_one_loss": False}),
                 ],
+                "with memory": {name: against("PPO", memory, *what) for name, what in WITH_MEMORY.items()},
                 "seeds": [seeds for seeds, _ in drawn],
                 "policies": [float(random.random()) for _, random in drawn],
                 "again": _seeds(*STARTS[0], 64)[0],

@@ -16,7 +16,7 @@ def found(shell):
 
 def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
     against = found["against"]
-    for name in ("DQN epsilon", "DQN schedule", "PPO draws", "PPO filter"):
+    for name in ("DQN epsilon", "DQN schedule", "PPO draws", "PPO filter", "PPO memory"):
         assert against[name] is None, against[name]
     for name in ("DQN draws", "PPO epsilon"):
         assert against[name].startswith("exploration_config is")
@@ -32,6 +32,17 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
         "its own sampler, whose fragments end with episodes",
         "one clipping of all gradients together",
     ]
+    assert against["PPO attention"] == "model.use_attention is True"
+    assert against["PPO memory of rewards"] == "model.lstm_use_prev_reward is True"
+    assert against["IMPALA memory"] == against["APPO memory"] == against["DQN memory"] == "model.use_lstm is True"
+    assert against["PPO memory of actions"] == "model.lstm_use_prev_action is True"
+    assert against["PPO memory alone"] == "model.fcnet_hiddens is []"
+    assert against["PPO memory and more"] == "model.post_fcnet_hiddens is [8]"
+    assert against["PPO memory, complete"] == "batch_mode is complete_episodes"
+    why = {"tf2": "framework tf2", "images": "images", "images beside": "images", "masks": "action masks"}
+    why["agents"] = "many agents"
+    covered = dict.fromkeys(("a table", "mixed actions"))
+    assert found["with memory"] == {name: f"model.use_lstm is True, with {w}" for name, w in why.items()} | covered
     for one, other in combinations(found["seeds"], 2):
         assert len(set(one)) == 64 and not set(one) & set(other)
     assert len(set(found["policies"])) == len(found["policies"])

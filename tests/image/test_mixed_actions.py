@@ -13,7 +13,8 @@ def test_choices_and_numbers_are_drawn_learned_from_and_evaluated(shell):
     for how in ((), ("--stochastic",)):
         evaluated = shell("evaluate", run, "--episodes", "5", *how)
         assert evaluated.returncode == 0, evaluated.stderr
-    theirs = shell.train(*AIM, "--stop-iters", "1", "--set", "train_batch_size=200", "--set", "model.use_lstm=true")
+    small = ("--set", "train_batch_size=200", "--set", "batch_mode=complete_episodes")
+    theirs = shell.train(*AIM, "--stop-iters", "1", *small)
     assert theirs.returncode == 0, theirs.stderr
     assert "sampled by RLlib" in theirs.stdout
 

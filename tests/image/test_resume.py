@@ -167,7 +167,7 @@ def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
 
 @pytest.mark.fault(
     "a run that filters observations is resumed, with env runners of their own",
-    promise="the filter goes on from what it has seen",
+    promise="the filter continues from what it has seen",
 )
 @pytest.mark.parametrize(
     ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]

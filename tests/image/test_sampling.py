@@ -33,6 +33,9 @@ def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
         "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",
         "DQN new_obs of agents", "DQN terminateds of agents", "DQN truncateds of agents",
         "returns of episodes of agents", "returns of agents",
+        "logits of a memory", "values of a memory", "rewards of a memory", "advantages of a memory",
+        "value_targets of a memory", "action_logp of a memory", "seq_lens of a memory", "state_in_0 of a memory",
+        "state_in_1 of a memory", "total_loss of a memory", "kl of a memory", "weights of a memory",
     ],
 )  # fmt: skip
 def test_it_samples_as_rllib_does(found, what):
@@ -52,6 +55,13 @@ def test_an_image_goes_to_the_learner_with_a_byte_a_pixel(found):
 def test_agents_left_and_were_cut_off_in_what_was_compared(found):
     assert found["agents that left"] > 0 and found["agents that were cut off"] > 0
     assert 1 < found["most agent steps for each env step"] < 3
+
+
+def test_sequences_of_a_memory_were_cut_in_what_was_compared(found):
+    assert found["shortest sequence"] < found["longest sequence"] == 8
+    assert found["sequences in the middle of an episode"] > 0
+    assert found["weights of a memory moved"] > 100 * CLOSE
+    assert found["CartPole-v1 truncated with a memory"] > 0 and found["Walk-v0 truncated with a memory"] > 0
 
 
 def test_rllibs_own_sampler_chooses_no_illegal_action(found):

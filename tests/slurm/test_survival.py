@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from cluster import CHECKOUT
+from cluster import CHECKOUT, PREEMPTION
 from conftest import ENDLESS, HETJOB, STAYS, TRAIN, WAITS
 
 ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
@@ -148,6 +148,7 @@ def test_a_node_that_is_powered_off_has_the_job_resume_from_its_checkpoint(submi
     assert kept >= 40 and rows[:kept] == before[:kept] and without_gap(rows)
 
 
+@pytest.mark.skipif(not PREEMPTION, reason="needs a Slurm that gives notice of a preemption; 22.05 gives none")
 @pytest.mark.fault("a job is preempted, with notice", promise="it resumes where it was")
 def test_a_job_that_is_preempted_resumes_where_it_was(submit, slurm):
     """Two starts of a job, and another job between them."""

@@ -13,7 +13,7 @@ KNOWN = {
     "lr": 5e-5,
     "gamma": 0.99,
     "use_critic": True,
-    "model": {"fcnet_hiddens": [256], "use_lstm": False},
+    "model": {"fcnet_hiddens": [256], "use_lstm": False, "max_seq_len": 20},
     "grad_clip": None,
     "exploration_config": {},
     "num_epochs": 30,
@@ -46,6 +46,10 @@ def test_set_without_a_value_is_refused(setting):
         ({"num_epochs": True}, "'num_epochs' is True"),
         ({"model": {"fcnet_hiddens": 64}}, "'fcnet_hiddens' is 64|'model.fcnet_hiddens' is 64"),
         ({"num_gpus": 1}, "set by --num-gpus"),
+        *(
+            ({"model": {"max_seq_len": n}}, f"'model.max_seq_len' is {n}; it must be a whole number of at least 1")
+            for n in (0, -3, 2.5, None)
+        ),
     ],
 )
 def test_wrong_keys_and_values_are_refused(given, said):

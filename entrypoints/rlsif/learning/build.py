@@ -139,7 +139,13 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
 def _against(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
     if env.policies:
         return SEVERAL
-    return unsupported(catalogue()[spec.algo].sampler_class(), config, env.observations, env.actions)
+    return unsupported(_sampler(spec, config), config, env.observations, env.actions)
+
+
+def _sampler(spec: RunSpec, config: Any) -> Any:
+    """The class of the sampler in NumPy, or None; `config` may have its model inside one that masks."""
+    recurrent = bool(masks.inner_model(config.model)["use_lstm"])
+    return catalogue()[spec.algo].sampler_class(recurrent=recurrent)
 
 
 def _check_rllib_honours_masks(spec: RunSpec, config: Any) -> None:
@@ -255,7 +261,7 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         set_policies(config, spec.policies, spaces, models)
     else:
         config.model = models[ONE]
-    sampler = catalogue()[spec.algo].sampler_class()
+    sampler = _sampler(spec, config)
     config.rlsif = SamplingSpec(
         spec.env, env.observation_space, env.action_space, sampler, normalize, clip,
         resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,

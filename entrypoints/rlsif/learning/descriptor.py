@@ -23,6 +23,8 @@ class Algorithm:
     note: str
     # The sampler in NumPy; without one RLlib's own is used.
     sampler: Optional[str] = None
+    # The one for networks with an LSTM; without it RLlib's own is used for those.
+    recurrent_sampler: Optional[str] = None
     # Classes that go before RLlib's: what it has wrong, and a faster update.
     fixes: tuple[str, ...] = ()
     # Whether it learns from recorded episodes, and samples none.
@@ -39,9 +41,10 @@ class Algorithm:
         """Whether many updates are one call of TensorFlow, with framework tf."""
         return any(name.startswith("rlsif.learning.compiled_") for name in self.fixes)
 
-    def sampler_class(self) -> type[Sampler] | None:
-        """The sampler in NumPy; None where there is none."""
-        return imported(self.sampler) if self.sampler else None
+    def sampler_class(self, *, recurrent: bool = False) -> type[Sampler] | None:
+        """The sampler in NumPy, for networks with an LSTM where there is one for those; None where there is none."""
+        name = self.recurrent_sampler if recurrent and self.recurrent_sampler else self.sampler
+        return imported(name) if name else None
 
     def classes(self) -> list[type]:
         """The classes that go before RLlib's."""

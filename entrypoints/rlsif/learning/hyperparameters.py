@@ -48,6 +48,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("lr", "clip_param", "grad_clip"), (0, math.inf)),
     **dict.fromkeys(("gamma", "lambda"), (0, 1)),
 }
+# What networks with a memory count by, and have no other use for.
+COUNTS = ("max_seq_len", "lstm_cell_size")
 # Those of tf.nn that leave the shape as it is; RLlib would say so in a traceback.
 ACCEPTED_ACTIVATIONS = (
     "linear", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish", "silu", "sigmoid", "softplus",
@@ -99,6 +101,8 @@ def _check_value(algo: str, name: str, key: str, value: Any) -> None:
     if isinstance(value, (int, float)) and not least <= value <= most:
         right = f"at least {least}" if most == math.inf else f"from {least} to {most}"
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
+    if key in COUNTS and not (isinstance(value, (int, float)) and value >= 1 and float(value).is_integer()):
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be a whole number of at least 1")
     if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACCEPTED_ACTIVATIONS:
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACCEPTED_ACTIVATIONS)}")
 

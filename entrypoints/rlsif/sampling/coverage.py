@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlsif.policies import encoder, masks, networks
+from rlsif.policies import encoder, masks
 from rlsif.policies.spaces import Space
 from rlsif.sampling.samplers import Sampler
 
@@ -38,7 +38,8 @@ def unsupported(
     defaults, seen = type(config)(), masks.encoder_of(observations).seen
     return (
         _without_names(config, seen)
-        or networks.unsupported(masks.inner_model(sampler.model(config)), defaults.model, seen)
+        or _memory(config, observations)
+        or sampler.model_unsupported(masks.inner_model(sampler.model(config)), defaults.model, seen)
         or sampler.exploration_unsupported(config.exploration_config)
         or _needs(sampler, config)
         or _settings(config, defaults)
@@ -50,6 +51,17 @@ def _without_names(config: AlgorithmConfig, seen: encoder.Seen) -> str | None:
     if encoder.has_parts(seen) and config.framework_str != "tf":
         return f"images are beside other things, with framework {config.framework_str}"
     return None
+
+
+def _memory(config: AlgorithmConfig, observations: Space) -> str | None:
+    """A recurrent network whose weights or rows are not known here."""
+    if not masks.inner_model(config.model)["use_lstm"]:
+        return None
+    if config.framework_str != "tf":
+        return f"model.use_lstm is True, with framework {config.framework_str}"
+    if masks.size_of(observations):
+        return "model.use_lstm is True, with action masks"
+    return "model.use_lstm is True, with many agents" if config.rlsif.agents else None
 
 
 def _needs(sampler: type[Sampler], config: AlgorithmConfig) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.envs.vector import Environments, Step, WrongValue
-from rlsif.policies import masks
+from rlsif.policies import masks, networks
 from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_actions
 from rlsif.policies.encoder import Seen
 from rlsif.policies.layers import Weights
@@ -72,6 +72,8 @@ class Sampler:
         # The row of each environment's last action, which may wait for what others do, and whether it was cut off now.
         self._last = np.zeros(len(environments.active), np.intp)
         self._cut = np.zeros(len(environments.active), np.bool_)
+        # Where an episode ended now.
+        self._done = np.zeros(len(environments.active), np.bool_)
         # What that action has earned so far, as the environment says it.
         self._earned = np.zeros(len(environments.active))
         # Env steps of the batch that was given last.
@@ -100,6 +102,11 @@ class Sampler:
         """The settings of the policy's network, of a config that is RLlib's or a mapping."""
         model: Mapping[str, Any] = config["model"]
         return model
+
+    @classmethod
+    def model_unsupported(cls, model: Mapping[str, Any], defaults: Mapping[str, Any], seen: Seen) -> str | None:
+        """Why a model of RLlib's cannot be computed here, in a few words; None where it can."""
+        return networks.unsupported(model, defaults, seen)
 
     def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
         """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`.
@@ -150,7 +157,7 @@ class Sampler:
             valid=active,
             **columns,
         )
-        self._cut = done & ~ends
+        self._done, self._cut = done, done & ~ends
         if environments.agents:
             self._last[active], self._earned[active] = self._rows.steps - 1, step.rewards[active]
         if step.waited is not None:
@@ -272,7 +279,12 @@ class ActorCriticSampler(Sampler):
         if self._cut.any():
             cut = np.flatnonzero(self._cut)
             at = self._last[cut] if self._environments.agents else self._rows.steps - 1
-            self._rows["last_values"][at, cut] = self._policy.values(next_obs[cut])
+            self._rows["last_values"][at, cut] = self._values_at(next_obs, cut)
+
+    def _values_at(self, observations: Array, which: NDArray[np.intp]) -> Array:
+        """The values [which] of what some of the environments show, of [envs, ...]."""
+        values: Array = self._policy.values(observations[which])
+        return values
 
     def _next_values(self) -> tuple[Array, NDArray[np.bool_]]:
         """The value of what came next, 0 where the episode terminated, and where episodes are done; [steps, envs]."""

@@ -8,6 +8,7 @@ ALGORITHM = Algorithm(
     action_spaces=("Discrete", "MultiDiscrete", "Box", "mixed"),
     note="the default; steady on most tasks",
     sampler="rlsif.sampling.samplers:PPOSampler",
+    recurrent_sampler="rlsif.sampling.recurrent_sampler:RecurrentPPOSampler",
     masked_model="MaskedActorCritic",
     many_policies=True,
     fixes=("rlsif.learning.compiled_ppo:CompiledPPO",),
