@@ -19,7 +19,7 @@ from rlsif.policies.spaces import Box, Composite, Discrete, Masked, MultiDiscret
 FRAMEWORKS = ("tf", "tf2")
 # Of RLlib's algorithms with a policy for TensorFlow, those that are not here, and why.
 LEFT_OUT: Mapping[str, str] = {
-    "CQL": "with TensorFlow, RLlib's actor imitates what was recorded until the end (bc_iters has no effect)",
+    "CQL": "with TensorFlow, RLlib's actor imitates what was recorded until the end, whatever bc_iters is",
 }
 # Why RLlib samples whatever the settings are.
 SEVERAL = "several policies"
