@@ -81,8 +81,7 @@ def _recorded(spec: RunSpec, config: Any, env: FoundEnv) -> Recorded | None:
         return None
     assert spec.input is not None
     for name, needed in NEEDS_OF_OFFLINE.items():
-        settings = masks.inner_model(config.model) if name.startswith("model.") else config.to_dict()
-        given = settings[name.rpartition(".")[2]]
+        given = _setting(config, name)
         if given != needed:
             raise InputError(
                 f"{name} is {given}, and {spec.algo} draws single steps of recorded episodes, as they were recorded;"
@@ -148,9 +147,16 @@ def _sampler(spec: RunSpec, config: Any) -> Any:
     return catalogue()[spec.algo].sampler_class(recurrent=recurrent)
 
 
+def _setting(config: Any, name: str) -> Any:
+    """A setting by its name, those of the network as model.NAME; None where the algorithm has none."""
+    if name.startswith("model."):
+        return masks.inner_model(config.model)[name[len("model.") :]]
+    return getattr(config, name, None)
+
+
 def _check_rllib_honours_masks(spec: RunSpec, config: Any) -> None:
     for name, fits in MASKS_NEED_OF_RLLIB.items():
-        given = masks.inner_model(config.model)[name[6:]] if name.startswith("model.") else getattr(config, name, None)
+        given = _setting(config, name)
         if given is not None and not fits(given):
             raise InputError(
                 f"{name} is {given}, with which {spec.algo} would not honour the action mask of {spec.env.short};"
