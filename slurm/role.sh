@@ -61,12 +61,6 @@ role::wait_for_the_job() {
     done
 }
 
-cpus=$SLURM_CPUS_ON_NODE
-memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * cpus))}
-# The GPUs of the allocation, which Slurm names in CUDA_VISIBLE_DEVICES; where there is none, it may say NoDevFiles.
-gpus=()
-[[ ${CUDA_VISIBLE_DEVICES:-NoDevFiles} == NoDevFiles ]] || IFS=, read -ra gpus <<<"$CUDA_VISIBLE_DEVICES"
-
 # Preloaded libraries of the site are not those of the image; every Ray worker needs open files.
 unset LD_PRELOAD
 ulimit -n "$(ulimit -Hn)"
@@ -80,11 +74,12 @@ temporary=$(mktemp -d "$parent/rl-XXXXXXXX")
 
 binds=(--bind "$RL_RUNS" --bind "$PWD" --bind "$parent")
 [[ -z $RL_BIND ]] || binds+=(--bind "$RL_BIND")
-options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$cpus" --memory "$memory" --restart-count "$RL_RESTART_COUNT"
+options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$SLURM_CPUS_ON_NODE" --restart-count "$RL_RESTART_COUNT"
+    --mem-per-node "${SLURM_MEM_PER_NODE:-}" --mem-per-cpu "${SLURM_MEM_PER_CPU:-}"
     --interface "$RL_INTERFACE" --wait "$RL_WAIT" --until "$RL_OVER")
 [[ $role != head ]] || options+=(--started "$RL_STARTED")
 [[ $role != head || -z $RL_DASHBOARD ]] || options+=(--dashboard-by "$RL_LOGIN")
-[[ $role == rollout ]] || options+=(--gpus "${#gpus[@]}")
+[[ $role == rollout ]] || options+=(--visible-gpus "${CUDA_VISIBLE_DEVICES:-}")
 
 run=(apptainer --silent exec --nv --pid --env "TMPDIR=$temporary" "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
 if [[ $role == head ]]; then

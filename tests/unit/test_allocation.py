@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.errors import InputError
-from rlsif.slurm import hostlist, scontrol, shell
+from rlsif.slurm import hostlist, on_node, scontrol, shell
 from rlsif.slurm.allocation import Group, read
 from rlsif.slurm.describe import describe
 from rlsif.slurm.steps import binds_cpus
@@ -97,6 +97,21 @@ def test_cores_are_counted_as_slurm_tells_them(said, cpus):
     assert hostlist.counts(said) == cpus
 
 
+@pytest.mark.parametrize(
+    "visible, gpus",
+    [("", 0), ("NoDevFiles", 0), ("0", 1), ("0,1,7", 3), ("GPU-5a1,GPU-6b2", 2), ("MIG-5a1", 1)],
+)
+def test_gpus_of_a_node_are_those_that_slurm_shows_there(visible, gpus):
+    assert on_node.gpus(visible) == gpus
+
+
+@pytest.mark.parametrize(
+    "per_node, per_cpu, megabytes", [("", "", 0), ("0", "", 0), ("512", "", 512), ("", "100", 800), ("512", "100", 512)]
+)
+def test_memory_of_a_node_is_what_slurm_lets_the_job_use(per_node, per_cpu, megabytes):
+    assert on_node.memory(per_node, per_cpu, cpus=8) == megabytes * 1024**2
+
+
 def test_names_are_those_that_scontrol_gives():
     # As `scontrol show hostnames` of 24.11 printed them.
     assert hostlist.names("r[1-2]n[08-11,3],x,y[1]z") == (
@@ -146,6 +161,11 @@ def test_bash_gets_what_was_meant():
     ]
 
 
+def test_a_cap_that_is_no_number_is_refused_at_the_start_and_not_at_the_requeue():
+    with pytest.raises(InputError, match="RL_MAX_REQUEUES is 'ten'; it must be a number, as in RL_MAX_REQUEUES=10"):
+        describe("hetjob", {"": record("25.05-hetjob")}, {**HETJOB, **KNOBS, "RL_MAX_REQUEUES": "ten"})
+
+
 def test_a_job_of_equal_nodes_has_its_head_on_the_first():
     said = "JobId=7 JobName=rl\n   NodeList=n[1-3] NumNodes=3 NumCPUs=20\n   TresPerNode=gres/gpu:1\n"
     variables = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-3]", "SLURM_JOB_CPUS_PER_NODE": "8(x2),4", **KNOBS}
@@ -163,7 +183,7 @@ def test_nodes_are_lent_to_the_job_that_is_named():
     assert values["RL_JOB"] == "/h/a b/runs/5" and values["RL_OVER"] == "/h/a b/runs/5/over-7"
     with pytest.raises(InputError, match="Slurm does not know job 6"):
         describe("rollout", said, {"SLURM_JOB_ID": "7", "RL_LENT_TO": "6", **KNOBS})
-    with pytest.raises(InputError, match="nothing is not the number of a job; as in `sbatch slurm/rollout.sh 123`"):
+    with pytest.raises(InputError, match="no job is named; as in `sbatch slurm/rollout.sh 123`"):
         describe("rollout", said, {"SLURM_JOB_ID": "7", "RL_LENT_TO": "", **KNOBS})
 
 

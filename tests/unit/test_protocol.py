@@ -274,3 +274,25 @@ def test_rl_does_not_take_a_job_for_over_where_slurm_does_not_answer(tmp_path, c
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     said = "error: Slurm does not tell of job 7: Unable to contact slurm controller (connect failure)\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (
+            ["submit", "multinode", "--env", "CartPole-v1"],
+            "No such option: --env; options of `train` come after --, as in `submit hetjob -- --env CartPole-v1`;"
+            " see `slurm/rl --help`",
+        ),
+        (["submit", "--local", "node", "--time", "1:00"], "--time is 1:00, and no job has a time limit without Slurm;"),
+        (["logs", "7", "--node"], "--node has no name after it; as in `"),
+        (["stop"], "no job is named; give its number, as in `slurm/rl status 123`; `squeue --me` lists yours"),
+    ],
+)
+def test_rl_says_what_is_wrong_with_what_was_typed(tmp_path, words, said):
+    program(tmp_path / "apptainer", APPTAINER)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FAKES": str(tmp_path), "RL_IMAGE": __file__}
+    line = [ROOT / "slurm/rl", *words]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}") and done.stderr.count("\n") == 1

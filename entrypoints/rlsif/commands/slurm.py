@@ -140,15 +140,21 @@ def submit(
     return 0
 
 
-def find(job: Annotated[str, typer.Option(help="Number of the job, as given.")] = "") -> int:
+def find(
+    job: Annotated[str, typer.Option(help="Number of the job, as given.")] = "",
+    failed: Annotated[bool, typer.Option("--failed", help="The input is why `scontrol` failed.")] = False,
+) -> int:
     """Tell slurm/rl where a job's folder is. The standard input: `scontrol show job`."""
     from rlsif.cluster.job import LOGS
+    from rlsif.slurm import folder as folders
     from rlsif.slurm import scontrol, shell
-    from rlsif.slurm.folder import of_job
 
-    first = next(iter(scontrol.groups(sys.stdin.read(), job)), None)
-    given = os.environ.get("RL_RUNS", "")
-    folder = of_job(job, first, given, Path.cwd())
+    said = sys.stdin.read()
+    folders.check_number(job)
+    if failed:
+        folders.check_forgotten(job, said)
+    first = None if failed else next(iter(scontrol.groups(said, job)), None)
+    folder = folders.of_job(job, first, os.environ.get("RL_RUNS", ""), Path.cwd())
     print(shell.assignments({"folder": str(folder), "log_folder": str(folder / LOGS)}))
     return 0
 
