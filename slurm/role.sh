@@ -2,6 +2,8 @@
 # Runs on each node of a step: looks up what Slurm gave it here, and starts the role in its image.
 #   role.sh ROLE IMAGE ROLE_OPTIONS...
 set -euo pipefail
+# shellcheck source=slurm/binds.sh
+. "$RL_ROOT/slurm/binds.sh"
 
 role=$1 image=$2
 shift 2
@@ -35,7 +37,7 @@ role::abandoned() {
     answer=$({
         printf '%s\n\n== environment\n' "$said"
         env
-    } | apptainer --silent exec "${binds[@]}" "$image" rl abandoned --folder "$RL_JOB") || return 0
+    } | apptainer --silent exec ${binds[@]+"${binds[@]}"} "$image" rl abandoned --folder "$RL_JOB") || return 0
     eval "$answer"
     [[ -n $lost ]] || return 0
     if ((may)) && scontrol requeue "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"; then
@@ -72,8 +74,7 @@ parent=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
 [[ ${#parent} -le 24 && -d $parent && -w $parent ]] || parent=/tmp
 temporary=$(mktemp -d "$parent/rl-XXXXXXXX")
 
-binds=(--bind "$RL_RUNS" --bind "$PWD" --bind "$parent")
-[[ -z $RL_BIND ]] || binds+=(--bind "$RL_BIND")
+binds::set "$RL_RUNS" "$PWD" "$parent"
 options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$SLURM_CPUS_ON_NODE" --restart-count "$RL_RESTART_COUNT"
     --mem-per-node "${SLURM_MEM_PER_NODE:-}" --mem-per-cpu "${SLURM_MEM_PER_CPU:-}"
     --interface "$RL_INTERFACE" --wait "$RL_WAIT" --until "$RL_OVER")
@@ -81,7 +82,7 @@ options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$SLURM_
 [[ $role != head || -z $RL_DASHBOARD ]] || options+=(--dashboard-by "$RL_LOGIN")
 [[ $role == rollout ]] || options+=(--visible-gpus "${CUDA_VISIBLE_DEVICES:-}")
 
-run=(apptainer --silent exec --nv --pid --env "TMPDIR=$temporary" "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
+run=(apptainer --silent exec --nv --pid --env "TMPDIR=$temporary" ${binds[@]+"${binds[@]}"} "$image" rl "$role" "${options[@]}" "$@")
 if [[ $role == head ]]; then
     status=0
     # The exit code is the head's, also where a disk is full and its words are lost.

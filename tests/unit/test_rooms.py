@@ -1,5 +1,6 @@
-"""What a process may import, tried in one that can import nothing else."""
+"""What a process may import: tried in one that can import nothing else, and read in every import, in functions too."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,43 @@ assert names
 for name in names:
     importlib.import_module(name)
 """
+
+# Beside the standard library and the rest of the room itself; the order of the rooms is import-linter's.
+MAY_IMPORT = {
+    "policies": {"numpy"},
+    "envs": {"cloudpickle", "gymnasium", "lz4", "numpy", "pettingzoo", "shimmy", "rlsif"},
+    "sampling": {"numpy", "ray", "rlsif"},
+    "training": {"ray", "rich", "tensorboardX", "rlsif"},
+    "roles": {"ray", "rlsif.cluster", "rlsif.errors", "rlsif.private_api", "rlsif.sweep", "rlsif.training"},
+    "cluster": {"gymnasium", "ray", "rlsif"},
+    "slurm": {"rlsif.cluster.job", "rlsif.errors", "rlsif.files"},
+    "images": {"rattler", "spython", "rlsif.errors"},
+    "packages": {"rlsif.errors"},
+}
+# Ray's parts that import RLlib or TensorFlow, which only learners and env runners have.
+NOT_FOR_DRIVERS = ("training", "roles", "cluster")
+
+
+def imported_by(room):
+    """What the modules of a room import anywhere, other than of the room itself: (file, module)."""
+    for path in sorted((SOURCE / "rlsif" / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            yield from ((path.name, name) for name in names if not f"{name}.".startswith(f"rlsif.{room}."))
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_what_it_may_and_nothing_else(room):
+    allowed = tuple(f"{name}." for name in MAY_IMPORT[room] | sys.stdlib_module_names)
+    found = list(imported_by(room))
+    assert [each for each in found if not f"{each[1]}.".startswith(allowed)] == []
+    if room in NOT_FOR_DRIVERS:
+        assert [each for each in found if each[1].startswith("ray.rllib")] == []
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from rlsif.slurm.steps import binds_cpus, steps, words
 def describe(script: str, said: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, Value]:
     """What the batch script of a job is to know, by the names of its variables. Raises RlsifError."""
     most_requeues(variables)
+    _check_wait(variables)
     lent_to = variables.get("RL_LENT_TO")
     paths = _own(variables) if lent_to is None else _lent(lent_to, said.get("other", ""), variables)
     allocation = read(said[""], variables)
@@ -39,6 +40,13 @@ def describe(script: str, said: Mapping[str, str], variables: Mapping[str, str])
 
 def _own(variables: Mapping[str, str]) -> dict[str, Value]:
     return _paths(Path(variables["RL_RUNS"]) / variables["SLURM_JOB_ID"], "")
+
+
+def _check_wait(variables: Mapping[str, str]) -> None:
+    """Refuse a time to wait that is none. Raises InputError."""
+    given = variables.get("RL_WAIT", "300")
+    if not (given.isdigit() and int(given)):
+        raise InputError(f"RL_WAIT is {given!r}; it must be a number of seconds, as in RL_WAIT=300")
 
 
 def _lent(other: str, said: str, variables: Mapping[str, str]) -> dict[str, Value]:
