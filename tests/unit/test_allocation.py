@@ -1,8 +1,8 @@
 """What `scontrol show job` prints is read alike for every release of Slurm.
 
-The records of 24.11 in scontrol/ are what a real Slurm printed. Those of the other releases are written by their
-format: TRES became ReqTRES and AllocTRES with 23.02, gres:gpu became gres/gpu with 23.11, TresPerTask names CPUs since
-24.05, Power is gone since 24.11, and sites that count GPUs have them among the TRES.
+The records of 22.05, 24.11 and 26.05 in scontrol/ are what a real Slurm printed. Those of the other releases are
+written by their format: TRES became ReqTRES and AllocTRES with 23.02, gres:gpu became gres/gpu with 23.11, TresPerTask
+names CPUs since 24.05, Power is gone since 24.11, and sites that count GPUs have them among the TRES.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ def record(name):
 
 
 @pytest.mark.parametrize("variables", [HETJOB, {"SLURM_JOB_ID": "7"}], ids=["as told", "by scontrol alone"])
-@pytest.mark.parametrize("release", ["22.05", "23.02", "23.11", "24.05", "25.05"])
+@pytest.mark.parametrize("release", ["23.02", "23.11", "24.05", "25.05"])
 def test_a_hetjob_of_every_release(release, variables):
     found = read(record(f"{release}-hetjob"), variables)
     assert found.groups == (Group(("n1",), (2,), 0), Group(("n2", "n3"), (8, 8), 0), Group(("g07",), (4,), 2))
@@ -41,10 +41,14 @@ def test_a_hetjob_of_every_release(release, variables):
     assert found.end == scontrol.epoch("2026-11-26T10:00:00")
 
 
-def test_a_hetjob_as_a_real_slurm_told_of_it():
-    found = read(record("24.11-hetjob"), {"SLURM_JOB_ID": "1"})
+@pytest.mark.parametrize(
+    "release, end", [("22.05", "2026-11-27T18:26:47"), ("24.11", None), ("26.05", "2026-11-27T18:33:53")]
+)
+def test_a_hetjob_as_a_real_slurm_told_of_it(release, end):
+    found = read(record(f"{release}-hetjob"), {"SLURM_JOB_ID": "1"})
     assert found.groups == (Group(("head",), (1,), 0), Group(("cpu1", "cpu2"), (2, 2), 0), Group(("gpu1",), (3,), 1))
-    assert (found.state, found.folder, found.end) == ("RUNNING", "/home/alice", None)
+    assert (found.state, found.folder) == ("RUNNING", "/home/alice")
+    assert found.end == (scontrol.epoch(end) if end else None)
 
 
 @pytest.mark.parametrize("option, job", [("gpus", "4"), ("gpus-per-task", "6"), ("gpus-per-socket", "7")])
