@@ -42,11 +42,16 @@ def test_a_hetjob_of_every_release(release, variables):
 
 
 @pytest.mark.parametrize(
-    "release, end", [("22.05", "2026-11-27T18:26:47"), ("24.11", None), ("26.05", "2026-11-27T18:33:53")]
+    "release, head, rollout, end",
+    [
+        ("22.05", "head", ("cpu1", "cpu2"), "2026-11-27T18:26:47"),
+        ("24.11", "head", ("cpu1", "cpu2"), None),
+        ("26.05", "cpu1", ("cpu2", "head"), "2026-11-27T18:33:53"),
+    ],
 )
-def test_a_hetjob_as_a_real_slurm_told_of_it(release, end):
+def test_a_hetjob_as_a_real_slurm_told_of_it(release, head, rollout, end):
     found = read(record(f"{release}-hetjob"), {"SLURM_JOB_ID": "1"})
-    assert found.groups == (Group(("head",), (1,), 0), Group(("cpu1", "cpu2"), (2, 2), 0), Group(("gpu1",), (3,), 1))
+    assert found.groups == (Group((head,), (1,), 0), Group(rollout, (2, 2), 0), Group(("gpu1",), (3,), 1))
     assert (found.state, found.folder) == ("RUNNING", "/home/alice")
     assert found.end == (scontrol.epoch(end) if end else None)
 
