@@ -39,12 +39,15 @@ MAY_IMPORT = {
 }
 # Ray's parts that import RLlib or TensorFlow, which only learners and env runners have.
 NOT_FOR_DRIVERS = ("training", "roles", "cluster")
+# Of learning/, what needs neither RLlib nor TensorFlow when it is imported; the rest is for a learner's process.
+WITHOUT_RLLIB = ["assignment", "catalogue", "descriptor", "finite", "hyperparameters", "judgement", "learner", "settings", "spec"]
 
 
-def imported_by(room):
-    """What the modules of a room import anywhere, other than of the room itself: (file, module)."""
+def imported_by(room, *, at_the_top=False):
+    """What a room imports of others, anywhere or at the tops of modules: (file, module)."""
     for path in sorted((SOURCE / "rlsif" / room).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for node in tree.body if at_the_top else ast.walk(tree):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -81,3 +84,23 @@ def test_a_room_is_imported_where_others_cannot_be(package, refused):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("room", ["commands", "roles", "sweep", "runs", "evaluation", "training"])
+def test_outside_a_learner_what_is_imported_at_the_top_brings_no_rllib(room):
+    allowed = tuple(f"rlsif.learning.{name}." for name in WITHOUT_RLLIB)
+    found = [each for each in imported_by(room, at_the_top=True) if each[1].startswith("rlsif.learning")]
+    assert [each for each in found if not f"{each[1]}.".startswith(allowed)] == []
+
+
+def test_what_is_imported_outside_a_learner_brings_none():
+    code = "import importlib, sys; [importlib.import_module(f'rlsif.learning.{n}') for n in sys.argv[1:]]"
+    code += "; print([n for n in ('tensorflow', 'ray.rllib') if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *WITHOUT_RLLIB],
+        env={"PYTHONPATH": str(SOURCE), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

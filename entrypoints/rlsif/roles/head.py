@@ -135,13 +135,7 @@ def _connected(ray_address: str, own: str) -> Iterator[None]:
 
     if own == LOOPBACK:
         private_api.keep_loopback()
-    ray.init(
-        address=ray_address,
-        _node_ip_address=own,
-        job_config=private_api.job_config(),
-        log_to_driver=True,
-        configure_logging=False,
-    )
+    private_api.init(address=ray_address, node_ip_address=own)
     # Where Slurm ends a job it ends the image's mount, too; Ray would have a dump of that be the job's last words.
     faulthandler.disable()
     try:
