@@ -40,7 +40,9 @@ MAY_IMPORT = {
 # Ray's parts that import RLlib or TensorFlow, which only learners and env runners have.
 NOT_FOR_DRIVERS = ("training", "roles", "cluster")
 # Of learning/, what needs neither RLlib nor TensorFlow when it is imported; the rest is for a learner's process.
-WITHOUT_RLLIB = ["assignment", "catalogue", "descriptor", "finite", "hyperparameters", "judgement", "learner", "settings", "spec"]
+WITHOUT_RLLIB = [
+    *("assignment", "catalogue", "descriptor", "finite", "hyperparameters", "judgement", "learner", "settings", "spec")
+]
 
 
 def imported_by(room, *, at_the_top=False):

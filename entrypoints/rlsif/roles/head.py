@@ -193,4 +193,5 @@ def _last_words(head: Head, nodes: list[tuple[str, str]]) -> str:
 
 
 def _all_are_here(head: Head) -> str:
-    return ", ".join(f"{role} {' '.join(nodes)}" for role, nodes in head.expected.items() if nodes) + " joined"
+    there = [f"{role} {' '.join(nodes)}" for role, nodes in head.expected.items() if nodes]
+    return f"{', '.join(there)} joined" if there else "no other nodes to wait for"
