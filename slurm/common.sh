@@ -148,7 +148,7 @@ job::prepare() {
 # What role.sh reads on each node.
 job::export() {
     export RL_IMAGE RL_IMAGE_GPU RL_RUNS RL_BIND RL_INTERFACE RL_WAIT RL_DASHBOARD
-    export RL_JOB RL_LOGS RL_OVER RL_RESTART_COUNT RL_STARTED RL_ROOT RL_LOGIN RL_LENT_BY
+    export RL_JOB RL_LOGS RL_LOG_SUFFIX RL_ENDED_SUFFIX RL_OVER RL_RESTART_COUNT RL_STARTED RL_ROOT RL_LOGIN RL_LENT_BY
     # Those of the first group, which srun would take for every group.
     unset SLURM_CPUS_PER_TASK SLURM_TRES_PER_TASK SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_MEM_PER_NODE
     # Of an srun that sbatch was typed in; our steps say for themselves.
@@ -174,23 +174,14 @@ job::lend() {
     wait "${job_steps[rollout]}"
 }
 
-# Two images must have the same Python, Ray, TensorFlow and shared packages, or their processes don't understand each other.
+# job::compare FIRST SECOND: fail where the processes of two images would not understand each other.
 job::compare() {
     local -r first=$1 second=${2:-$1}
     [[ $first != "$second" ]] || return 0
-    local one other label
+    local one other
     one=$(apptainer inspect --labels "$first") || job::fail "$first is not an image that apptainer can read"
     other=$(apptainer inspect --labels "$second") || job::fail "$second is not an image that apptainer can read"
-    for label in version.python version.ray version.tensorflow shared; do
-        if [[ $(job::label "$label" <<<"$one") != "$(job::label "$label" <<<"$other")" ]]; then
-            job::fail "$first has $label $(job::label "$label" <<<"$one") and $second has $(job::label "$label" <<<"$other"); build both from one checkout with \`make images\`"
-        fi
-    done
-}
-
-job::label() {
-    local -r name=$1
-    sed -n "s/^rlsif\.$name: //p"
+    printf '%s\n== second\n%s\n' "$one" "$other" | job::image alike --first "$first" --second "$second" || exit
 }
 
 # job::start ROLE ARGUMENTS...: one task on each node of the step, in the background.

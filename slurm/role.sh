@@ -8,7 +8,7 @@ set -euo pipefail
 role=$1 image=$2
 shift 2
 node=${SLURMD_NODENAME:-$(hostname -s)}
-log=$RL_LOGS/$node/$role$RL_LENT_BY.log
+log=$RL_LOGS/$node/$role$RL_LENT_BY$RL_LOG_SUFFIX
 umask 077
 mkdir -p "${log%/*}"
 # The head's words are the job's.
@@ -22,7 +22,7 @@ role::ended() {
     # A process that is being killed may still write there.
     local -r give_up=$((SECONDS + 10))
     until rm -rf ${temporary:+"$temporary"} || ((SECONDS > give_up)); do sleep 0.2; done
-    echo "$RL_RESTART_COUNT" >"${log%.log}.ended" || true
+    echo "$RL_RESTART_COUNT" >"${log%"$RL_LOG_SUFFIX"}$RL_ENDED_SUFFIX" || true
 }
 trap role::ended EXIT
 trap '' TERM

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # `rl` is this checkout's for what the scripts ask; the roles are `role`, which the test writes.
 PYTHON, PACKAGE = (shlex.quote(str(path)) for path in (sys.executable, ROOT / "entrypoints"))
 APPTAINER = f"""
-[[ $1 != inspect ]] || exit 0
+[[ $1 != inspect ]] || { cat "$3.labels" 2>/dev/null; exit 0; }
 printf '%s\n' "$*" >>"$FAKES/calls"
 while [[ $1 != rl ]]; do shift; done
 [[ ! -x $FAKES/before-$2 ]] || "$FAKES/before-$2" </dev/null
@@ -331,3 +331,14 @@ def test_jobs_that_are_submitted_at_the_same_moment_have_numbers_of_their_own(st
     for job in jobs:
         job.ends(code=3)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [f"local-{i}" for i in range(1, 5)]
+
+
+def test_images_whose_processes_would_not_understand_each_other_start_nothing(start, tmp_path):
+    images = {"RL_IMAGE": tmp_path / "rl.sif", "RL_IMAGE_GPU": tmp_path / "rl-gpu.sif"}
+    for image, ray in zip(images.values(), ("2.60.0", "2.59.0"), strict=True):
+        image.touch()
+        image.with_name(f"{image.name}.labels").write_text(f"rlsif.version.ray: {ray}\n")
+    job = start("hetjob", "--gpus", "1", "--", "--env", "x", **{name: str(path) for name, path in images.items()})
+    job.ends(code=2)
+    said = f"error: {tmp_path}/rl.sif has version.ray 2.60.0 and {tmp_path}/rl-gpu.sif has 2.59.0; build both from one"
+    assert job.output.startswith(said)

@@ -7,7 +7,7 @@ import pytest
 
 from rlsif.cluster.job import TRAINING, JobFolder, Rendezvous
 from rlsif.errors import InputError
-from rlsif.slurm import local
+from rlsif.slurm import labels, local
 from rlsif.slurm.folder import check_forgotten, check_number, of_job, stop
 from rlsif.slurm.planning import doubt, nodes
 from rlsif.slurm.scontrol import groups
@@ -276,3 +276,14 @@ def test_a_knob_of_the_scripts_is_no_option_of_sbatch(tmp_path):
     conf.write_text("RL_BIND = /scratch\n")
     with pytest.raises(InputError, match="no option of sbatch; export RL_BIND"):
         read_site(conf)
+
+
+def test_two_images_of_one_job_are_alike_in_what_their_processes_share():
+    said = (
+        "rlsif.version.python: 3.11.7\nrlsif.version.ray: 2.60.0\nrlsif.version.tensorflow: 2.21.0\nrlsif.shared: ab\n"
+    )
+    labels.check_alike("rl.sif", said, "rl-gpu.sif", f"org.label-schema.usage: x\n{said}rlsif.gpu: yes\n")
+    with pytest.raises(InputError, match="rl.sif has version.ray 2.60.0 and old.sif has 2.59.0; build both from one"):
+        labels.check_alike("rl.sif", said, "old.sif", said.replace("2.60.0", "2.59.0"))
+    with pytest.raises(InputError, match="mine.sif has version.python unknown and rl.sif has 3.11.7"):
+        labels.check_alike("mine.sif", "", "rl.sif", said)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
-from rlsif.cluster.job import CLUSTER, IMAGE, LOGS, OVER, RUN, STARTS, STOP, TOKEN
+from rlsif.cluster.job import CLUSTER, ENDED_SUFFIX, IMAGE, LOG_SUFFIX, LOGS, OVER, RUN, STARTS, STOP, TOKEN
 from rlsif.errors import REQUEUE, InputError
 from rlsif.slurm import scontrol
 from rlsif.slurm.allocation import read
@@ -71,6 +71,8 @@ def _paths(folder: Path, lent_by: str) -> dict[str, Value]:
         "RL_LENT_BY": lent_by,
         "RL_OVER": f"{folder / OVER}{lent_by}",
         "RL_LOGS": str(folder / LOGS),
+        "RL_LOG_SUFFIX": LOG_SUFFIX,
+        "RL_ENDED_SUFFIX": ENDED_SUFFIX,
         "stop_file": str(folder / STOP),
         "image_file": str(folder / IMAGE),
         # What a start of the job leaves, and what belongs to all of them.
