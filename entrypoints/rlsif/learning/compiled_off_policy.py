@@ -125,7 +125,8 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
     def notes(self) -> list[str]:
         """What the first lines of a run tell: updates per env step, how they are made, and the replay buffer."""
         config, one = self.config, self._of_round()
-        ratio = f"{one.updates / one.steps:.3g} updates of {config.total_train_batch_size} rows for each env step"
+        many = "update" if one.updates == one.steps else "updates"
+        ratio = f"{one.updates / one.steps:.3g} {many} of {config.total_train_batch_size} rows for each env step"
         if self._uncompiled:
             return [f"{ratio}, by RLlib one after the other, for {self._uncompiled}"]
         size = gigabytes(self.local_replay_buffer.capacity * self._row_bytes())
