@@ -179,7 +179,7 @@ train --env CartPole-v1 --set synchronize_filters=false
 train --env CartPole-v1 --set train_batch_size=50
     PPO's 'minibatch_size' is ... and its 'train_batch_size' 50; a minibatch is a part of a batch: --set minibatch_size=50 or less
 train --env CartPole-v1 --algo APPO --set num_multi_gpu_tower_stacks=2
-    APPO's 'num_multi_gpu_tower_stacks' is 2, and the learner has no GPU that could keep batches; leave it at 1, or use --num-gpus 1
+    APPO's 'num_multi_gpu_tower_stacks' is 2, and there are no towers, which RLlib has for many GPUs; leave it at 1
 train --env CartPole-v1 --algo IMPALA --set minibatch_buffer_size=4
     IMPALA's 'minibatch_buffer_size' is 4 and its 'num_multi_gpu_tower_stacks' 1; with --framework tf, RLlib keeps no more batches than that; leave it at 1
 train --env CartPole-v1 --algo IMPALA --set grad_clip=null
@@ -220,8 +220,10 @@ train --env CartPole-v1 --seed -1
     --seed is -1; it must be at least 0
 train --env CartPole-v1 --num-cpus 9999
     --num-cpus is 9999, but this process may use ...; see `taskset -p $$` or the job's limits
-train --env CartPole-v1 --num-gpus 99
-    --num-gpus is 99, but there are ... here; for an NVIDIA GPU run with `apptainer exec --nv rl-gpu.sif`
+train --env CartPole-v1 --num-gpus 1
+    --num-gpus is 1, but there are 0 here; for an NVIDIA GPU run with `apptainer exec --nv rl-gpu.sif`
+train --env CartPole-v1 --num-gpus 2
+    --num-gpus is 2, and a learner uses one GPU at most; use --num-gpus 1, and other GPUs for other runs
 train --env CartPole-v1 --num-env-runners 9999
     9999 env runners and a learner need 10000 CPUs, and this run has ...; use --num-env-runners ... or fewer
 train --env CartPole-v1 --num-envs-per-env-runner 0
@@ -378,8 +380,10 @@ sweep --env CartPole-v1 --grid lr=1 --scheduler pbt --stop-iters 9
     --scheduler pbt needs a population; give --num-samples 4 or more
 sweep --env CartPole-v1 --grid lr=1 --cpus-per-trial 999
     --cpus-per-trial is 999, but there are ...; a trial must fit
-sweep --env CartPole-v1 --grid lr=1 --gpus-per-trial 99
-    --gpus-per-trial is 99, but there are ...; a trial must fit
+sweep --env CartPole-v1 --grid lr=1 --gpus-per-trial 1
+    --gpus-per-trial is 1, but there are 0; a trial must fit
+sweep --env CartPole-v1 --grid lr=1 --gpus-per-trial 4
+    --gpus-per-trial is 4, and a learner uses one GPU at most; use --gpus-per-trial 1, and other GPUs for other runs
 sweep --resume run
     --resume ...run is not the folder of a sweep; they lie under ~/ray_results/<env>/
 check none.py:Env

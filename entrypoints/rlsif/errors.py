@@ -54,6 +54,7 @@ def near(name: str, valid: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
-def counted(number: int, what: str) -> str:
-    """`1 env runner`, `2 env runners`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def counted(number: float, what: str) -> str:
+    """`1 env runner`, `2 env runners`, `0.5 GPUs`."""
+    text = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{text} {what}{'' if number == 1 else 's'}"

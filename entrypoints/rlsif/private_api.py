@@ -339,6 +339,17 @@ def td_error(policy: Any) -> Any:
     return policy.extra_compute_grad_fetches()["td_error"]
 
 
+def leave_out_towers() -> None:
+    """Have policies of framework "tf" built without a copy of their loss for each GPU, from which RLlib learns.
+
+    The copies are made for one GPU, too; with a `minibatch_size` of None, as all algorithms but PPO have it, RLlib
+    fails at that. Without them TensorFlow itself puts a policy on the GPU that it sees.
+    """
+    from ray.rllib.policy import tf_policy
+
+    tf_policy.get_gpu_devices = list
+
+
 @contextlib.contextmanager
 def attributes_kept(*objects: Any) -> Iterator[None]:
     """Let policies and models have their attributes back at the end, without new ones."""
@@ -441,6 +452,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray.rllib.algorithms.impala.impala": ("make_learner_thread",),
     "ray.rllib.evaluation.postprocessing": ("discount_cumsum",),
     "ray.rllib.policy.dynamic_tf_policy_v2:DynamicTFPolicyV2": ("_get_loss_inputs_dict",),
+    "ray.rllib.policy.tf_policy": ("get_gpu_devices",),
     "ray.rllib.env.env_runner_group:EnvRunnerGroup": ("_make_worker",),
     "ray.rllib.utils.actor_manager:FaultTolerantActorManager": (
         "actors", "is_actor_healthy", "add_actors", "actor_ids",

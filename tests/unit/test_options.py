@@ -41,7 +41,7 @@ def test_local_mode_is_one_process():
     "options, said",
     [
         ({"num_cpus": 5}, "--num-cpus is 5, but this process may use 4"),
-        ({"num_gpus": 2}, "--num-gpus is 2, but there are 1 here"),
+        ({"num_gpus": 2}, "--num-gpus is 2, and a learner uses one GPU at most; use --num-gpus 1"),
         ({"num_env_runners": 4}, "4 env runners and a learner need 5 CPUs"),
         ({"num_cpus": 2, "num_env_runners": 2}, "need 3 CPUs, and this run has 2"),
     ],

@@ -55,7 +55,7 @@ def train(
     num_gpus: Annotated[
         Optional[float],
         typer.Option(
-            help="GPUs of the learner; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0; in a job all of its node's.",
+            help="GPUs of the learner, at most 1; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0; in a job 1 if there.",
             rich_help_panel=PROCESSES,
         ),
     ] = None,

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from rlsif import private_api
 from rlsif.envs.adapted import Adapted, Translation, policy_spaces
 from rlsif.envs.atari import protocol
 from rlsif.envs.find import ONE, FoundEnv, make
@@ -70,6 +71,7 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         from rlsif.learning.masked_models import register
 
         register()
+    private_api.leave_out_towers()
     algorithm = algorithm_class(catalogue()[spec.algo])(config=config)
     if recorded:
         algorithm.learn_from(recorded, str(spec.input))

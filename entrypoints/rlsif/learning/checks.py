@@ -33,10 +33,10 @@ def check_vtrace(config: AlgorithmConfig, algo: str) -> None:
     stacks, kept = config.num_multi_gpu_tower_stacks, config.minibatch_buffer_size
     if config.grad_clip is None:
         raise InputError(f"{algo}'s 'grad_clip' is null; it must be a number, and 1e9 clips nothing")
-    if config.framework_str == "tf" and stacks > 1 and not config.num_gpus:
+    if config.framework_str == "tf" and stacks > 1:
         raise InputError(
-            f"{algo}'s 'num_multi_gpu_tower_stacks' is {stacks}, and the learner has no GPU that could keep batches;"
-            " leave it at 1, or use --num-gpus 1"
+            f"{algo}'s 'num_multi_gpu_tower_stacks' is {stacks}, and there are no towers, which RLlib has for many"
+            " GPUs; leave it at 1"
         )
     if config.framework_str == "tf" and kept > stacks:
         raise InputError(

@@ -52,7 +52,6 @@ def uncompiled(config: Any, recurrent: bool) -> str | None:
     """Why RLlib learns; None where a batch is learned in one call."""
     reasons = {
         f"framework {config.framework_str}": config.framework_str != "tf",
-        f"num_gpus={config.num_gpus}": config.num_gpus > 1,
         "a recurrent network": recurrent,
         "its own sampler, whose fragments end with episodes": config.env_runner_cls is not ArrayEnvRunner,
         f"replay_proportion={config.replay_proportion}": config.replay_proportion > 0,

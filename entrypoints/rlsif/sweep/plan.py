@@ -16,7 +16,7 @@ from rlsif.learning.settings import check_hyperparameters
 from rlsif.learning.spec import Layout, RunSpec, from_json
 from rlsif.sweep.space import Dimension, at, dimensions, examples
 from rlsif.training import results
-from rlsif.training.options import TrainOptions
+from rlsif.training.options import TrainOptions, check_gpus
 from rlsif.training.plan import make_plan
 from rlsif.training.stopping import Stop
 
@@ -47,6 +47,7 @@ class SweepOptions:
                 "--gpus-per-trial": (self.gpus_per_trial, 0),
             }
         )
+        check_gpus("--gpus-per-trial", self.gpus_per_trial)
         if self.scheduler not in (None, *SCHEDULERS):
             raise InputError(
                 f"--scheduler is {self.scheduler!r}; it must be asha (ends bad trials early) or pbt (the worse take"

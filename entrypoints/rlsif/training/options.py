@@ -15,6 +15,8 @@ EPISODES_OF_EVALUATION = 10
 EVERY_OF_OFFLINE = 5
 # With fewer cores the learner plays the episodes itself.
 CPUS_FOR_EVALUATION = 3
+# Its updates are put on one device.
+GPUS_OF_A_LEARNER = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,17 @@ class TrainOptions:
             "--seed": (self.seed, 0),
         }
         check_at_least(limits)
+        check_gpus("--num-gpus", self.num_gpus)
         if self.local_mode and (self.num_env_runners or (self.num_cpus or 1) > 1):
             raise InputError("--local-mode runs everything in one process; leave out --num-env-runners and --num-cpus")
+
+
+def check_gpus(option: str, given: float | None) -> None:
+    """Refuse more GPUs than a learner uses. Raises InputError."""
+    if given is not None and given > GPUS_OF_A_LEARNER:
+        raise InputError(
+            f"{option} is {given:g}, and a learner uses one GPU at most; use {option} 1, and other GPUs for other runs"
+        )
 
 
 def check_evaluated(options: TrainOptions) -> None:
@@ -113,7 +124,7 @@ def of_offline(options: TrainOptions, algo: str) -> TrainOptions:
 
 def offline_layout(options: TrainOptions, cluster: Cluster) -> Layout:
     """On the nodes of a job: the learner's node does it all."""
-    num_gpus = float(cluster.learner_gpus) if options.num_gpus is None else options.num_gpus
+    num_gpus = _gpus_of_job(options, cluster)
     evaluation = _evaluation(options, beside=cluster.learner_cpus > 1)
     return Layout(0, 1, num_gpus, cluster.learner_cpus, by_role=True, evaluation=evaluation)
 
@@ -168,21 +179,27 @@ def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) ->
             f"--num-env-runners is {runners} and the rollout nodes have {counted(cluster.rollout_cpus, 'CPU')};"
             f" use --num-env-runners 1 to {cluster.rollout_cpus}, or ask Slurm for more nodes"
         )
-    num_gpus = float(cluster.learner_gpus) if options.num_gpus is None else options.num_gpus
-    if num_gpus > cluster.learner_gpus:
-        raise InputError(
-            f"--num-gpus is {num_gpus:g}, but the learner node has {cluster.learner_gpus};"
-            " ask Slurm for more, as in --gres=gpu:2 in the learner's group"
-        )
     return Layout(
         num_env_runners=runners,
         num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
-        num_gpus=num_gpus,
+        num_gpus=_gpus_of_job(options, cluster),
         learner_threads=cluster.learner_cpus,
         by_role=True,
         elastic=options.num_env_runners is None and options.num_cpus is None,
         evaluation=_evaluation(options, beside=cluster.learner_cpus > 1),
     )
+
+
+def _gpus_of_job(options: TrainOptions, cluster: Cluster) -> float:
+    """The GPUs of the learner: one of its node's where there are some, unless told otherwise. Raises InputError."""
+    if options.num_gpus is None:
+        return min(GPUS_OF_A_LEARNER, cluster.learner_gpus)
+    if options.num_gpus > cluster.learner_gpus:
+        raise InputError(
+            f"--num-gpus is {options.num_gpus:g}, but the learner node has {cluster.learner_gpus};"
+            " ask Slurm for one, as in --gres=gpu:1 in the learner's group"
+        )
+    return options.num_gpus
 
 
 def _evaluation(options: TrainOptions, beside: bool) -> Evaluation | None:

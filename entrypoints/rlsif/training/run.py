@@ -399,7 +399,7 @@ def _of_offline(plan: Plan) -> str:
     """The resources of a run that learns from recorded episodes."""
     gpus, evaluation = plan.layout.num_gpus, plan.layout.evaluation
     where = "a process of its own" if evaluation and evaluation.beside else "the learner"
-    parts = f"1 learner with {gpus:g} GPUs, nothing is sampled, {where} plays the episodes of evaluations"
+    parts = f"1 learner with {counted(gpus, 'GPU')}, nothing is sampled, {where} plays the episodes of evaluations"
     if plan.resources is None:
         return f"{parts}, on the learner's node of the job; rollout nodes have nothing to do"
     return f"{plan.resources.cpus}/{available().cpus} CPUs ({parts})"
@@ -430,7 +430,8 @@ def _resources_in_words(plan: Plan) -> str:
         sampler += ", illegal actions masked"
     if plan.resources is None:
         gpus = plan.layout.num_gpus
-        return f"1 learner with {gpus:g} GPUs, {counted(runners, 'env runner')}, {sampler}, on the nodes of the job"
+        parts = f"1 learner with {counted(gpus, 'GPU')}, {counted(runners, 'env runner')}"
+        return f"{parts}, {sampler}, on the nodes of the job"
     there = available()
     used = plan.resources
     parts = "everything in one process" if plan.layout.local_mode else f"1 learner, {counted(runners, 'env runner')}"
