@@ -31,6 +31,7 @@ def train(
     ] = None,
     config: options.CONFIG = None,
     set_: options.SET = None,
+    model: options.MODEL = None,
     seed: options.SEED = None,
     input_: Annotated[
         Optional[Path],
@@ -174,6 +175,7 @@ def train(
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time, by_evaluation=evaluate_every is not None),
         config_file=config,
         settings=tuple(set_ or ()),
+        network=model,
         env_timeout=env_timeout,
         evaluate_every=evaluate_every,
         evaluate_episodes=evaluate_episodes,

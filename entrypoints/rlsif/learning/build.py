@@ -20,6 +20,7 @@ from rlsif.learning.catalogue import SEVERAL, catalogue
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.many_policies import set_policies, spaces_of_agents
+from rlsif.learning.own_network import as_rllib_has_it
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
@@ -69,6 +70,10 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         from rlsif.learning.masked_models import register
 
         register()
+    if spec.network:
+        from rlsif.learning import own_model
+
+        own_model.register()
     algorithm = algorithm_class(catalogue()[spec.algo])(config=config)
     if recorded:
         algorithm.learn_from(recorded, str(spec.input))
@@ -193,6 +198,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     if spec.env.atari:
         config.clip_rewards = True
     set_values(config, spec.hyperparameters)
+    if spec.network:
+        config.model = as_rllib_has_it(spec.network, spec.env.code_folder, config.model)
     _check_minibatch(config, spec.algo)
     _check_vtrace(config, spec.algo)
     _set_env(config, spec, layout, env)

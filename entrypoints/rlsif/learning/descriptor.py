@@ -33,6 +33,8 @@ class Algorithm:
     masked_model: Optional[str] = None
     # Whether many agents may have several policies.
     many_policies: bool = False
+    # Whether the policy's network may be one of the user's own, `learning/own_model.py`.
+    own_network: bool = False
     # Settings that RLlib's defaults, made for its new stack, have wrong for the old one.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 

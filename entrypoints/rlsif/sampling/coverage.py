@@ -11,6 +11,8 @@ from rlsif.sampling.samplers import Sampler
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+# Why RLlib samples where the user brings a network.
+IS_OWN = "the network is one of your own"
 # What decides how RLlib samples, and must be as RLlib has it; the values are what else will do.
 AS_RLLIB_HAS_IT: dict[str, tuple[Any, ...]] = {
     "observation_filter": ("NoFilter", "MeanStdFilter"),
@@ -37,13 +39,18 @@ def unsupported(
         return against
     defaults, seen = type(config)(), masks.encoder_of(observations).seen
     return (
-        _without_names(config, seen)
+        _own(config)
+        or _without_names(config, seen)
         or _memory(config, observations)
         or sampler.model_unsupported(masks.inner_model(sampler.model(config)), defaults.model, seen)
         or sampler.exploration_unsupported(config.exploration_config)
         or _needs(sampler, config)
         or _settings(config, defaults)
     )
+
+
+def _own(config: AlgorithmConfig) -> str | None:
+    return IS_OWN if masks.inner_model(config.model)["custom_model"] else None
 
 
 def _without_names(config: AlgorithmConfig, seen: encoder.Seen) -> str | None:
