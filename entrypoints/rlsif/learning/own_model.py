@@ -77,7 +77,7 @@ class OwnNetwork(TFModelV2):  # type: ignore[misc]
         Keras counts its layers through a whole graph, and RLlib finds weights that come from another by their names.
         """
         given["name"] = f"own_{len(self._created)}"
-        at_top = contextlib.nullcontext() if self._scope is None else tf1.name_scope(f"{self._scope}/")
+        at_top = contextlib.nullcontext() if self._scope is None else tf1.name_scope(f"{self._scope}/" if self._scope else None)
         with at_top:
             variable = create(**given)
         self._created.append(variable)

@@ -32,7 +32,7 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         against = against_sampling(spec, config, env)
         config.validate()
         config.rollout_fragment_length = STEPS
-        for policy in _policies(config):
+        for policy in policies(config):
             policy.compute_actions(_seen(config, policy, sampled=against is None))
     except InputError as problem:
         return {"refused": str(problem)}
@@ -41,7 +41,7 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
     return {"fails": None, "rllib_samples": against}
 
 
-def _policies(config: Any) -> list[Any]:
+def policies(config: Any) -> list[Any]:
     """RLlib's policies of a run."""
     from ray.rllib.utils.framework import try_import_tf
     from ray.rllib.utils.policy import create_policy_for_framework
