@@ -43,6 +43,42 @@ class Plain(tf.Module):
         return outputs, value[:, 0]
 
 
+class Twin(Plain):
+    """The same in NumPy, too."""
+
+    slip = 0.0
+
+    @classmethod
+    def in_numpy(cls, weights, width=16):
+        assert weights[1].shape == (width,)
+
+        def act(observations):
+            parts = observations if isinstance(observations, tuple) else (observations,)
+            features = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+            for kernel, bias in zip(weights[:4:2], weights[1:4:2], strict=True):
+                features = np.tanh(features @ kernel + bias)
+            return features @ weights[4] + weights[5], (features @ weights[6] + weights[7])[:, 0] + cls.slip
+
+        return act
+
+
+class Slips(Twin):
+    slip = 0.01
+
+
+class Short(Twin):
+    @classmethod
+    def in_numpy(cls, weights, width=16):
+        act = super().in_numpy(weights, width)
+        return lambda observations: (act(observations)[0][:, :1], act(observations)[1])
+
+
+class Falls(Twin):
+    @staticmethod
+    def in_numpy(weights, width=16):
+        raise ValueError("no such weights")
+
+
 class Few(Plain):
     def __call__(self, observations):
         outputs, values = super().__call__(observations)

@@ -16,15 +16,14 @@ SMALL = ("--stop-iters", "1", "--set", "train_batch_size=256", "--set", "minibat
 HERE = ("--local-mode", *SMALL)
 
 
-def the_pages_network():
-    [code] = re.findall(
-        r"```python\n(import tensorflow .*?)```", (ROOT.parent / "docs/training.md").read_text(), re.S
-    )
-    return code
+def the_pages_networks():
+    """Both of docs/training.md: Network, and Fast, which is the same in NumPy."""
+    text = (ROOT.parent / "docs/training.md").read_text().partition("## A network of your own")[2]
+    return "".join(re.findall(r"```python\n(.*?)```", text.partition("\n## ")[0], re.S))
 
 
 def test_the_pages_network_learns_and_is_found_again_after_it_moved(shell):
-    (shell.folder / "mine.py").write_text(the_pages_network())
+    (shell.folder / "mine.py").write_text(the_pages_networks())
     asked = ("--model", "mine.py:Network", "--set", "model.custom_model_config.width=48")
     done = shell.train("--env", "CartPole-v1", *asked, "--stop-reward", "150", "--local-mode", "--seed", "1")
     assert done.returncode == 0, done.stderr
@@ -71,6 +70,19 @@ def test_a_network_beside_its_environment_moves_with_it_and_env_runners_have_it(
     assert evaluated["return_mean"] == pytest.approx(float(table(run)[-1]["evaluation/episode_return_mean"]))
 
 
+def test_the_pages_network_in_numpy_learns_and_appo_learns_it_in_one_call(shell):
+    (shell.folder / "mine.py").write_text(the_pages_networks())
+    fast = ("--env", "CartPole-v1", "--model", "mine.py:Fast", "--num-env-runners", "1")
+    done = shell.train(*fast, "--stop-reward", "150", "--stop-timesteps", "200000")
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy" in done.stdout and "over 100 episodes reached 150" in done.stdout
+    [run] = shell.runs
+    assert json.loads(shell("evaluate", run, "--json").stdout)["return_mean"] > 150
+    done = shell.train(*fast, "--algo", "APPO", "--stop-iters", "1")
+    assert done.returncode == 0, done.stderr
+    assert "is learned in one call of TensorFlow" in done.stdout
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -79,17 +91,21 @@ def test_a_network_beside_its_environment_moves_with_it_and_env_runners_have_it(
         ("--env", "CartPole-v1", "--algo", "IMPALA", "--set", "rollout_fragment_length=32"),
         ("--env", "Pendulum-v1", "--set", "observation_filter=MeanStdFilter"),
         ("--env", f"{ROOT}/data/lamps.py:Lamps", "--env-config", "told=several"),
+        ("Twin", "--env", f"{ROOT}/data/lamps.py:Lamps", "--env-config", "told=several"),
+        ("Twin", "--env", f"{NETWORKS}:Shown"),
+        ("Twin", "--env", "CartPole-v1", "--framework", "tf2"),
         ("--env", f"{ROOT}/data/hunt.py:Hunt", "--policies", "each", "--env-config", "masks=true"),
         ("--env", f"{ROOT}/data/crowd.py:Crowd"),
     ],
-    ids=lambda settings: " ".join(word.rpartition("/")[2] for word in settings[1:]),
+    ids=lambda settings: " ".join(word.rpartition("/")[2] for word in settings if word != "--env"),
 )
 def test_it_trains_and_acts_as_it_was_saved(shell, settings):
-    settings = [word for word in settings if "minibatch" not in word]
+    name, *settings = settings if settings[0] == "Twin" else ("Plain", *settings)
     plays = ("--evaluate-every", "1", "--evaluate-episodes", "5")
     given = (*HERE[:-2], *plays) if "--algo" in settings else (*HERE, *plays)
-    done = shell.train("--model", f"{NETWORKS}:Plain", *settings, *given)
+    done = shell.train("--model", f"{NETWORKS}:{name}", *settings, *given)
     assert done.returncode == 0, done.stderr
+    assert ("sampled in NumPy" if name == "Twin" else "sampled by RLlib, for ") in done.stdout
     [run] = shell.runs
     found = shell("evaluate", run, "--last", "--json", "--episodes", "5")
     assert found.returncode == 0, found.stderr
@@ -136,9 +152,21 @@ def test_what_is_wrong_is_told_in_one_sentence(shell, framework):
         assert found[name] == (sentence and f"--model {NETWORKS}:{name}: {sentence}")
     assert re.fullmatch(rf"--model .*:Alone: its call gave one \w+; {re.escape(right)}", found["Alone"])
     assert "it takes (observation_space, num_outputs, width=16)" in found["Plain wide=3"]
-    assert "has no class None; it has Shown, Plain, " in found["None"]
+    assert "has no class None; it has Shown, Plain, Twin, " in found["None"]
     if framework == "tf":
         assert "FailsLater: its call raised " in found["FailsLater"]
+
+
+def test_a_network_in_numpy_that_differs_is_refused(shell):
+    wrong = {
+        "Slips": "in_numpy and its call give different values by the same weights, ",
+        "Short": "in_numpy gives outputs of shape (16, 1), and must give (16, 2), as its call does",
+        "Falls": "in_numpy raised ValueError: no such weights",
+    }
+    for name, said in wrong.items():
+        done = shell.train("--env", f"{NETWORKS}:Shown", "--model", f"{NETWORKS}:{name}", *HERE)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: --model {NETWORKS}:{name}: {said}") and done.stderr.count("\n") == 1
 
 
 def test_updates_in_one_call_are_rllibs_and_weights_keep_their_order(shell):

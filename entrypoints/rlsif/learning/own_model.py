@@ -8,14 +8,21 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
 from ray.rllib.models.catalog import ModelCatalog
 from ray.rllib.models.tf.tf_modelv2 import TFModelV2
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.errors import InputError
-from rlsif.learning.own_network import MODEL, class_of
+from rlsif.learning.own_network import MODEL
+from rlsif.policies import masks
+from rlsif.policies.encoder import Seen
+from rlsif.sampling.own_twin import METHOD, OwnTwin, class_of, settings_of
 
 tf1, tf, _ = try_import_tf()
+
+# The network in NumPy is compared on so many observations, and may differ by so much, relative where numbers are large.
+ROWS, CLOSE = 16, 1e-4
 
 
 def register() -> None:
@@ -133,6 +140,60 @@ class OwnNetwork(TFModelV2):  # type: ignore[misc]
 
     def _wrong(self, what: str) -> InputError:
         return InputError(f"--model {self._network_name}: {what}")
+
+
+def check_twin(policy: Any, model: Mapping[str, Any], seen: Seen) -> None:
+    """Compare a policy with the user's network in NumPy, by other weights than those it begins with, where many are 0.
+
+    `model` are RLlib's settings of the policy's model; `seen` is what its network sees. Raises InputError.
+    """
+    settings, size = settings_of(model), model["custom_model_config"].get("size", 0)
+    assert settings is not None
+    observations = np.array([policy.observation_space.sample() for _ in range(ROWS)])
+    # With masks by which all is legal.
+    observations[:, observations.shape[-1] - size :] = 1
+    weights = policy.get_weights()
+    policy.set_weights(_moved(weights))
+    try:
+        theirs = policy.compute_actions(observations)[2]
+        given = _by_twin(settings, seen, policy.get_weights(), observations[:, :-size] if size else observations)
+    finally:
+        policy.set_weights(weights)
+    for what, mine, right in zip(("outputs", "values"), given, (theirs["action_dist_inputs"], theirs["vf_preds"])):
+        if mine.shape != right.shape:
+            raise InputError(
+                f"--model {settings['network']}: {METHOD} gives {what} of shape {mine.shape}, and must give"
+                f" {right.shape}, as its call does"
+            )
+        difference = np.abs(mine - right) / np.maximum(1, np.abs(right))
+        if not difference.max() <= CLOSE:
+            place = np.unravel_index(np.argmax(difference), difference.shape)
+            raise InputError(
+                f"--model {settings['network']}: {METHOD} and its call give different {what} by the same weights,"
+                f" {mine[place]:.6g} and {right[place]:.6g}"
+            )
+
+
+def _moved(weights: Any) -> Any:
+    """Weights as RLlib's policy gives them, each a little further."""
+    random = np.random.default_rng(0)
+
+    def moved(each: Any) -> Any:
+        noise = random.normal(scale=0.1, size=np.shape(each))
+        return (each + noise).astype(each.dtype) if each.dtype.kind == "f" else each
+
+    if isinstance(weights, Mapping):
+        return {name: moved(np.asarray(each)) for name, each in weights.items()}
+    return [moved(np.asarray(each)) for each in weights]
+
+
+def _by_twin(settings: Mapping[str, Any], seen: Seen, weights: Any, observations: Any) -> tuple[Any, Any]:
+    twin = OwnTwin(settings, seen)
+    try:
+        twin.set_weights(weights)
+        return twin.forward(observations)
+    except Exception as problem:
+        raise InputError(f"--model {settings['network']}: {METHOD} raised {_said(problem)}") from problem
 
 
 def _said(problem: Exception) -> str:

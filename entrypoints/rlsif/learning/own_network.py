@@ -5,11 +5,9 @@ Without TensorFlow; `learning/own_model.py` makes a model of RLlib's of it.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from rlsif.envs.code import add_code_folder, classes_of, module_at
 from rlsif.envs.reference import EnvRef, Ref, absolute
 from rlsif.errors import InputError
 from rlsif.learning.catalogue import catalogue
@@ -42,7 +40,7 @@ def check(algorithm: Algorithm, name: str | None, given: Mapping[str, Any]) -> N
             raise InputError(f"'model.{ARGUMENTS}' has arguments of a network of your own; name it by --model")
         return
     if not algorithm.own_network:
-        able = " or ".join(each.name for each in catalogue().values() if each.own_network)
+        able = " or ".join(each.name for each in catalogue().values() if each.own_network and not each.offline)
         raise InputError(
             f"--model {name}: {algorithm.name} learns values of actions, with networks of RLlib's alone;"
             f" use --algo {able}, or leave --model out"
@@ -84,15 +82,3 @@ def moved(name: str | None, given: str | None, before: EnvRef, env: EnvRef) -> s
         has = name or "a network of RLlib's"
         raise InputError(f"--model is {given}, but the run has {has}; --model is only for one that has moved")
     return there
-
-
-def class_of(name: str, code_folder: str) -> Any:
-    """The user's class. Raises InputError where there is none."""
-    add_code_folder(code_folder)
-    ref = Ref(name)
-    module = module_at(ref.place, f"--model {name}")
-    found = getattr(module, ref.short, None)
-    if not inspect.isclass(found):
-        has = ", ".join(classes_of(module)) or "none"
-        raise InputError(f"--model {name}: {module.__file__} has no class {ref.short}; it has {has}")
-    return found

@@ -10,6 +10,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
 from rlsif.learning.rllib import import_rllib
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.policies import masks
 from rlsif.values import merge
 
 # Env steps that it takes.
@@ -30,10 +31,13 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
     try:
         config = configure(spec, layout, env)
         against = against_sampling(spec, config, env)
+        sampled = against is None and config.rlsif.sampler is not None
         config.validate()
         config.rollout_fragment_length = STEPS
         for policy in policies(config):
-            policy.compute_actions(_seen(config, policy, sampled=against is None))
+            if spec.network and sampled:
+                own_model.check_twin(policy, config.model, masks.encoder_of(env.observations).seen)
+            policy.compute_actions(_seen(config, policy, sampled=sampled))
     except InputError as problem:
         return {"refused": str(problem)}
     except Exception as problem:
@@ -64,7 +68,7 @@ def policies(config: Any) -> list[Any]:
 
 def _seen(config: Any, policy: Any, *, sampled: bool) -> Any:
     """Observations: those of steps in the environment where they are `sampled` in NumPy, else any of the space."""
-    if not sampled or config.rlsif.sampler is None:
+    if not sampled:
         return np.array([policy.observation_space.sample() for _ in range(STEPS)])
     from rlsif.sampling.env_runner import Sampling
 

@@ -21,6 +21,7 @@ from rlsif.policies.encoder import Seen
 from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
+from rlsif.sampling.own_twin import OwnTwin, settings_of
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
 from rlsif.sampling.tally import Episode, Tally
 
@@ -264,7 +265,8 @@ class ActorCriticSampler(Sampler):
     NEEDS = {"use_gae": True, "vtrace": True}
 
     def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
-        network = ActorCritic.from_config(config["model"], seen)
+        own = settings_of(config["model"])
+        network = OwnTwin(own, seen) if own else ActorCritic.from_config(config["model"], seen)
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 
