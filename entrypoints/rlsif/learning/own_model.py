@@ -15,7 +15,6 @@ from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.errors import InputError
 from rlsif.learning.own_network import MODEL
-from rlsif.policies import masks
 from rlsif.policies.encoder import Seen
 from rlsif.sampling.own_twin import METHOD, OwnTwin, class_of, settings_of
 
@@ -56,7 +55,7 @@ class OwnNetwork(TFModelV2):  # type: ignore[misc]
         parts = getattr(obs_space, "original_space", None)
         self._parts = [part.shape for part in parts] if parts else []
         made_by = class_of(network, code_folder)
-        self._scope = None if tf.executing_eagerly() else tf1.get_default_graph().get_name_scope()
+        self._scope = self.graph.get_name_scope() if self.graph else None
         self._created: list[Any] = []
         with tf.variable_creator_scope(self._create):
             self._network = self._made(made_by, parts or obs_space, num_outputs, arguments)
@@ -84,8 +83,7 @@ class OwnNetwork(TFModelV2):  # type: ignore[misc]
         Keras counts its layers through a whole graph, and RLlib finds weights that come from another by their names.
         """
         given["name"] = f"own_{len(self._created)}"
-        at_top = contextlib.nullcontext() if self._scope is None else tf1.name_scope(f"{self._scope}/" if self._scope else None)
-        with at_top:
+        with tf1.name_scope(f"{self._scope}/" if self._scope else None):
             variable = create(**given)
         self._created.append(variable)
         return variable
@@ -108,7 +106,7 @@ class OwnNetwork(TFModelV2):  # type: ignore[misc]
     def _any_observations(self) -> Any:
         """Some that are flat, of which TensorFlow knows no number."""
         zeros = tf.zeros([2, prod(self._shape)])
-        return zeros if self._scope is None else tf1.placeholder_with_default(zeros, [None, prod(self._shape)])
+        return zeros if self.graph is None else tf1.placeholder_with_default(zeros, [None, prod(self._shape)])
 
     def _seen(self, flat: Any) -> Any:
         """What the network sees of observations [n, features]: float32, in their shape, or in those of their parts."""

@@ -266,7 +266,7 @@ class ActorCriticSampler(Sampler):
 
     def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
         own = settings_of(config["model"])
-        network = OwnTwin(own, seen) if own else ActorCritic.from_config(config["model"], seen)
+        network: Any = OwnTwin(own, seen) if own else ActorCritic.from_config(config["model"], seen)
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 
