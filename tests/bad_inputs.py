@@ -93,6 +93,10 @@ FILES = {
     "nowhere.json": PLAYED.replace(b"[0, 1]", b"[0, 7]"),
     "uneven.json": PLAYED.replace(b"[1, 1]", b"[1]"),
     "empty.json": b"\n",
+    "hears.py": (
+        b"from ray.rllib.callbacks.callbacks import RLlibCallback\n\n\n"
+        b"class Hears(RLlibCallback):\n    def on_learn_on_batch(self, **given):\n        pass\n"
+    ),
     "networks.py": (Path(__file__).parent / "data/networks.py").read_bytes(),
 }
 
@@ -205,6 +209,18 @@ train --env envs.py:Sees --set model.conv_filters=[16,32]
     model.conv_filters is [16,32]: each filter is [outputs, [height, width], stride]; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],...
 train --env envs.py:Sees --set observation_filter=MeanStdFilter
     observation_filter is MeanStdFilter, and Sees shows images of whole numbers, to which what is filtered would be rounded; leave it out, or scale them by a wrapper
+train --env CartPole-v1 --set callbacks=3
+    'callbacks' is 3; it must name a class of RLlib's callbacks, as mine.py:MyCallbacks; others are for --callbacks
+train --env CartPole-v1 --set callbacks=envs.py:Base
+    --set callbacks=...envs.py:Base: it is not derived from ray.rllib.callbacks.callbacks.RLlibCallback; others are for --callbacks
+train --env CartPole-v1 --set callbacks=hears.py:Sees
+    --set callbacks=...hears.py:Sees: ...hears.py has no class Sees; it has Hears
+train --env CartPole-v1 --set callbacks=hears.py:Hears
+    --set callbacks=...hears.py:Hears: its on_learn_on_batch is not called by a run of `train`; leave it out
+train --env CartPole-v1 --set callbacks_on_train_result=print
+    'callbacks_on_train_result' takes a function of Python; put it into a class: --set callbacks=mine.py:MyCallbacks
+train --env CartPole-v1 --algo BC --input played.json --set callbacks=hears.py:Hears
+    'callbacks' is 'hears.py:Hears': RLlib calls them where it samples, and BC samples none; use --callbacks
 train --env CartPole-v1 --model Plain
     --model Plain names no class; write it as mine.py:Network
 train --env CartPole-v1 --model none.py:Plain

@@ -16,6 +16,7 @@ from rlsif.envs.find import ONE, FoundEnv, make
 from rlsif.envs.recorded import Recorded, read
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
+from rlsif.learning import rllib_callbacks
 from rlsif.learning.catalogue import SEVERAL, catalogue
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
@@ -197,7 +198,9 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     set_values(config, catalogue()[spec.algo].defaults)
     if spec.env.atari:
         config.clip_rewards = True
-    set_values(config, spec.hyperparameters)
+    set_values(config, {name: value for name, value in spec.hyperparameters.items() if name != rllib_callbacks.KEY})
+    if callbacks := spec.hyperparameters.get(rllib_callbacks.KEY):
+        config.callbacks_class = rllib_callbacks.OwnCallbacks(callbacks, spec.env.code_folder)
     if spec.network:
         config.model = as_rllib_has_it(spec.network, spec.env.code_folder, config.model)
     _check_minibatch(config, spec.algo)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rlsif.envs.find import ONE, FoundEnv
 from rlsif.envs.find import find as find_env
 from rlsif.envs.reference import EnvRef, WrapperRef, parse
 from rlsif.errors import InputError
-from rlsif.learning import assignment, catalogue, hyperparameters, own_network
+from rlsif.learning import assignment, catalogue, hyperparameters, own_network, rllib_callbacks
 from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, rehearse, resolve
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
@@ -191,7 +191,20 @@ def _given_hyperparameters(options: TrainOptions, algo: str) -> dict[str, Any]:
     given = merge(from_file, from_settings(options.settings))
     if options.save_replay_buffer:
         given = merge(given, _buffer_in_checkpoints(algo))
-    return check_hyperparameters(algo, given)[0] if given else given
+    given = check_hyperparameters(algo, given)[0] if given else given
+    return {**given, **_rllibs_callbacks(algo, given)}
+
+
+def _rllibs_callbacks(algo: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The class of RLlib's callbacks among hyperparameters, found from every folder. Raises InputError."""
+    name = given.get(rllib_callbacks.KEY)
+    if name is None:
+        return {}
+    if catalogue.catalogue()[algo].offline:
+        raise InputError(
+            f"'callbacks' is {name!r}: RLlib calls them where it samples, and {algo} samples none; use --callbacks"
+        )
+    return {rllib_callbacks.KEY: rllib_callbacks.named(name)}
 
 
 def _buffer_in_checkpoints(algo: str) -> dict[str, Any]:
