@@ -32,6 +32,8 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         config = configure(spec, layout, env)
         against = against_sampling(spec, config, env)
         sampled = against is None and config.rlsif.sampler is not None
+        # Those may be on another node.
+        config.num_gpus = 0
         config.validate()
         config.rollout_fragment_length = STEPS
         for policy in policies(config):

@@ -35,6 +35,8 @@ def class_of(name: str, code_folder: str) -> Any:
 
 def settings_of(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What RLlib's settings of a model, which may have it inside, say of a user's network; None of other models."""
+    if not model.get("custom_model"):
+        return None
     inner = masks.inner_model(model)
     return inner["custom_model_config"] if inner["custom_model"] else None
 
