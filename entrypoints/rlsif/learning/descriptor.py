@@ -35,6 +35,10 @@ class Algorithm:
     many_policies: bool = False
     # Whether the policy's network may be one of the user's own, `learning/own_model.py`.
     own_network: bool = False
+    # Whether its policy is another where RLlib knows that actions are between -1 and 1.
+    squashes_actions: bool = False
+    # `module:function` that refuses settings which RLlib takes for it, and fails of later; called with config and name.
+    check: Optional[str] = None
     # Settings that RLlib's defaults, made for its new stack, have wrong for the old one.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 

@@ -11,4 +11,5 @@ ALGORITHM = Algorithm(
     masked_model="MaskedActorCritic",
     own_network=True,
     fixes=("rlsif.learning.compiled_async:CompiledAsync",),
+    check="rlsif.learning.checks:check_vtrace",
 )
