@@ -148,8 +148,9 @@ def check_twin(policy: Any, model: Mapping[str, Any], seen: Seen) -> None:
     settings, size = settings_of(model), model["custom_model_config"].get("size", 0)
     assert settings is not None
     observations = np.array([policy.observation_space.sample() for _ in range(ROWS)])
-    # With masks by which all is legal.
-    observations[:, observations.shape[-1] - size :] = 1
+    if size:
+        # By this mask all is legal.
+        observations[:, -size:] = 1
     weights = policy.get_weights()
     policy.set_weights(_moved(weights))
     try:
