@@ -93,6 +93,11 @@ FILES = {
     "nowhere.json": PLAYED.replace(b"[0, 1]", b"[0, 7]"),
     "uneven.json": PLAYED.replace(b"[1, 1]", b"[1]"),
     "empty.json": b"\n",
+    "hears.py": (
+        b"from ray.rllib.callbacks.callbacks import RLlibCallback\n\n\n"
+        b"class Hears(RLlibCallback):\n    def on_learn_on_batch(self, **given):\n        pass\n"
+    ),
+    "networks.py": (Path(__file__).parent / "data/networks.py").read_bytes(),
 }
 
 TYPED = r"""
@@ -204,6 +209,34 @@ train --env envs.py:Sees --set model.conv_filters=[16,32]
     model.conv_filters is [16,32]: each filter is [outputs, [height, width], stride]; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],...
 train --env envs.py:Sees --set observation_filter=MeanStdFilter
     observation_filter is MeanStdFilter, and Sees shows images of whole numbers, to which what is filtered would be rounded; leave it out, or scale them by a wrapper
+train --env CartPole-v1 --set callbacks=3
+    'callbacks' is 3; it must name a class of RLlib's callbacks, as mine.py:MyCallbacks; others are for --callbacks
+train --env CartPole-v1 --set callbacks=envs.py:Base
+    --set callbacks=...envs.py:Base: it is not derived from ray.rllib.callbacks.callbacks.RLlibCallback; others are for --callbacks
+train --env CartPole-v1 --set callbacks=hears.py:Sees
+    --set callbacks=...hears.py:Sees: ...hears.py has no class Sees; it has Hears
+train --env CartPole-v1 --set callbacks=hears.py:Hears
+    --set callbacks=...hears.py:Hears: its on_learn_on_batch is not called by a run of `train`; leave it out
+train --env CartPole-v1 --set callbacks_on_train_result=print
+    'callbacks_on_train_result' takes a function of Python; put it into a class: --set callbacks=mine.py:MyCallbacks
+train --env CartPole-v1 --algo BC --input played.json --set callbacks=hears.py:Hears
+    'callbacks' is 'hears.py:Hears': RLlib calls them where it samples, and BC samples none; use --callbacks
+train --env CartPole-v1 --model Plain
+    --model Plain names no class; write it as mine.py:Network
+train --env CartPole-v1 --model none.py:Plain
+    --model ...none.py:Plain: there is no file ...none.py; an image sees bound folders alone
+train --env CartPole-v1 --model networks.py:Plan
+    --model ...networks.py:Plan: ...networks.py has no class Plan; it has Shown, Plain, ...
+train --env CartPole-v1 --model networks.py:Few
+    --model ...networks.py:Few: its outputs have the shape [n, 1]; its call must give (outputs [n, 2], values [n])
+train --env CartPole-v1 --model networks.py:Plain --algo DQN
+    --model ...networks.py:Plain: DQN learns values of actions, with networks of RLlib's alone; use --algo PPO or APPO or IMPALA, or leave --model out
+train --env CartPole-v1 --model networks.py:Plain --set model.use_lstm=true
+    'model.use_lstm' is of RLlib's networks, and --model ...networks.py:Plain is your own; its own arguments are --set model.custom_model_config.NAME=VALUE
+train --env CartPole-v1 --set model.custom_model=networks.py:Plain
+    'model.custom_model' is set by --model, not as a hyperparameter
+train --env CartPole-v1 --set model.custom_model_config.width=9
+    'model.custom_model_config' has arguments of a network of your own; name it by --model
 train --env CartPole-v1 --config none.yaml
     --config none.yaml cannot be read: No such file or directory
 train --env CartPole-v1 --config bad.yaml
@@ -256,6 +289,8 @@ train --resume run --env-config gravity=1
     --env-config is {'gravity': 1}, but ...checkpoint_000002 is of {}; leave --env-config out to resume that run
 train --resume run --set model.fcnet_hiddens=[9]
     model is ...[9]..., but ...checkpoint_000002 has the weights of ...; another network is a new run
+train --resume run --model networks.py:Plain
+    --model is networks.py:Plain, but the run has a network of RLlib's; --model is only for one that has moved
 train --resume run --stop-iters 1
     the run is already at its end: 1 iterations; give a later one, as in --stop-timesteps 2000000
 train --resume damaged
@@ -342,6 +377,8 @@ evaluate run --env none.py:CartPole-v1
     environment '...none.py:CartPole-v1': there is no file ...none.py; an image sees bound folders alone
 evaluate run --env Acrobot-v1
     --env is Acrobot-v1, but the run has CartPole-v1; --env is only for one that has moved
+evaluate run --model networks.py:Plain
+    --model is networks.py:Plain, but the run has a network of RLlib's; --model is only for one that has moved
 evaluate run --against random
     --against needs an environment of several agents, and CartPole-v1 has one
 evaluate run --record played.json
@@ -354,6 +391,8 @@ sweep --env CartPole-v1
     nothing is searched; give --grid lr=1e-3,3e-4, or --sample 'gamma=uniform(0.9,0.999)', or both
 sweep --env CartPole-v1 --algo BC --grid lr=1e-3,3e-4
     --algo BC: a sweep compares trials by the returns of their training, and BC samples none; give `train` one setting after the other, and `compare` the runs
+sweep --env CartPole-v1 --model networks.py:Plain --grid model.fcnet_hiddens=[8],[9]
+    'model.fcnet_hiddens' is of RLlib's networks, and --model ...networks.py:Plain is your own; its own arguments are --set model.custom_model_config.NAME=VALUE
 sweep --env CartPole-v1 --grid lr
     --grid 'lr' has no values; write it as --grid lr=1e-3,3e-4
 sweep --env CartPole-v1 --grid lr=1e-3,3e-4,0.001

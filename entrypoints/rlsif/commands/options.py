@@ -78,6 +78,14 @@ SET = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+MODEL = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="FILE.py:CLASS",
+        help="Network of your own, a tf.Module; --set model.custom_model_config.KEY=VALUE is an argument of it.",
+        rich_help_panel=TRAINING,
+    ),
+]
 SEED = Annotated[
     Optional[int],
     typer.Option(

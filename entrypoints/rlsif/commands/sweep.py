@@ -26,6 +26,7 @@ def sweep(
     algo: options.ALGO = None,
     config: options.CONFIG = None,
     set_: options.SET = None,
+    model: options.MODEL = None,
     seed: options.SEED = None,
     grid: Annotated[
         Optional[list[str]],
@@ -96,6 +97,7 @@ def sweep(
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time),
         config_file=config,
         settings=tuple(set_ or ()),
+        network=model,
         env_timeout=env_timeout,
         results_dir=results_dir,
     )

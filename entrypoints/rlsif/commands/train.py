@@ -31,6 +31,7 @@ def train(
     ] = None,
     config: options.CONFIG = None,
     set_: options.SET = None,
+    model: options.MODEL = None,
     seed: options.SEED = None,
     input_: Annotated[
         Optional[Path],
@@ -55,7 +56,7 @@ def train(
     num_gpus: Annotated[
         Optional[float],
         typer.Option(
-            help="GPUs of the learner, at most 1; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0; in a job 1 if there.",
+            help="GPUs of the learner, at most 1; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0, or a job's.",
             rich_help_panel=PROCESSES,
         ),
     ] = None,
@@ -174,6 +175,7 @@ def train(
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time, by_evaluation=evaluate_every is not None),
         config_file=config,
         settings=tuple(set_ or ()),
+        network=model,
         env_timeout=env_timeout,
         evaluate_every=evaluate_every,
         evaluate_episodes=evaluate_episodes,

@@ -17,11 +17,13 @@ from rlsif.envs.find import ONE, FoundEnv, make
 from rlsif.envs.recorded import Recorded, read
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
+from rlsif.learning import rllib_callbacks
 from rlsif.learning.catalogue import SEVERAL, catalogue
 from rlsif.learning.checks import check
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.many_policies import set_policies, spaces_of_agents
+from rlsif.learning.own_network import as_rllib_has_it
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
@@ -71,6 +73,10 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         from rlsif.learning.masked_models import register
 
         register()
+    if spec.network:
+        from rlsif.learning import own_model
+
+        own_model.register()
     private_api.leave_out_towers()
     algorithm = algorithm_class(catalogue()[spec.algo])(config=config)
     if recorded:
@@ -195,7 +201,11 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     set_values(config, catalogue()[spec.algo].defaults)
     if spec.env.atari:
         config.clip_rewards = True
-    set_values(config, spec.hyperparameters)
+    set_values(config, {name: value for name, value in spec.hyperparameters.items() if name != rllib_callbacks.KEY})
+    if callbacks := spec.hyperparameters.get(rllib_callbacks.KEY):
+        config.callbacks_class = rllib_callbacks.OwnCallbacks(callbacks, spec.env.code_folder)
+    if spec.network:
+        config.model = as_rllib_has_it(spec.network, spec.env.code_folder, config.model)
     check(config, catalogue()[spec.algo])
     _set_env(config, spec, layout, env)
     return config

@@ -176,6 +176,10 @@ def _check_available(key: str) -> None:
         raise InputError(f"{key!r} is set by {BY_OPTION[key]}, not as a hyperparameter")
     if key in UNAVAILABLE:
         raise InputError(f"{key!r} has no effect here: {UNAVAILABLE[key]}")
+    if key.startswith("callbacks_on_"):
+        raise InputError(
+            f"{key!r} takes a function of Python; put it into a class: --set callbacks=mine.py:MyCallbacks"
+        )
     if key in RENAMED:
         raise InputError(f"{key!r} has another name in RLlib today: {RENAMED[key]!r}")
 

@@ -11,28 +11,59 @@ from rlsif.envs.atari import protocol
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import ERROR, OK, WARNING, Finding
 from rlsif.errors import InputError
-from rlsif.learning import hyperparameters
+from rlsif.learning import hyperparameters, own_network
 from rlsif.learning.catalogue import SEVERAL, able_to_act, catalogue, known_against
-from rlsif.learning.settings import network_fails
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.settings import rehearse
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
 from rlsif.policies.spaces import Box, described, has_channels_first, is_image, leaves
+from rlsif.sampling.coverage import IS_OWN
 
 
-def judgement(found: FoundEnv) -> Iterator[Finding]:
-    """Which algorithms can train in it, how it is sampled, and what learns badly; for each policy, if several."""
+def judgement(found: FoundEnv, network: str | None = None) -> Iterator[Finding]:
+    """Which algorithms can train in it, how it is sampled, and what learns badly; for each policy, if several.
+
+    `network` names the class of the user's own network, which is to act in it.
+    """
+    yield from _of_spaces(found, network)
+    if network:
+        yield _of_network(found, network)
+
+
+def _of_spaces(found: FoundEnv, network: str | None) -> Iterator[Finding]:
     if not found.policies:
         if found.agents:
             yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
-        yield from _of_policy(found, known_against("PPO", found.observations))
+        slow = IS_OWN if network else known_against("PPO", found.observations)
+        yield from _of_policy(found, slow)
         return
     for name, view in found.policies.items():
         whose = ", ".join(view.agents)
         yield from (
-            replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in _of_policy(view, SEVERAL)
+            replace(finding, text=f"policy {name} ({whose}): {finding.text}")
+            for finding in _of_policy(view, IS_OWN if network else SEVERAL)
         )
     able = " and ".join(name for name, each in catalogue().items() if each.many_policies)
     yield Finding(OK, f"{able} can train several policies.")
+
+
+def _of_network(found: FoundEnv, network: str) -> Finding:
+    """Whether a network of the user's own acts in the environment, with PPO."""
+    name = own_network.named(network)
+    of_agents = {agent: policy for policy, view in found.policies.items() for agent in view.agents}
+    policies = ManyPolicies("", of_agents, tuple(found.policies)) if found.policies else None
+    fails = _fails(RunSpec("PPO", "tf", found.ref, 0, {}, policies, network=name), found)
+    if fails:
+        return Finding(ERROR, f"{fails.rstrip('.')}.")
+    return Finding(OK, f"the network {name} acts in it.")
+
+
+def _fails(spec: RunSpec, found: FoundEnv) -> str | None:
+    """Why the network of a run cannot act in the environment; None where it can."""
+    try:
+        return rehearse(spec, Layout(0, 1, 0.0, 1), found).fails
+    except InputError as problem:
+        return str(problem)
 
 
 def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
@@ -49,7 +80,8 @@ def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
         return
     if played := protocol(found.ref):
         yield Finding(OK, f"{played}.")
-    if images := convolution.images_of(masks.encoder_of(found.observations).seen):
+    images = convolution.images_of(masks.encoder_of(found.observations).seen)
+    if images and slow != IS_OWN:
         yield from _of_images(found, images)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
@@ -73,10 +105,7 @@ def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Findi
     filters = str(convolution.default_filters(images[0])).replace(" ", "")
     preset = hyperparameters.preset("PPO", found.ref.short, images=True)
     preset.pop("num_envs_per_env_runner", None)
-    try:
-        fails = network_fails(RunSpec("PPO", "tf", found.ref, 0, preset), Layout(0, 1, 0.0, 1), found)
-    except InputError as problem:
-        fails = str(problem)
+    fails = _fails(RunSpec("PPO", "tf", found.ref, 0, preset), found)
     if fails:
         yield Finding(ERROR, f"the network that `train` would have cannot act in it: {fails.rstrip('.')}.")
         return

@@ -1,46 +1,81 @@
-"""The network of a run, made and acting before anything is trained. For a process of its own, which has TensorFlow."""
+"""The networks of a run, made and acting before anything is trained. For a process of its own, which has TensorFlow."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
 from rlsif.learning.rllib import import_rllib
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.policies import masks
+from rlsif.values import merge
 
 # Env steps that it takes.
 STEPS = 3
 
 
 def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
-    """Let RLlib's network act, and the one in NumPy that samples by its weights; say in which way one of them fails."""
-    import_rllib()
-    from rlsif.learning.build import configure
-    from rlsif.sampling.env_runner import Sampling
+    """Let RLlib's networks act, and the one in NumPy that samples by its weights.
 
+    Say in which way one of them fails, and why RLlib samples.
+    """
+    import_rllib()
+    from rlsif.learning import masked_models, own_model
+    from rlsif.learning.build import against_sampling, configure
+
+    masked_models.register()
+    own_model.register()
     try:
         config = configure(spec, layout, env)
+        against = against_sampling(spec, config, env)
+        sampled = against is None and config.rlsif.sampler is not None
+        # Those may be on another node.
+        config.num_gpus = 0
         config.validate()
         config.rollout_fragment_length = STEPS
-        policy = _policy(config)
-        sampler = Sampling(config, 0).sampler
-        sampler.set_weights(policy.get_weights())
-        policy.compute_actions(sampler.sample()["obs"])
-        sampler.close()
+        for policy in policies(config):
+            if spec.network and sampled:
+                own_model.check_twin(policy, config.model, masks.encoder_of(env.observations).seen)
+            policy.compute_actions(_seen(config, policy, sampled=sampled))
     except InputError as problem:
         return {"refused": str(problem)}
     except Exception as problem:
-        return {"fails": f"{type(problem).__name__}: {' '.join(str(problem).split())}"}
-    return {"fails": None}
+        return {"fails": f"{type(problem).__name__}: {' '.join(str(problem).split())}", "rllib_samples": None}
+    return {"fails": None, "rllib_samples": against}
 
 
-def _policy(config: Any) -> Any:
-    """RLlib's policy of a run, in a graph of its own."""
+def policies(config: Any) -> list[Any]:
+    """RLlib's policies of a run."""
     from ray.rllib.utils.framework import try_import_tf
+    from ray.rllib.utils.policy import create_policy_for_framework
+    from ray.rllib.utils.tf_utils import get_tf_eager_cls_if_necessary
 
-    tf1, tf, _ = try_import_tf()
-    tf1.disable_eager_execution()
-    with tf.Graph().as_default(), tf1.Session().as_default():
-        policy_class = config.algo_class.get_default_policy_class(config)
-        return policy_class(config.observation_space, config.action_space, config.to_dict())
+    tf1, _, _ = try_import_tf()
+    if config.framework_str == "tf":
+        tf1.disable_eager_execution()
+    else:
+        tf1.enable_eager_execution()
+    settings = config.to_dict()
+    policy_class = get_tf_eager_cls_if_necessary(config.algo_class.get_default_policy_class(config), settings)
+    made = []
+    for name, given in config.policies.items():
+        spaces = given.observation_space or config.observation_space, given.action_space or config.action_space
+        own = merge(settings, given.config or {})
+        made.append(create_policy_for_framework(name, policy_class, own, *spaces))
+    return made
+
+
+def _seen(config: Any, policy: Any, *, sampled: bool) -> Any:
+    """Observations: those of steps in the environment where they are `sampled` in NumPy, else any of the space."""
+    if not sampled:
+        return np.array([policy.observation_space.sample() for _ in range(STEPS)])
+    from rlsif.sampling.env_runner import Sampling
+
+    sampler = Sampling(config, 0).sampler
+    sampler.set_weights(policy.get_weights())
+    seen = sampler.sample()["obs"]
+    sampler.close()
+    return seen

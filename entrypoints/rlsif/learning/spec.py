@@ -45,6 +45,8 @@ class RunSpec:
     policies: ManyPolicies | None = None
     # The file or folder of the recorded episodes that it learns from; None where it samples.
     input: str | None = None
+    # The class of its network, where that is one of the user's own, as module:Class or file.py:Class.
+    network: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As params.json has it."""
@@ -59,6 +61,7 @@ class RunSpec:
             "hyperparameters": dict(self.hyperparameters),
             "policies": asdict(self.policies) if self.policies else None,
             "input": self.input,
+            "network": self.network,
         }
 
 
@@ -69,7 +72,7 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
     policies = saved.get("policies")
     many = ManyPolicies(policies["given"], policies["of_agents"], tuple(policies["train"])) if policies else None
     given = saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"]
-    return RunSpec(*given, many, saved.get("input"))
+    return RunSpec(*given, many, saved.get("input"), saved.get("network"))
 
 
 @dataclass(frozen=True)

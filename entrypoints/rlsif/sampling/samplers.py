@@ -22,6 +22,7 @@ from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
 from rlsif.private_api import BETA_DISTRIBUTION
+from rlsif.sampling.own_twin import OwnTwin, settings_of
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
 from rlsif.sampling.tally import Episode, Tally
 
@@ -265,7 +266,8 @@ class ActorCriticSampler(Sampler):
     NEEDS = {"use_gae": True, "vtrace": True}
 
     def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
-        network = ActorCritic.from_config(config["model"], seen)
+        own = settings_of(config["model"])
+        network: Any = OwnTwin(own, seen) if own else ActorCritic.from_config(config["model"], seen)
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 

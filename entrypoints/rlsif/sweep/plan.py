@@ -11,7 +11,7 @@ from rlsif.cluster.resources import Cluster, Resources
 from rlsif.envs.find import FoundEnv, find
 from rlsif.errors import InputError, check_at_least
 from rlsif.files import replace as replace_file
-from rlsif.learning import assignment, catalogue
+from rlsif.learning import assignment, catalogue, own_network
 from rlsif.learning.settings import check_hyperparameters
 from rlsif.learning.spec import Layout, RunSpec, from_json
 from rlsif.sweep.space import Dimension, at, dimensions, examples
@@ -92,6 +92,9 @@ def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
             f" {algorithm.name} samples none; give `train` one setting after the other, and `compare` the runs"
         )
     algo = algorithm.name
+    network = own_network.named(options.base.network) if options.base.network else None
+    for example in examples(searched):
+        own_network.check(algorithm, network, example)
     checked = iter(check_hyperparameters(algo, *examples(searched)))
     searched = [replace(d, arguments=tuple(at(next(checked), d.name) for _ in d.arguments)) for d in searched]
     cpus = there.cpus if isinstance(there, Resources) else there.rollout_cpus

@@ -59,6 +59,8 @@ class TrainOptions:
     log_to: tuple[str, ...] = ()
     # A class that is called while the run trains, as module:Class or file.py:Class.
     callbacks: str | None = None
+    # The class of the network, where that is the user's own, as module:Class or file.py:Class.
+    network: str | None = None
     # Columns to show while the run goes, beside those that are always shown.
     show: tuple[str, ...] = ()
     results_dir: Path = Path("~/ray_results")
