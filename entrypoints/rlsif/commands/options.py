@@ -23,6 +23,14 @@ ENV_TIMEOUT = Annotated[
     float,
     typer.Option(help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES),
 ]
+ENV_PROCESSES = Annotated[
+    Optional[int],
+    typer.Option(
+        help="Processes in which each env runner steps its environments, and the cores that it counts for. Default: its"
+        " own process.",
+        rich_help_panel=PROCESSES,
+    ),
+]
 WRAP = Annotated[
     Optional[list[str]],
     typer.Option(

@@ -62,6 +62,7 @@ def sweep(
     gpus_per_trial: Annotated[
         float, typer.Option(help="GPUs of a trial's learner; 0.5 shares one.", rich_help_panel=SEARCH)
     ] = 0.0,
+    env_processes: options.ENV_PROCESSES = None,
     env_timeout: options.ENV_TIMEOUT = 300.0,
     stop_reward: options.STOP_REWARD = None,
     stop_timesteps: options.STOP_TIMESTEPS = None,
@@ -96,6 +97,7 @@ def sweep(
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time),
         config_file=config,
         settings=tuple(set_ or ()),
+        env_processes=env_processes,
         env_timeout=env_timeout,
         results_dir=results_dir,
     )

@@ -69,6 +69,7 @@ def train(
             help="Environments that each env runner steps at once. Default: the preset's.", rich_help_panel=PROCESSES
         ),
     ] = None,
+    env_processes: options.ENV_PROCESSES = None,
     local_mode: Annotated[
         bool,
         typer.Option(
@@ -170,6 +171,7 @@ def train(
         num_gpus=num_gpus,
         num_env_runners=num_env_runners,
         num_envs_per_env_runner=num_envs_per_env_runner,
+        env_processes=env_processes,
         local_mode=local_mode,
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time, by_evaluation=evaluate_every is not None),
         config_file=config,

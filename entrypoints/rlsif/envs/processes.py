@@ -174,7 +174,11 @@ class Processes:
         numbers = theirs.fileno(), self._rows.file
         self._counted[share.place] = self._rows.progress[share.place] = 0
         process = subprocess.Popen(
-            [sys.executable, *COMMAND, *map(str, numbers)], stdin=subprocess.PIPE, pass_fds=numbers
+            [sys.executable, *COMMAND, *map(str, numbers)],
+            stdin=subprocess.PIPE,
+            pass_fds=numbers,
+            # Ctrl-C is for the run alone, which ends its processes when it has a checkpoint.
+            process_group=0,
         )
         theirs.close()
         child = _Child(process, ours)
@@ -230,8 +234,8 @@ class Processes:
             self._ends[share.place] += 1
             if self._ends[share.place] >= ENDS:
                 raise RlsifError(
-                    f"the process that steps {of} of the environment ended {ENDS} times before an episode ended in it; at"
-                    f" last it {how}; an environment that calls os._exit does that, or a library of it that crashes"
+                    f"the process that steps {of} of the environment ended {ENDS} times before an episode ended in it;"
+                    f" at last it {how}; an environment that calls os._exit does that, or a library of it that crashes"
                 )
             PROGRESS.lost += 1
             PROGRESS.lost_how = (

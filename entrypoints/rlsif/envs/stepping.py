@@ -53,8 +53,6 @@ class Share:
 def main() -> None:
     """Answer until there is nobody who asks; the arguments are the numbers of two open files."""
     _end_with_who_started_it()
-    # Ctrl-C is for the run, which ends this process when it has its checkpoint.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection, file = Connection(int(sys.argv[1])), int(sys.argv[2])
     sys.path[:] = connection.recv()
     share: Share = connection.recv()

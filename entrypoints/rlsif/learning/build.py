@@ -175,7 +175,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         # With one, APPO and IMPALA would train on alone when every env runner has failed.
         create_local_env_runner=layout.num_env_runners == 0,
         env_runner_cls=_rllibs_env_runner() if layout.rllib_samples else ArrayEnvRunner,
-        custom_resources_per_env_runner={"rollout": 1} if layout.by_role else {},
+        num_cpus_per_env_runner=layout.cores_of_runner,
+        custom_resources_per_env_runner={"rollout": layout.cores_of_runner} if layout.by_role else {},
         # Env runners are watched by the run; RLlib would drop without a word what comes later than this.
         sample_timeout_s=SAMPLE_TIMEOUT_S,
     )
@@ -271,7 +272,7 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     config.rlsif = SamplingSpec(
         spec.env, env.observation_space, env.action_space, sampler, normalize, clip,
         resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,
-        views=env.views,
+        views=env.views, processes=layout.env_processes,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ class Learner:
         import_rllib()
         from rlsif.learning.build import build
 
+        layout.check_sampler()
         self._algorithm, self._env = build(spec, layout, env), env
         self._offline = catalogue()[spec.algo].offline
         # RLlib sends weights only after the first update.

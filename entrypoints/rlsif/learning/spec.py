@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rlsif.envs.reference import EnvRef, WrapperRef, tuples
+from rlsif.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -106,3 +107,24 @@ class Layout:
     tasks: bool = False
     # What tells the run from others on the same Ray, as trials are; empty where it is alone.
     run: str = ""
+    # In which each env runner steps its environments; 0: in its own process.
+    env_processes: int = 0
+
+    @property
+    def cores_of_runner(self) -> int:
+        """The cores that an env runner uses."""
+        return max(1, self.env_processes)
+
+    @property
+    def cores(self) -> int:
+        """Those of the learner and all env runners; a learner that samples uses those of one."""
+        runners = self.num_env_runners * self.cores_of_runner
+        return runners + 1 if runners else self.cores_of_runner
+
+    def check_sampler(self) -> None:
+        """Refuse processes of environments that RLlib samples. Raises InputError."""
+        if self.env_processes and self.rllib_samples:
+            raise InputError(
+                f"--env-processes is {self.env_processes}, and RLlib samples this run, for {self.rllib_samples}; its"
+                " sampler steps environments in the env runner's own process: leave it out"
+            )

@@ -32,6 +32,7 @@ from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, slots, vector
 from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
+from rlsif.envs.processes import Processes
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
@@ -71,6 +72,8 @@ class SamplingSpec:
     run: str = ""
     # The environment as each policy sees it, by the policy's name.
     views: Mapping[str, find.FoundEnv] = field(default_factory=dict)
+    # In which an env runner steps its environments; 0: in its own.
+    processes: int = 0
 
 
 class Sampling:
@@ -94,6 +97,8 @@ class Sampling:
         made: vector.Environments
         if spec.agents:
             made = slots.Slots([create() for _ in range(number)], seeds, encoder, adapter)
+        elif spec.processes:
+            made = Processes(create, seeds, spec.processes, encoder, adapter)
         else:
             made = vector.make(spec.env, number, seeds, create, encoder, adapter)
         self._environments = made
@@ -158,7 +163,7 @@ def beating(worker_index: int, run: str = "") -> None:
     """Let the run know from now on how far this env runner is, and what fails."""
     membership.belongs_to(run)
     PROGRESS.doing = "making its environments"
-    heartbeat.start(worker_index, lambda: (PROGRESS.steps, PROGRESS.resets, PROGRESS.doing))
+    heartbeat.start(worker_index, lambda: PROGRESS)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
-from rlsif.envs import recorded
+from rlsif.envs import recorded, vector
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import ONE, FoundEnv
 from rlsif.envs.find import find as find_env
@@ -147,7 +147,33 @@ def _placed(
         placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
     resumed_at, tasks = (progress.training_iteration, bool(progress.task)) if progress else (0, False)
     planned = replace(placed[0], resumed_at=resumed_at, tasks=tasks or options.callbacks is not None)
-    return replace(planned, rllib_samples=_rllib_samples(spec, planned, env)), placed[1]
+    check_env_processes(planned, env)
+    planned = replace(planned, rllib_samples=_rllib_samples(spec, planned, env))
+    planned.check_sampler()
+    return planned, placed[1]
+
+
+def check_env_processes(planned: Layout, env: FoundEnv) -> None:
+    """Refuse processes for environments that cannot be in several. Raises InputError."""
+    processes, copies = planned.env_processes, planned.num_envs_per_env_runner
+    if not processes:
+        return
+    given = f"--env-processes is {processes}, and"
+    if env.agents:
+        raise InputError(
+            f"{given} {env.ref.short} has {len(env.agents)} agents; environments of many agents are stepped in the env"
+            " runner's own process: leave it out"
+        )
+    if vector.steps_together(env.ref):
+        raise InputError(
+            f"{given} {env.ref.short} steps all of its copies together, in a vector environment of its own; leave it"
+            " out"
+        )
+    if processes > copies:
+        raise InputError(
+            f"{given} an env runner steps {copies} environment{'s' * (copies != 1)}; a process needs one at least: use"
+            " fewer, or more environments by --num-envs-per-env-runner"
+        )
 
 
 def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
