@@ -7,6 +7,7 @@ that the same copies give one by one.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -154,6 +155,9 @@ class Processes:
         for child in self._children.values():
             child.end(max(0.0, deadline - time.monotonic()))
         self._children = {}
+        if self._rows.file >= 0:
+            os.close(self._rows.file)
+            self._rows.file = -1
 
     def _begin(self, shares: Sequence[Share]) -> None:
         """Start the processes of shares; `begun` has what their copies show. Raises what an environment raises."""

@@ -247,9 +247,7 @@ class Run:
             self._record.pending_evaluation = evaluate or self._record.pending_evaluation
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
-            if plan.layout.env_processes and self._look(algorithm):
-                # Of an iteration so short that nobody looked meanwhile.
-                self._tell_of_lost()
+            self._look_after_iteration(algorithm)
             self._callbacks.iteration(row, iteration)
             end = self._end(row, signals)
             cut = plan.stop.may_cut(row["time_total_s"], row["time_this_iter_s"])
@@ -316,6 +314,11 @@ class Run:
                 self._advised = True
                 self._display.note(advice)
         return signals.waited_long(self._seconds_to_finish)
+
+    def _look_after_iteration(self, algorithm: Host) -> None:
+        """One may be so short that nobody looks while it runs."""
+        if self._plan.layout.env_processes and self._look(algorithm):
+            self._tell_of_lost()
 
     def _tell_of_lost(self) -> None:
         for lost in self._watch.lost():
