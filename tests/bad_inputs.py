@@ -236,7 +236,7 @@ train --env Acrobot-v1 --env-processes 2 --num-envs-per-env-runner 1
     --env-processes is 2, and an env runner steps 1 environment; a process needs one at least: use fewer, or more environments by --num-envs-per-env-runner
 train --env CartPole-v1 --env-processes 2
     --env-processes is 2, and CartPole-v1 steps all of its copies together, in a vector environment of its own; leave it out
-train --env hunt.py:Hunt --env-processes 2
+train --env hunt.py:Hunt --policies each --env-processes 2
     --env-processes is 2, and Hunt has 3 agents; environments of many agents are stepped in the env runner's own process: leave it out
 train --env CartPole-v1 --stop-iters -1
     --stop-iters is -1; it must be greater than 0
