@@ -99,7 +99,8 @@ def rows_of(run):
 
 def of_episodes(run):
     """What the first row says of episodes; later ones may differ in the last bits of a network's sums."""
-    return {name: value for name, value in rows_of(run)[0].items() if name.startswith(("env_runners/episode", "custom"))}
+    first = rows_of(run)[0]
+    return {name: value for name, value in first.items() if name.startswith(("env_runners/episode", "custom"))}
 
 
 def test_a_run_is_the_same_in_processes_and_is_resumed_and_evaluated(levels):

@@ -93,6 +93,14 @@ SEED = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+NORMALIZE_REWARDS = Annotated[
+    bool,
+    typer.Option(
+        "--normalize-rewards",
+        help="PPO, APPO, IMPALA: learn from rewards divided by the running deviation of the discounted return.",
+        rich_help_panel=TRAINING,
+    ),
+]
 STOP_REWARD = Annotated[
     Optional[float],
     typer.Option(help="Stop at this mean return over the last 100 episodes.", rich_help_panel=ENDS),

@@ -27,6 +27,7 @@ def sweep(
     config: options.CONFIG = None,
     set_: options.SET = None,
     seed: options.SEED = None,
+    normalize_rewards: options.NORMALIZE_REWARDS = False,
     grid: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -98,6 +99,7 @@ def sweep(
         config_file=config,
         settings=tuple(set_ or ()),
         env_processes=env_processes,
+        normalize_rewards=normalize_rewards,
         env_timeout=env_timeout,
         results_dir=results_dir,
     )

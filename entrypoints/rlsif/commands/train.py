@@ -32,6 +32,7 @@ def train(
     config: options.CONFIG = None,
     set_: options.SET = None,
     seed: options.SEED = None,
+    normalize_rewards: options.NORMALIZE_REWARDS = False,
     input_: Annotated[
         Optional[Path],
         typer.Option(
@@ -172,6 +173,7 @@ def train(
         num_env_runners=num_env_runners,
         num_envs_per_env_runner=num_envs_per_env_runner,
         env_processes=env_processes,
+        normalize_rewards=normalize_rewards,
         local_mode=local_mode,
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time, by_evaluation=evaluate_every is not None),
         config_file=config,

@@ -194,6 +194,7 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     if spec.env.atari:
         config.clip_rewards = True
     set_values(config, spec.hyperparameters)
+    _check_rewards(config, spec)
     _check_minibatch(config, spec.algo)
     _check_vtrace(config, spec.algo)
     _set_env(config, spec, layout, env)
@@ -210,6 +211,15 @@ def _seed(seed: int | None, layout: Layout) -> int | None:
     sequence = np.random.SeedSequence(seed, spawn_key=(layout.resumed_at,))
     # With room for what is added: TensorFlow takes 31 bits.
     return int(sequence.generate_state(1, np.uint32)[0] >> 2)
+
+
+def _check_rewards(config: Any, spec: RunSpec) -> None:
+    """Refuse a scale of rewards beside another. Raises InputError."""
+    if spec.normalize_rewards and config.clip_rewards:
+        raise InputError(
+            f"--normalize-rewards scales rewards, and clip_rewards={config.clip_rewards} clips them; leave one of the"
+            " two out"
+        )
 
 
 def _check_minibatch(config: Any, algo: str) -> None:
@@ -273,6 +283,7 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         spec.env, env.observation_space, env.action_space, sampler, normalize, clip,
         resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,
         views=env.views, processes=layout.env_processes,
+        normalize_rewards=spec.normalize_rewards,
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
 
     def filters_are_synced(self, config: Any) -> bool:
         """Spare every env runner two calls an iteration where there is nothing to sync."""
-        return bool(config.observation_filter != "NoFilter")
+        return bool(config.observation_filter != "NoFilter" or config.rlsif.normalize_rewards)
 
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
         """Take back lost env runners that answer again; RLlib would wait in every iteration for those that do not."""

@@ -46,6 +46,8 @@ class RunSpec:
     policies: ManyPolicies | None = None
     # The file or folder of the recorded episodes that it learns from; None where it samples.
     input: str | None = None
+    # Whether rewards that are learned from are divided by the deviation of returns.
+    normalize_rewards: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As params.json has it."""
@@ -60,6 +62,7 @@ class RunSpec:
             "hyperparameters": dict(self.hyperparameters),
             "policies": asdict(self.policies) if self.policies else None,
             "input": self.input,
+            "normalize_rewards": self.normalize_rewards,
         }
 
 
@@ -70,7 +73,7 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
     policies = saved.get("policies")
     many = ManyPolicies(policies["given"], policies["of_agents"], tuple(policies["train"])) if policies else None
     given = saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"]
-    return RunSpec(*given, many, saved.get("input"))
+    return RunSpec(*given, many, saved.get("input"), saved.get("normalize_rewards", False))
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,16 @@ class Layout:
         runners = self.num_env_runners * self.cores_of_runner
         return runners + 1 if runners else self.cores_of_runner
 
-    def check_sampler(self) -> None:
-        """Refuse processes of environments that RLlib samples. Raises InputError."""
-        if self.env_processes and self.rllib_samples:
-            raise InputError(
-                f"--env-processes is {self.env_processes}, and RLlib samples this run, for {self.rllib_samples}; its"
-                " sampler steps environments in the env runner's own process: leave it out"
-            )
+
+def check_sampler(spec: RunSpec, layout: Layout) -> None:
+    """Refuse what RLlib's sampler would not honour. Raises InputError."""
+    against = layout.rllib_samples
+    if layout.env_processes and against:
+        raise InputError(
+            f"--env-processes is {layout.env_processes}, and RLlib samples this run, for {against}; its sampler steps"
+            " environments in the env runner's own process: leave it out"
+        )
+    if spec.normalize_rewards and against:
+        raise InputError(
+            f"--normalize-rewards: RLlib samples this run, for {against}, whose sampler does not scale rewards; leave it out"
+        )

@@ -34,6 +34,8 @@ class TrainOptions:
     policies: str | None = None
     train_policies: str | None = None
     seed: int | None = None
+    # Whether rewards that are learned from are divided by the deviation of returns.
+    normalize_rewards: bool = False
     # Recorded episodes to learn from.
     input: Path | None = None
     num_cpus: int | None = None

@@ -18,7 +18,7 @@ from rlsif.errors import InputError
 from rlsif.learning import assignment, catalogue, hyperparameters
 from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, resolve
-from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec, check_sampler
 from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
@@ -69,7 +69,9 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     given = _given_hyperparameters(options, algorithm.name)
     merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=_has_images(env)), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged, many, _text(options.input))
+    of_run = options.framework or "tf", env.ref, options.seed, merged, many, _text(options.input)
+    spec = RunSpec(algorithm.name, *of_run, options.normalize_rewards)
+    _check_rewards(spec, algorithm, env)
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
     return Plan(spec, env, processes, resources, stop, None, None, None)
@@ -149,8 +151,21 @@ def _placed(
     planned = replace(placed[0], resumed_at=resumed_at, tasks=tasks or options.callbacks is not None)
     check_env_processes(planned, env)
     planned = replace(planned, rllib_samples=_rllib_samples(spec, planned, env))
-    planned.check_sampler()
+    check_sampler(spec, planned)
     return planned, placed[1]
+
+
+def _check_rewards(spec: RunSpec, algorithm: Algorithm, env: FoundEnv) -> None:
+    """Refuse a scale of rewards where old ones would have another, or nobody has one. Raises InputError."""
+    if not spec.normalize_rewards:
+        return
+    if algorithm.offline or "replay_buffer_config" in algorithm.defaults:
+        keeps = "recorded episodes" if algorithm.offline else "a replay buffer, whose rewards would have old scales"
+        raise InputError(f"--normalize-rewards: {algorithm.name} learns from {keeps}; use --algo PPO, APPO or IMPALA")
+    if env.agents:
+        raise InputError(
+            f"--normalize-rewards is for environments of one agent, and {env.ref.short} has {len(env.agents)}"
+        )
 
 
 def check_env_processes(planned: Layout, env: FoundEnv) -> None:
@@ -252,6 +267,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
+        ("--normalize-rewards", options.normalize_rewards or None, spec.normalize_rewards),
         *_policies_asked(options, spec.policies),
     ):
         if value is not None and value != is_:
