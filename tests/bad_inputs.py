@@ -228,6 +228,16 @@ train --env CartPole-v1 --num-envs-per-env-runner 0
     --num-envs-per-env-runner is 0; it must be at least 1
 train --env CartPole-v1 --local-mode --num-cpus 2
     --local-mode runs everything in one process; leave out --num-env-runners, --env-processes and --num-cpus
+train --env CartPole-v1 --algo DQN --normalize-rewards
+    --normalize-rewards: DQN learns from a replay buffer, whose rewards would have old scales; use --algo PPO, APPO or IMPALA
+train --env CartPole-v1 --normalize-rewards --set clip_rewards=true
+    --normalize-rewards scales rewards, and clip_rewards=True clips them; leave one of the two out
+train --env CartPole-v1 --normalize-rewards --set model.use_attention=true
+    --normalize-rewards: RLlib samples this run, for model.use_attention is True, and its sampler scales no rewards; leave it out
+train --env hunt.py:Hunt --policies each --normalize-rewards
+    --normalize-rewards is for one agent, and Hunt has 3
+train --resume run --normalize-rewards
+    --normalize-rewards is True, but ... is of False; leave --normalize-rewards out to resume that run
 train --env Acrobot-v1 --env-processes 9999
     --env-processes is 9999, and this run has ... CPUs; a process needs one: use ... or fewer
 train --env Acrobot-v1 --env-processes 1 --num-envs-per-env-runner 4 --set model.use_attention=true
@@ -324,6 +334,8 @@ train --env CartPole-v1 --input played.json
     --input played.json: PPO samples, and learns from no files; use --algo BC or MARWIL
 train --env CartPole-v1 --algo BC --input played.json --num-env-runners 2
     --num-env-runners is 2, and BC learns from recorded episodes and samples none; leave it out
+train --env CartPole-v1 --algo BC --input played.json --normalize-rewards
+    --normalize-rewards: BC learns from recorded episodes; use --algo PPO, APPO or IMPALA
 train --env CartPole-v1 --algo BC --input played.json --env-processes 2
     --env-processes is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --set shuffle_buffer_size=9

@@ -135,5 +135,6 @@ def check_sampler(spec: RunSpec, layout: Layout) -> None:
         )
     if spec.normalize_rewards and against:
         raise InputError(
-            f"--normalize-rewards: RLlib samples this run, for {against}, whose sampler does not scale rewards; leave it out"
+            f"--normalize-rewards: RLlib samples this run, for {against}, and its sampler scales no rewards; leave it"
+            " out"
         )

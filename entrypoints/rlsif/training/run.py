@@ -445,6 +445,8 @@ def _resources_in_words(plan: Plan) -> str:
         sampler += f", {len(plan.env.agents)} agents in each, {_policies_in_words(plan.spec.policies)}"
     if any(view.mask for view in plan.env.views.values()):
         sampler += ", illegal actions masked"
+    if plan.spec.normalize_rewards:
+        sampler += ", rewards scaled for the learner"
     if plan.resources is None:
         gpus = plan.layout.num_gpus
         return f"1 learner with {gpus:g} GPUs, {runners} env runners, {sampler}, on the nodes of the job"
