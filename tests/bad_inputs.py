@@ -235,7 +235,7 @@ train --env CartPole-v1 --normalize-rewards --set clip_rewards=true
 train --env CartPole-v1 --normalize-rewards --set model.use_attention=true
     --normalize-rewards: RLlib samples this run, for model.use_attention is True, and its sampler scales no rewards; leave it out
 train --env hunt.py:Hunt --policies each --normalize-rewards
-    --normalize-rewards is for one agent, and Hunt has 3
+    --normalize-rewards is for environments of one agent, and Hunt has 3
 train --resume run --normalize-rewards
     --normalize-rewards is True, but ... is of False; leave --normalize-rewards out to resume that run
 train --env Acrobot-v1 --env-processes 9999
