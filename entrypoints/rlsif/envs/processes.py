@@ -181,6 +181,8 @@ class Processes:
             [sys.executable, *COMMAND, *map(str, numbers)],
             stdin=subprocess.PIPE,
             pass_fds=numbers,
+            # Each has one core; Ray tells its own process of all cores of the env runner.
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
             # Ctrl-C is for the run alone, which ends its processes when it has a checkpoint.
             process_group=0,
         )
