@@ -57,7 +57,7 @@ def test_a_job_has_room_for_env_runners_whose_cores_are_on_one_node():
     planned = cluster_layout(TrainOptions(env_processes=3), nodes, 8)
     assert (planned.num_env_runners, planned.cores, planned.elastic) == (5, 16, True)
     with pytest.raises(
-        InputError, match="6 env runners of 3 processes are asked for and .* use --num-env-runners 1 to 5"
+        InputError, match="--num-env-runners is 6 of 3 processes each and .* use --num-env-runners 1 to 5"
     ):
         cluster_layout(TrainOptions(env_processes=3, num_env_runners=6), nodes, 8)
     with pytest.raises(InputError, match="--env-processes is 9, and no rollout node has as many CPUs"):
@@ -76,7 +76,10 @@ def test_local_mode_is_one_process():
         ({"num_gpus": 2}, "--num-gpus is 2, but there are 1 here"),
         ({"num_env_runners": 4}, "4 env runners and a learner need 5 CPUs"),
         ({"num_cpus": 2, "num_env_runners": 2}, "need 3 CPUs, and this run has 2"),
-        ({"env_processes": 2, "num_env_runners": 2}, "2 env runners of 2 processes and a learner need 5 CPUs, .* 1 or"),
+        (
+            {"env_processes": 2, "num_env_runners": 2},
+            "2 env runners of 2 processes each and a .* need 5 CPUs, .* 1 or",
+        ),
         ({"env_processes": 5}, "--env-processes is 5, and this run has 4 CPUs; a process needs one: use 4 or fewer"),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
-from rlsif.errors import InputError, check_at_least
+from rlsif.errors import InputError, check_at_least, counted
 from rlsif.learning.spec import Evaluation, Layout
 from rlsif.training.stopping import Stop
 
@@ -172,11 +172,16 @@ def _check_cores(planned: Layout, there: int) -> None:
         raise InputError(
             f"--env-processes is {each}, and this run has {there} CPUs; a process needs one: use {there} or fewer"
         )
-    processes = f" of {each} processes" if planned.env_processes else ""
+    asked = counted(runners, "env runner") + _of_processes(planned.env_processes)
     raise InputError(
-        f"{runners} env runners{processes} and a learner need {planned.cores} CPUs, and this run has {there};"
+        f"{asked} and a learner need {planned.cores} CPUs, and this run has {there};"
         f" use --num-env-runners {(there - 1) // each} or fewer"
     )
+
+
+def _of_processes(each: int) -> str:
+    """What an env runner is made of, for a message; empty where it steps environments itself."""
+    return f" of {each} process{'es' * (each != 1)} each" if each else ""
 
 
 def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) -> Layout:
@@ -190,9 +195,9 @@ def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) ->
     asked = (options.num_cpus - 1) // each if options.num_cpus else most
     runners = options.num_env_runners if options.num_env_runners is not None else asked
     if not 1 <= runners <= most:
-        processes = f" of {each} processes" if options.env_processes else ""
+        processes, cpus = _of_processes(options.env_processes or 0), counted(cluster.rollout_cpus, "CPU")
         raise InputError(
-            f"{runners} env runners{processes} are asked for and the rollout nodes have {cluster.rollout_cpus} CPUs;"
+            f"--num-env-runners is {runners}{processes} and the rollout nodes have {cpus};"
             f" use --num-env-runners 1 to {most}, or ask Slurm for more nodes"
         )
     num_gpus = float(cluster.learner_gpus) if options.num_gpus is None else options.num_gpus

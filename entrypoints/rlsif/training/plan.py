@@ -14,7 +14,7 @@ from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import ONE, FoundEnv
 from rlsif.envs.find import find as find_env
 from rlsif.envs.reference import EnvRef, WrapperRef, parse
-from rlsif.errors import InputError
+from rlsif.errors import InputError, counted
 from rlsif.learning import assignment, catalogue, hyperparameters
 from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, resolve
@@ -186,7 +186,7 @@ def check_env_processes(planned: Layout, env: FoundEnv) -> None:
         )
     if processes > copies:
         raise InputError(
-            f"{given} an env runner steps {copies} environment{'s' * (copies != 1)}; a process needs one at least: use"
+            f"{given} an env runner steps {counted(copies, 'environment')}; a process needs one at least: use"
             " fewer, or more environments by --num-envs-per-env-runner"
         )
 
