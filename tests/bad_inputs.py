@@ -262,7 +262,27 @@ train --env CartPole-v1 --num-env-runners 9999
 train --env CartPole-v1 --num-envs-per-env-runner 0
     --num-envs-per-env-runner is 0; it must be at least 1
 train --env CartPole-v1 --local-mode --num-cpus 2
-    --local-mode runs everything in one process; leave out --num-env-runners and --num-cpus
+    --local-mode runs everything in one process; leave out --num-env-runners, --env-processes and --num-cpus
+train --env CartPole-v1 --algo DQN --normalize-rewards
+    --normalize-rewards: DQN learns from a replay buffer, whose rewards would have old scales; use --algo PPO, APPO or IMPALA
+train --env CartPole-v1 --normalize-rewards --set clip_rewards=true
+    --normalize-rewards scales rewards, and clip_rewards=True clips them; leave one of the two out
+train --env CartPole-v1 --normalize-rewards --set model.use_attention=true
+    --normalize-rewards: RLlib samples this run, for model.use_attention is True, and its sampler scales no rewards; leave it out
+train --env hunt.py:Hunt --policies each --normalize-rewards
+    --normalize-rewards is for environments of one agent, and Hunt has 3
+train --resume run --normalize-rewards
+    --normalize-rewards is True, but ... is of False; leave --normalize-rewards out to resume that run
+train --env Acrobot-v1 --env-processes 9999
+    --env-processes is 9999, and this run has ... CPUs; a process needs one: use ... or fewer
+train --env Acrobot-v1 --env-processes 1 --num-envs-per-env-runner 4 --set model.use_attention=true
+    --env-processes is 1, and RLlib samples this run, for ...; its sampler steps environments in the env runner's own process: leave it out
+train --env Acrobot-v1 --env-processes 2 --num-envs-per-env-runner 1
+    --env-processes is 2, and an env runner steps 1 environment; a process needs one at least: use fewer, or more environments by --num-envs-per-env-runner
+train --env CartPole-v1 --env-processes 2
+    --env-processes is 2, and CartPole-v1 steps all of its copies together, in a vector environment of its own; leave it out
+train --env hunt.py:Hunt --policies each --env-processes 2
+    --env-processes is 2, and Hunt has 3 agents; environments of many agents are stepped in the env runner's own process: leave it out
 train --env CartPole-v1 --stop-iters -1
     --stop-iters is -1; it must be greater than 0
 train --env CartPole-v1 --stop-iters x
@@ -351,6 +371,10 @@ train --env CartPole-v1 --input played.json
     --input played.json: PPO samples, and learns from no files; use --algo BC or MARWIL
 train --env CartPole-v1 --algo BC --input played.json --num-env-runners 2
     --num-env-runners is 2, and BC learns from recorded episodes and samples none; leave it out
+train --env CartPole-v1 --algo BC --input played.json --normalize-rewards
+    --normalize-rewards: BC learns from recorded episodes; use --algo PPO, APPO or IMPALA
+train --env CartPole-v1 --algo BC --input played.json --env-processes 2
+    --env-processes is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --set shuffle_buffer_size=9
     'shuffle_buffer_size' has no effect here: BC and MARWIL draw from all recorded steps
 train --env CartPole-v1 --algo BC --input played.json --set input_=data
@@ -389,6 +413,8 @@ evaluate damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
 sweep --env CartPole-v1
     nothing is searched; give --grid lr=1e-3,3e-4, or --sample 'gamma=uniform(0.9,0.999)', or both
+sweep --env Acrobot-v1 --grid lr=1e-3,3e-4 --env-processes 2
+    --env-processes is 2, and --cpus-per-trial 1; a process needs a core
 sweep --env CartPole-v1 --algo BC --grid lr=1e-3,3e-4
     --algo BC: a sweep compares trials by the returns of their training, and BC samples none; give `train` one setting after the other, and `compare` the runs
 sweep --env CartPole-v1 --model networks.py:Plain --grid model.fcnet_hiddens=[8],[9]

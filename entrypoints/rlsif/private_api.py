@@ -225,6 +225,7 @@ def delete_shared(key: bytes) -> None:
 def hooks() -> type:
     """A base of Algorithms, whose methods with public names RLlib asks by private ones."""
     from ray.rllib.algorithms.algorithm import Algorithm
+    from ray.rllib.utils import FilterManager
 
     check_version()
 
@@ -247,8 +248,15 @@ def hooks() -> type:
             self._logdir = self.log_folder()
 
         def _sync_filters_if_needed(self, *, central_worker: Any, workers: Any, config: Any) -> None:
-            if self.filters_are_synced(config):
-                super()._sync_filters_if_needed(central_worker=central_worker, workers=workers, config=config)
+            # RLlib's own would look at filters of observations alone.
+            if central_worker and self.filters_are_synced(config):
+                FilterManager.synchronize(
+                    central_worker.filters,
+                    workers,
+                    update_remote=config.update_worker_filter_stats,
+                    timeout_seconds=config.sync_filters_on_rollout_workers_timeout_s,
+                    use_remote_data_for_update=config.use_worker_filter_stats,
+                )
 
         def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
             return self.replay_buffer(config, super()._create_local_replay_buffer_if_necessary)

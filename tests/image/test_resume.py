@@ -183,6 +183,30 @@ def test_a_filter_goes_on_from_what_it_has_seen(shell, settings, sampled):
     assert before >= steps[1] and after - before >= steps[3] - steps[1] > 0
 
 
+@pytest.mark.fault(
+    "a run that scales rewards is resumed, with env runners of their own",
+    promise="the scale continues from the returns that it has seen",
+)
+@pytest.mark.parametrize("algo", ["PPO", "APPO"])
+def test_a_scale_of_rewards_continues_from_what_it_has_seen(shell, algo):
+    small = ("--set", "train_batch_size=400", "--num-env-runners", "1", "--algo", algo)
+    small += ("--set", "minibatch_size=100", "--set", "num_epochs=1") if algo == "PPO" else ()
+    done = shell.train("--env", "CartPole-v1", *small, "--normalize-rewards", "--stop-iters", "2")
+    assert done.returncode == 0 and "rewards scaled" in done.stdout, done.stderr
+    [run] = shell.runs
+    assert json.loads((run / "params.json").read_text())["run"]["normalize_rewards"] is True
+    done = shell.train("--resume", run, "--num-env-runners", "1", "--stop-iters", "4")
+    assert done.returncode == 0 and "rewards scaled" in done.stdout, done.stderr
+    steps = [row["num_env_steps_sampled_lifetime"] for row in rows(run)]
+    before, after = (seen(shell, run / f"checkpoints/checkpoint_00000{number}") for number in (2, 4))
+    assert before >= steps[1] and after - before >= steps[3] - steps[1] > 0
+    # A return of CartPole's is its length.
+    last = rows(run)[-1]
+    assert last["env_runners/episode_return_mean"] == last["env_runners/episode_len_mean"]
+    done = shell("evaluate", run, "--episodes", "2", "--json")
+    assert done.returncode == 0, done.stderr
+
+
 # Every variable that Ray, Python or TensorFlow read, and that a host may carry.
 CARRIED = {
     "RAY_ADDRESS": "10.0.0.1:6379", "RAY_NAMESPACE": "other", "RAY_TMPDIR": "/nowhere",

@@ -30,6 +30,7 @@ def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
         "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
         "n-step truncateds", "epsilon", "epsilon of a schedule", "filter", "merged filter", "one seed",
+        "scaled rewards", "scale of two env runners", "scaled rewards of a batch", "returns beside scaled rewards",
         "masked logits and values", "masked q-values", "masked targets",
         "rows of agents", "PPO actions of agents", "PPO rewards of agents",
         "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",

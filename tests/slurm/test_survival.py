@@ -10,6 +10,7 @@ from cluster import CHECKOUT, PREEMPTION
 from conftest import ENDLESS, HETJOB, STAYS, TRAIN, WAITS
 
 ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
+TWO_NODES_OF_THREE = (*ONE_ROLLOUT_NODE[:2], "--cpus-per-task=3", "--nodes=2", *ONE_ROLLOUT_NODE[4:])
 
 LEARNER = "info/learner/default_policy"
 UPDATES = f"{LEARNER}/num_grad_updates_lifetime"
@@ -375,3 +376,14 @@ def test_rollout_nodes_join_and_leave_a_job_that_runs_also_where_environments_fa
     assert "an env runner failed while its node left" in log.read_text()
     assert "3 env runners alive" in job.output
     assert without_gap(job.rows)
+
+
+def test_an_env_runner_of_several_processes_has_its_cores_on_one_node_also_on_nodes_that_join(submit, slurm):
+    (slurm.folder / "home/alice/fragile.py").write_text(FRAGILE)
+    asked = ("--env", "../fragile.py:Fragile", *TRAIN[2:], *ENDLESS, "--env-processes", "2")
+    # Of the three cores one is left over.
+    job = submit("hetjob", *asked, sbatch=TWO_NODES_OF_THREE)
+    job.trains()
+    assert "2 env runners, 8 environments each, stepped in 2 processes of their own on 2 cores" in job.output
+    submit("rollout", job.id, sbatch=("--cpus-per-task=2",))
+    job.until(lambda: job.rows[-1]["num_healthy_workers"] == 3, 90, "its env runner joined")

@@ -33,6 +33,7 @@ def train(
     set_: options.SET = None,
     model: options.MODEL = None,
     seed: options.SEED = None,
+    normalize_rewards: options.NORMALIZE_REWARDS = False,
     input_: Annotated[
         Optional[Path],
         typer.Option(
@@ -70,6 +71,7 @@ def train(
             help="Environments that each env runner steps at once. Default: the preset's.", rich_help_panel=PROCESSES
         ),
     ] = None,
+    env_processes: options.ENV_PROCESSES = None,
     local_mode: Annotated[
         bool,
         typer.Option(
@@ -171,6 +173,8 @@ def train(
         num_gpus=num_gpus,
         num_env_runners=num_env_runners,
         num_envs_per_env_runner=num_envs_per_env_runner,
+        env_processes=env_processes,
+        normalize_rewards=normalize_rewards,
         local_mode=local_mode,
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time, by_evaluation=evaluate_every is not None),
         config_file=config,

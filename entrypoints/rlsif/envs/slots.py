@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rlsif.envs.agents import AgentError, AgentId, ManyAgents, Outcome
 from rlsif.envs.metrics import KEY, NONE, Metrics, NoNumber, numbers
-from rlsif.envs.progress import PROGRESS
+from rlsif.envs.progress import PROGRESS, RESETTING
 from rlsif.envs.task import set_task
 from rlsif.envs.vector import Encoder, Step, WrongValue
 from rlsif.policies.actions import ActionAdapter
@@ -86,7 +86,7 @@ class Slots:
 
     def _begin(self, copy: int, **how: Any) -> None:
         """Reset a copy; a simulator may take long to begin an episode."""
-        before, PROGRESS.doing = PROGRESS.doing, "resetting an environment"
+        before, PROGRESS.doing = PROGRESS.doing, RESETTING
         try:
             outcome = self._envs[copy].reset(**how)
         except AgentError as problem:

@@ -20,7 +20,7 @@ from rlsif.envs.atari import LIFE_LOST
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import locate
 from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
-from rlsif.envs.progress import PROGRESS
+from rlsif.envs.progress import PROGRESS, RESETTING
 from rlsif.envs.reference import GAMES, EnvRef
 from rlsif.envs.task import set_task
 from rlsif.envs.vector_class import (
@@ -105,6 +105,15 @@ def make(
     if env is None:
         return OneByOne([create() for _ in range(number)], seeds, encoder, adapter)
     return BY_MODE[mode_of(env)](env, seeds, encoder, adapter)
+
+
+def steps_together(ref: EnvRef) -> bool:
+    """Whether all copies of an environment are stepped in its own way."""
+    add_code_folder(ref.code_folder)
+    env = None if ref.own_wrappers else _of_many(ref, 1)
+    if env is not None:
+        env.close()
+    return env is not None
 
 
 def _of_many(ref: EnvRef, number: int) -> Any:
@@ -272,8 +281,10 @@ class OneByOne:
         seeds: Sequence[int | None],
         encoder: Encoder,
         adapter: ActionAdapter,
+        first: int = 0,
     ) -> None:
-        """Reset them, each with a seed of its own."""
+        """Reset them, each with a seed of its own. The number of the `first` is for messages."""
+        self._first = first
         self._envs, self._encoder, self._adapter = envs, encoder, adapter
         self.observations = encoder.empty(len(envs))
         self._steps = np.zeros(len(envs), np.int64)
@@ -332,7 +343,7 @@ class OneByOne:
     @staticmethod
     def _reset(env: gymnasium.Env[Any, Any], **how: Any) -> tuple[Any, Mapping[str, Any]]:
         """The first observation of an episode, and its info; a simulator may take long to begin one."""
-        before, PROGRESS.doing = PROGRESS.doing, "resetting an environment"
+        before, PROGRESS.doing = PROGRESS.doing, RESETTING
         observation, info = env.reset(**how)
         PROGRESS.resets += 1
         PROGRESS.doing = before
@@ -348,7 +359,7 @@ class OneByOne:
 
     def _wrong(self, i: int, what: str) -> WrongValue:
         where = f"after {self._steps[i]} steps of an episode" if self._steps[i] else "after its reset"
-        return WrongValue(f"copy {i} of the environment, {where}: {what}; `check` tells more")
+        return WrongValue(f"copy {self._first + i} of the environment, {where}: {what}; `check` tells more")
 
     def set_task(self, task: Any) -> None:
         """Tell one after the other."""

@@ -19,7 +19,7 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning import rllib_callbacks
 from rlsif.learning.catalogue import SEVERAL, catalogue
-from rlsif.learning.checks import check
+from rlsif.learning.checks import check, check_rewards
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.many_policies import set_policies, spaces_of_agents
@@ -184,7 +184,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         # With one, APPO and IMPALA would train on alone when every env runner has failed.
         create_local_env_runner=layout.num_env_runners == 0,
         env_runner_cls=_rllibs_env_runner() if layout.rllib_samples else ArrayEnvRunner,
-        custom_resources_per_env_runner={"rollout": 1} if layout.by_role else {},
+        num_cpus_per_env_runner=layout.cores_of_runner,
+        custom_resources_per_env_runner={"rollout": layout.cores_of_runner} if layout.by_role else {},
         # Env runners are watched by the run; RLlib would drop without a word what comes later than this.
         sample_timeout_s=SAMPLE_TIMEOUT_S,
     )
@@ -206,6 +207,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         config.callbacks_class = rllib_callbacks.OwnCallbacks(callbacks, spec.env.code_folder)
     if spec.network:
         config.model = as_rllib_has_it(spec.network, spec.env.code_folder, config.model)
+    if spec.normalize_rewards:
+        check_rewards(config)
     check(config, catalogue()[spec.algo])
     _set_env(config, spec, layout, env)
     return config
@@ -254,7 +257,8 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     config.rlsif = SamplingSpec(
         spec.env, env.observation_space, env.action_space, sampler, normalize, clip,
         resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,
-        views=env.views,
+        views=env.views, processes=layout.env_processes,
+        normalize_rewards=spec.normalize_rewards,
     )  # fmt: skip
 
 

@@ -18,6 +18,15 @@ def check(config: AlgorithmConfig, algorithm: Algorithm) -> None:
         imported(algorithm.check)(config, algorithm.name)
 
 
+def check_rewards(config: AlgorithmConfig) -> None:
+    """Refuse another scale of rewards beside that of returns. Raises InputError."""
+    if config.clip_rewards:
+        raise InputError(
+            f"--normalize-rewards scales rewards, and clip_rewards={config.clip_rewards} clips them; leave one of the"
+            " two out"
+        )
+
+
 def _check_minibatch(config: AlgorithmConfig, algo: str) -> None:
     """Refuse a minibatch that is larger than the batch it is part of."""
     minibatch, batch = getattr(config, "minibatch_size", None), config.train_batch_size

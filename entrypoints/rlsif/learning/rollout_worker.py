@@ -26,7 +26,7 @@ from rlsif.cluster.tasks import Tasks
 from rlsif.envs.metrics import ENDED, ENV_TIME_SHARE, HISTORY, NONE, OF_AGENTS, Metrics
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.task import set_task
-from rlsif.sampling.env_runner import Sampling, beating, doing
+from rlsif.sampling.env_runner import Sampling, beating, doing, filters_of_rewards
 
 
 class EnvRunner(RolloutWorker):  # type: ignore[misc]
@@ -117,10 +117,13 @@ class LearnersEnvRunner(EnvRunner):
         without_env = config.copy(copy_frozen=False)
         without_env.create_local_env_runner = False
         super().__init__(env_creator=env_creator, config=without_env, **{**kwargs, "num_workers": 1})
+        # They go where the filters of observations go: to env runners and back, and into checkpoints.
+        self.filters.update(of_rewards := filters_of_rewards(self.config.rlsif))
+        shared = DEFAULT_POLICY_ID, *of_rewards
         self._sampling = None
         # Who learns from recorded episodes has no sampler.
         if config.num_env_runners == 0 and config.rlsif.sampler:
-            self._sampling = Sampling(self.config, 0, self.filters[DEFAULT_POLICY_ID])
+            self._sampling = Sampling(self.config, 0, {name: self.filters[name] for name in shared})
 
     def _take_filter_of(self, policy: str) -> None:
         """Keep the filter that the sampler in NumPy has."""

@@ -32,6 +32,7 @@ from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, slots, vector
 from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
+from rlsif.envs.processes import Processes
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
@@ -39,7 +40,7 @@ from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.policies.spaces import ActionMask
-from rlsif.sampling.filters import Filtered
+from rlsif.sampling.filters import REWARDS, Filtered, RewardScale
 from rlsif.sampling.samplers import Sampler
 
 if TYPE_CHECKING:
@@ -71,13 +72,23 @@ class SamplingSpec:
     run: str = ""
     # The environment as each policy sees it, by the policy's name.
     views: Mapping[str, find.FoundEnv] = field(default_factory=dict)
+    # In which an env runner steps its environments; 0: in its own.
+    processes: int = 0
+    # Whether rewards that are learned from are divided by the deviation of returns.
+    normalize_rewards: bool = False
 
 
 class Sampling:
     """A sampler with all that stands around it, as one env runner of an algorithm has it."""
 
-    def __init__(self, config: AlgorithmConfig, worker_index: int, rllib_filter: Any = None, start: int = 0) -> None:
-        """Make environments and sampler; `rllib_filter` is one to share, else a new one is made.
+    def __init__(
+        self,
+        config: AlgorithmConfig,
+        worker_index: int,
+        rllib_filters: Mapping[str, Any] | None = None,
+        start: int = 0,
+    ) -> None:
+        """Make environments and sampler; `rllib_filters` are those to share, else new ones are made.
 
         `start` tells the starts of one env runner apart.
         """
@@ -86,7 +97,9 @@ class Sampling:
         observations, actions = masks.masked(plain(spec.observation_space), spec.mask), plain(spec.action_space)
         encoder, mask = masks.encoder_of(observations), masks.size_of(observations)
         adapter = ActionAdapter(actions, spec.normalize_actions, spec.clip_actions)
-        self.filter = rllib_filter or get_filter(config.observation_filter, encoder.shape)
+        filters = rllib_filters or {DEFAULT_POLICY_ID: get_filter(config.observation_filter, encoder.shape)}
+        # By the names that the learner has for them.
+        self.filters = {**filters, **({} if rllib_filters else filters_of_rewards(spec))}
         number = config.num_envs_per_env_runner
         seeds, random = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
         self._env, self._tasks = spec.env, Tasks(spec.tasks)
@@ -94,18 +107,21 @@ class Sampling:
         made: vector.Environments
         if spec.agents:
             made = slots.Slots([create() for _ in range(number)], seeds, encoder, adapter)
+        elif spec.processes:
+            made = Processes(create, seeds, spec.processes, encoder, adapter)
         else:
             made = vector.make(spec.env, number, seeds, create, encoder, adapter)
         self._environments = made
         self.sampler = spec.sampler(
             self._environments,
-            masks.without_filter_on_masks(Filtered(self.filter), mask),
+            masks.without_filter_on_masks(Filtered(self.filters[DEFAULT_POLICY_ID]), mask),
             config.to_dict(),
             policy_space(actions, spec.normalize_actions),
             config.get_rollout_fragment_length(worker_index),
             random,
             mask,
             encoder.seen,
+            RewardScale(self.filters[REWARDS], config.gamma, number) if spec.normalize_rewards else None,
         )
         # What sampling took since its metrics were told, and what the environments had taken before.
         self._seconds = self._env_seconds = 0.0
@@ -140,6 +156,11 @@ class Sampling:
         ]
 
 
+def filters_of_rewards(spec: SamplingSpec) -> dict[str, Any]:
+    """A new filter for the statistics of returns, by its name, where rewards are scaled by them."""
+    return {REWARDS: get_filter("MeanStdFilter", (1,))} if spec.normalize_rewards else {}
+
+
 def _seeds(
     seed: int | None, resumed_at: int, start: int, worker_index: int, number: int
 ) -> tuple[list[int | None], np.random.Generator]:
@@ -158,7 +179,7 @@ def beating(worker_index: int, run: str = "") -> None:
     """Let the run know from now on how far this env runner is, and what fails."""
     membership.belongs_to(run)
     PROGRESS.doing = "making its environments"
-    heartbeat.start(worker_index, lambda: (PROGRESS.steps, PROGRESS.resets, PROGRESS.doing))
+    heartbeat.start(worker_index, lambda: PROGRESS)
 
 
 @contextlib.contextmanager
@@ -247,17 +268,18 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         self.sync_filters(state["filters"])
 
     def get_filters(self, flush_after: bool = False) -> dict[str, Any]:
-        """The observation filter, with what it saw since the last flush."""
-        mine = {DEFAULT_POLICY_ID: self._sampling.filter.as_serializable()}
+        """The filters of observations and rewards, with what they saw since the last flush."""
+        mine = {name: each.as_serializable() for name, each in self._sampling.filters.items()}
         if flush_after:
-            self._sampling.filter.reset_buffer()
+            for each in self._sampling.filters.values():
+                each.reset_buffer()
         return mine
 
     def sync_filters(self, new_filters: Mapping[str, Any]) -> None:
-        """Take the learner's filter, which knows what all env runners saw."""
+        """Take the learner's filters, which know what all env runners saw."""
         # The learner has none where nothing is filtered.
-        if DEFAULT_POLICY_ID in new_filters:
-            self._sampling.filter.sync(new_filters[DEFAULT_POLICY_ID])
+        for name in self._sampling.filters.keys() & new_filters.keys():
+            self._sampling.filters[name].sync(new_filters[name])
 
     def set_fragment(self, steps: int) -> None:
         """Collect so many steps of every environment from now on."""

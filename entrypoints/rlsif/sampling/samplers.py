@@ -22,6 +22,7 @@ from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
 from rlsif.private_api import BETA_DISTRIBUTION
+from rlsif.sampling.filters import RewardScale
 from rlsif.sampling.own_twin import OwnTwin, settings_of
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
 from rlsif.sampling.tally import Episode, Tally
@@ -59,13 +60,14 @@ class Sampler:
         random: np.random.Generator,
         mask: int = 0,
         seen: Seen | None = None,
+        scale: RewardScale | None = None,
     ) -> None:
         """Take what stands around the policy.
 
         `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
         steps of one environment in a batch; `mask` is how many places of an observation are its action mask; `seen` is
-        what the network sees of an observation, by default all of it. Where environments have many agents, rows are
-        those of their slots.
+        what the network sees of an observation, by default all of it; `scale` is that of the rewards that are learned
+        from. Where environments have many agents, rows are those of their slots.
         """
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
@@ -85,7 +87,7 @@ class Sampler:
         # What the environments took so far.
         self.env_seconds = 0.0
         self._actions, self._mask = actions, mask
-        self._clip = config.get("clip_rewards")
+        self._clip, self._scale = config.get("clip_rewards"), scale
         self._make_policy(config, seen or environments.observations.shape[1:], actions)
         self._check_finite(environments.observations)
         self._check_masks()
@@ -153,7 +155,7 @@ class Sampler:
         self._rows.add(
             obs=seen,
             actions=actions,
-            rewards=self._clipped(step.rewards).astype(np.float32),
+            rewards=self._learned(step.rewards, active, done).astype(np.float32),
             terminateds=ends,
             truncateds=step.truncated,
             valid=active,
@@ -170,6 +172,10 @@ class Sampler:
         self._episodes += self._tally.add(step, active, done)
         self._check_masks()
         return next_obs
+
+    def _learned(self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> Array:
+        """What is learned from, of the rewards [envs] of a step."""
+        return self._scale(rewards, active, done) if self._scale else self._clipped(rewards)
 
     def _clipped(self, rewards: Array) -> Array:
         """What the learner sees of rewards [envs], as RLlib's clip_rewards has it."""

@@ -35,9 +35,14 @@ def run_trials(planned: Sweep) -> bool:
     from rlsif.sweep.trial import SCORE, Trial
 
     layout = planned.layout
-    on_rollout_node = {"CPU": 1.0, **({"rollout": 1.0} if planned.by_role else {})}
-    learner = {"CPU": 1.0, "GPU": layout.num_gpus} if layout.num_gpus else on_rollout_node
-    bundles = [learner, *(on_rollout_node for _ in range(layout.num_env_runners))]
+
+    def cores(number: float) -> dict[str, float]:
+        return {"CPU": number, **({"rollout": number} if planned.by_role else {})}
+
+    each = float(layout.cores_of_runner)
+    learners = 1.0 if layout.num_env_runners else each
+    learner = {"CPU": learners, "GPU": layout.num_gpus} if layout.num_gpus else cores(learners)
+    bundles = [learner, *(cores(each) for _ in range(layout.num_env_runners))]
     given: dict[str, Any] = {"spec": planned.spec, "layout": layout, "stop": planned.stop, "folder": planned.folder}
     given |= {"env": planned.env, "patience": planned.env_timeout}
     trainable = tune.with_resources(tune.with_parameters(Trial, **given), tune.PlacementGroupFactory(bundles))

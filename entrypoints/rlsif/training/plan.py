@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
-from rlsif.envs import recorded
+from rlsif.envs import recorded, vector
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import ONE, FoundEnv
 from rlsif.envs.find import find as find_env
 from rlsif.envs.reference import EnvRef, WrapperRef, parse
-from rlsif.errors import InputError
+from rlsif.errors import InputError, counted
 from rlsif.learning import assignment, catalogue, hyperparameters, own_network, rllib_callbacks
 from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, rehearse, resolve
-from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec, check_sampler
 from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
@@ -71,8 +71,9 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     own_network.check(algorithm, network, given)
     merged = merge(_preset(algorithm.name, env, network), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    framework, recorded = options.framework or "tf", _text(options.input)
-    spec = RunSpec(algorithm.name, framework, env.ref, options.seed, merged, many, recorded, network)
+    of_run = options.framework or "tf", env.ref, options.seed, merged, many, _text(options.input), network
+    spec = RunSpec(algorithm.name, *of_run, options.normalize_rewards)
+    _check_rewards(spec, algorithm, env)
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
     return Plan(spec, env, processes, resources, stop, None, None, None)
@@ -156,7 +157,46 @@ def _placed(
         placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
     resumed_at, tasks = (progress.training_iteration, bool(progress.task)) if progress else (0, False)
     planned = replace(placed[0], resumed_at=resumed_at, tasks=tasks or options.callbacks is not None)
-    return replace(planned, rllib_samples=_rllib_samples(spec, planned, env)), placed[1]
+    check_env_processes(planned, env)
+    planned = replace(planned, rllib_samples=_rllib_samples(spec, planned, env))
+    check_sampler(spec, planned)
+    return planned, placed[1]
+
+
+def _check_rewards(spec: RunSpec, algorithm: Algorithm, env: FoundEnv) -> None:
+    """Refuse a scale of rewards where old ones would have another, or nobody has one. Raises InputError."""
+    if not spec.normalize_rewards:
+        return
+    if algorithm.offline or "replay_buffer_config" in algorithm.defaults:
+        keeps = "recorded episodes" if algorithm.offline else "a replay buffer, whose rewards would have old scales"
+        raise InputError(f"--normalize-rewards: {algorithm.name} learns from {keeps}; use --algo PPO, APPO or IMPALA")
+    if env.agents:
+        raise InputError(
+            f"--normalize-rewards is for environments of one agent, and {env.ref.short} has {len(env.agents)}"
+        )
+
+
+def check_env_processes(planned: Layout, env: FoundEnv) -> None:
+    """Refuse processes for environments that cannot be in several. Raises InputError."""
+    processes, copies = planned.env_processes, planned.num_envs_per_env_runner
+    if not processes:
+        return
+    given = f"--env-processes is {processes}, and"
+    if env.agents:
+        raise InputError(
+            f"{given} {env.ref.short} has {len(env.agents)} agents; environments of many agents are stepped in the env"
+            " runner's own process: leave it out"
+        )
+    if vector.steps_together(env.ref):
+        raise InputError(
+            f"{given} {env.ref.short} steps all of its copies together, in a vector environment of its own; leave it"
+            " out"
+        )
+    if processes > copies:
+        raise InputError(
+            f"{given} an env runner steps {counted(copies, 'environment')}; a process needs one at least: use"
+            " fewer, or more environments by --num-envs-per-env-runner"
+        )
 
 
 def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
@@ -258,6 +298,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
+        ("--normalize-rewards", options.normalize_rewards or None, spec.normalize_rewards),
         *_policies_asked(options, spec.policies),
     ):
         if value is not None and value != is_:
