@@ -45,7 +45,7 @@ def test_an_evaluation_alone_is_no_end():
     assert Stop(by_evaluation=True).or_default(475.0) == Stop(475.0, 1_000_000, by_evaluation=True)
 
 
-def test_goes_on_before_every_end():
+def test_continues_before_every_end():
     assert Stop(reward=490, timesteps=6001, iters=4, time_s=5.1).reached(row()) is None
 
 
