@@ -12,7 +12,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import ERROR, OK, WARNING, Finding
 from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
-from rlsif.learning.catalogue import SEVERAL, able_to_act, catalogue, known_against
+from rlsif.learning.catalogue import DEFAULT, SEVERAL, able_to_act, catalogue, known_against
 from rlsif.learning.settings import network_fails
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
@@ -24,7 +24,7 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
     if not found.policies:
         if found.agents:
             yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
-        yield from _of_policy(found, known_against("PPO", found.observations))
+        yield from _of_policy(found, known_against(DEFAULT, found.observations))
         return
     for name, view in found.policies.items():
         whose = ", ".join(view.agents)
@@ -71,10 +71,10 @@ def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Findi
     pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in sizes)
     moved = ", which come first and are moved behind" if sizes != given else ""
     filters = str(convolution.default_filters(images[0])).replace(" ", "")
-    preset = hyperparameters.preset("PPO", found.ref.short, images=True)
+    preset = hyperparameters.preset(DEFAULT, found.ref.short, images=True)
     preset.pop("num_envs_per_env_runner", None)
     try:
-        fails = network_fails(RunSpec("PPO", "tf", found.ref, 0, preset), Layout(0, 1, 0.0, 1), found)
+        fails = network_fails(RunSpec(DEFAULT, "tf", found.ref, 0, preset), Layout(0, 1, 0.0, 1), found)
     except InputError as problem:
         fails = str(problem)
     if fails:
