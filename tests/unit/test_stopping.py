@@ -64,7 +64,7 @@ def test_refuses_an_end_that_is_none(bad):
         Stop(**bad)
 
 
-def test_refuses_to_go_on_past_the_end():
+def test_refuses_to_continue_past_the_end():
     with pytest.raises(InputError, match="already at its end: 3 iterations"):
         Stop(iters=3).check_not_reached(row())
 
