@@ -376,7 +376,7 @@ train --env CartPole-v1 --algo BC --input played.json --normalize-rewards
 train --env CartPole-v1 --algo BC --input played.json --env-processes 2
     --env-processes is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --set shuffle_buffer_size=9
-    'shuffle_buffer_size' has no effect here: BC and MARWIL draw from all recorded steps
+    'shuffle_buffer_size' has no effect here: a run on recorded episodes draws from all of their steps
 train --env CartPole-v1 --algo BC --input played.json --set input_=data
     'input_' is set by --input, not as a hyperparameter
 train --env hunt.py:Hunt --algo BC --input played.json --policies each

@@ -48,7 +48,7 @@ else:
     promise="its first update has the values of its place in the schedule",
 )
 @pytest.mark.parametrize("framework", ["tf", "tf2"])
-def test_a_resumed_run_goes_on_without_a_gap_in_rows_schedules_and_optimizer(shell, framework):
+def test_a_resumed_run_continues_without_a_gap_in_rows_schedules_and_optimizer(shell, framework):
     schedules = ("--set", "lr_schedule=[[0,1e-5],[4e3,1e-3]]", "--set", "entropy_coeff_schedule=[[0,0.1],[4e3,0]]")
     # With one environment a batch has just the rows that are asked for: four updates.
     one = ("--num-envs-per-env-runner", "1", "--framework", framework)
@@ -172,7 +172,7 @@ def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
 @pytest.mark.parametrize(
     ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
 )
-def test_a_filter_goes_on_from_what_it_has_seen(shell, settings, sampled):
+def test_a_filter_continues_from_what_it_has_seen(shell, settings, sampled):
     small = ("--set", "observation_filter=MeanStdFilter", *SMALL[:-1], "--num-env-runners", "1")
     done = shell.train("--env", "CartPole-v1", *small, *settings, "--stop-iters", "2")
     assert done.returncode == 0 and f"sampled {sampled}" in done.stdout, done.stderr

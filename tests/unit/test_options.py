@@ -1,9 +1,12 @@
 """Options against the machine."""
 
+import re
+
 import numpy as np
 import pytest
 
 from rlsif.cluster.resources import Cluster, Resources, available
+from rlsif.commands.options import ALGO_HELP
 from rlsif.errors import InputError
 from rlsif.learning import catalogue
 from rlsif.policies.spaces import Box, Discrete
@@ -146,3 +149,8 @@ def test_an_action_space_out_of_reach_is_refused():
         InputError, match="DQN cannot act in Pendulum-v1: its actions are Box, not Discrete; use --algo PPO"
     ):
         catalogue.check_spaces(catalogue.find("dqn", "tf"), "Pendulum-v1", Discrete(2), actions)
+
+
+def test_the_help_of_algo_names_every_algorithm():
+    assert set(re.findall(r"\b[A-Z]{2,}\b", ALGO_HELP)) == set(catalogue.catalogue())
+    assert f"{catalogue.DEFAULT} (default)" in ALGO_HELP

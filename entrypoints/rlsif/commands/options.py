@@ -63,7 +63,7 @@ TRAIN_POLICIES = Annotated[
     Optional[str],
     typer.Option(
         metavar="NAME,NAME",
-        help="Policies that learn; the others stay as they begin. Default: all.",
+        help="Policies that learn; the others keep their initial weights. Default: all.",
         rich_help_panel=TRAINING,
     ),
 ]

@@ -48,16 +48,16 @@ class Slots:
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [slots, ...]."""
         actions = self._adapter.each(chosen)
-        after, rewards = self._encoder.empty(self._number), np.zeros(self._number)
+        next_obs, rewards = self._encoder.empty(self._number), np.zeros(self._number)
         terminated, truncated, there, over = (np.zeros(n, np.bool_) for n in (*[self._number] * 3, len(self._envs)))
         acted, waited = self.active, self.waiting
         self.active = np.zeros(self._number, np.bool_)
-        self.observations = after
+        self.observations = next_obs
         self._steps += 1
         for copy, env in enumerate(self._envs):
             outcome = self._stepped(copy, env, actions)
             for slot, agent, seen in self._slots(copy, outcome.seen):
-                self._encode(after, slot, agent, *seen)
+                self._encode(next_obs, slot, agent, *seen)
                 there[slot] = True
             for slot, agent, reward in self._slots(copy, outcome.rewards):
                 rewards[slot] = self._number_of(reward, slot, agent)
@@ -68,7 +68,7 @@ class Slots:
         waiting = (acted if waited is None else acted | waited) & ~(terminated | truncated | self.active)
         if waited is not None or waiting.any():
             self.waiting = waiting
-        return self._restarted(Step(after, rewards, terminated, truncated, {}, there, over, waited))
+        return self._restarted(Step(next_obs, rewards, terminated, truncated, {}, there, over, waited))
 
     def _restarted(self, step: Step) -> Step:
         """Begin a new episode in the copies in which one is over."""

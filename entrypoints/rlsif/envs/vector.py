@@ -52,7 +52,7 @@ class Step(NamedTuple):
     `metrics` are those of the episodes that ended in this step, by copy. Where there are many agents, n is their slots;
     `there` says which of them have an observation, [n], and `over` in which copies the episode ended for all. Those
     that `waited` did not act in this step: rewards and ends are those of their last action. `life_lost`, [n], is where
-    an episode goes on that ends for the learner; None where there is no such thing.
+    an episode ends for the learner and continues otherwise; None where there is no such thing.
     """
 
     observations: Array
@@ -160,10 +160,10 @@ class Vectorised:
         observations, rewards, *ends, infos = self._env.step(self._adapter.batch(chosen))
         terminated, truncated = self._flags(ends[0], "terminated"), self._flags(ends[1], "truncated")
         done, acted = terminated | truncated, self.active
-        after = self._next(observations, infos, done)
+        next_obs = self._next(observations, infos, done)
         metrics = self._ended_with(infos, done, acted)
         PROGRESS.steps += self._number
-        return Step(after, self._rewards(rewards), terminated, truncated, metrics, life_lost=infos.get(LIFE_LOST))
+        return Step(next_obs, self._rewards(rewards), terminated, truncated, metrics, life_lost=infos.get(LIFE_LOST))
 
     def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
         """The true next observations; sets those to act on, and which copies will act."""
@@ -221,11 +221,11 @@ class ResetInStep(Vectorised):
         self.observations = self._encoded(observations, infos)
         if not done.any():
             return self.observations
-        after, final, last = self.observations.copy(), _final(infos), infos.get(FINAL_INFO, {})
+        next_obs, final, last = self.observations.copy(), _final(infos), infos.get(FINAL_INFO, {})
         for i in np.flatnonzero(done):
             with _told():
-                self._encoder.into(after, int(i), part_of(final, int(i)), infos_of(last, int(i)))
-        return after
+                self._encoder.into(next_obs, int(i), part_of(final, int(i)), infos_of(last, int(i)))
+        return next_obs
 
     def _take(self, infos: Mapping[str, Any], done: NDArray[np.bool_], acted: NDArray[np.bool_]) -> None:
         self._metrics.take(infos, ~done)
@@ -236,13 +236,13 @@ class ResetByCaller(Vectorised):
     """One that begins new episodes when it is told to."""
 
     def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
-        after = self.observations = self._encoded(observations, infos)
+        next_obs = self.observations = self._encoded(observations, infos)
         if done.any():
             begun = self._encoded(*self._env.reset(options={"reset_mask": done}))
             # The infos of a reset are of the copies that were reset, and so are masks.
-            self.observations = after.copy()
+            self.observations = next_obs.copy()
             self.observations[done] = begun[done]
-        return after
+        return next_obs
 
 
 BY_MODE: Mapping[AutoresetMode | None, type[Vectorised]] = {
@@ -296,7 +296,7 @@ class OneByOne:
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
         number = len(self._envs)
-        after, rewards = self._encoder.empty(number), np.zeros(number)
+        next_obs, rewards = self._encoder.empty(number), np.zeros(number)
         terminated, truncated, life_lost = (np.zeros(number, np.bool_) for _ in range(3))
         ended = []
         self._steps += 1
@@ -307,7 +307,7 @@ class OneByOne:
                 self._take(i, info)
             if info and LIFE_LOST in info:
                 life_lost[i] = info[LIFE_LOST]
-            self._encode(after, i, observation, info)
+            self._encode(next_obs, i, observation, info)
             try:
                 rewards[i] = reward
             except (TypeError, ValueError):
@@ -318,15 +318,15 @@ class OneByOne:
             # NumPy takes None for it.
             i = int(np.flatnonzero(np.isnan(rewards))[0])
             raise self._wrong(i, "the reward is nan, or None")
-        self.observations = after
+        self.observations = next_obs
         metrics = {}
         if ended:
-            self.observations = after.copy()
+            self.observations = next_obs.copy()
             for i in ended:
                 metrics[i] = self._ended_with(i)
                 self._steps[i] = 0
                 self._encode(self.observations, i, *self._reset(self._envs[i]))
-        return Step(after, rewards, terminated, truncated, metrics, life_lost=life_lost)
+        return Step(next_obs, rewards, terminated, truncated, metrics, life_lost=life_lost)
 
     def _take(self, i: int, info: Mapping[str, Any]) -> None:
         try:

@@ -150,7 +150,7 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         """Do what follows an update, of which these are the statistics."""
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Go on with the weights of a checkpoint, in the env runners, too."""
+        """Continue with the weights of a checkpoint, in the env runners, too."""
         super().__setstate__(state)
         if not self._uncompiled:
             self._collected, self._env_steps, self._unsent = [], 0, self.config.broadcast_interval

@@ -12,7 +12,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import ERROR, OK, WARNING, Finding
 from rlsif.errors import InputError
 from rlsif.learning import hyperparameters, own_network
-from rlsif.learning.catalogue import SEVERAL, able_to_act, catalogue, known_against
+from rlsif.learning.catalogue import DEFAULT, SEVERAL, able_to_act, catalogue, known_against
 from rlsif.learning.settings import rehearse
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
@@ -34,7 +34,7 @@ def _of_spaces(found: FoundEnv, network: str | None) -> Iterator[Finding]:
     if not found.policies:
         if found.agents:
             yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
-        slow = IS_OWN if network else known_against("PPO", found.observations)
+        slow = IS_OWN if network else known_against(DEFAULT, found.observations)
         yield from _of_policy(found, slow)
         return
     for name, view in found.policies.items():
@@ -52,7 +52,7 @@ def _of_network(found: FoundEnv, network: str) -> Finding:
     name = own_network.named(network)
     of_agents = {agent: policy for policy, view in found.policies.items() for agent in view.agents}
     policies = ManyPolicies("", of_agents, tuple(found.policies)) if found.policies else None
-    fails = _fails(RunSpec("PPO", "tf", found.ref, 0, {}, policies, network=name), found)
+    fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, {}, policies, network=name), found)
     if fails:
         return Finding(ERROR, f"{fails.rstrip('.')}.")
     return Finding(OK, f"the network {name} acts in it.")
@@ -103,9 +103,9 @@ def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Findi
     pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in sizes)
     moved = ", which come first and are moved behind" if sizes != given else ""
     filters = str(convolution.default_filters(images[0])).replace(" ", "")
-    preset = hyperparameters.preset("PPO", found.ref.short, images=True)
+    preset = hyperparameters.preset(DEFAULT, found.ref.short, images=True)
     preset.pop("num_envs_per_env_runner", None)
-    fails = _fails(RunSpec("PPO", "tf", found.ref, 0, preset), found)
+    fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, preset), found)
     if fails:
         yield Finding(ERROR, f"the network that `train` would have cannot act in it: {fails.rstrip('.')}.")
         return

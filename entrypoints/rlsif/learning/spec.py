@@ -18,7 +18,7 @@ class ManyPolicies:
     given: str
     # Of each agent, by its name.
     of_agents: Mapping[str, str]
-    # Those that learn; the others stay as they begin.
+    # Those that learn; the others keep their initial weights.
     train: tuple[str, ...]
 
     @property

@@ -166,7 +166,7 @@ class Sampler:
             self._last[active], self._earned[active] = self._rows.steps - 1, step.rewards[active]
         if step.waited is not None:
             self._credit(step, step.waited, next_obs)
-        steps = int(self._tally.acting(active).sum())
+        steps = int(self._tally.active_copies(active).sum())
         self.timestep += steps
         self.env_steps += steps
         self._episodes += self._tally.add(step, active, done)
@@ -259,10 +259,10 @@ class Sampler:
         """Look at the masks of what is to be acted on. Raises WrongValue."""
         if not self._mask:
             return
-        acting = np.flatnonzero(self._environments.active)
-        found = masks.wrong(self._environments.observations[acting], self._actions, self._mask)
+        active = np.flatnonzero(self._environments.active)
+        found = masks.wrong(self._environments.observations[active], self._actions, self._mask)
         if found:
-            env = int(acting[found[0]])
+            env = int(active[found[0]])
             raise WrongValue(f"{self._tally.who(env)}, after {self._tally.steps(env)} steps of an episode: {found[1]}")
 
 

@@ -85,7 +85,7 @@ class Sweep:
 def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
     """A new sweep, with a folder. Raises InputError."""
     searched = dimensions(options.grid, options.sample)
-    algorithm = catalogue.find(options.base.algo or "PPO", options.base.framework or "tf")
+    algorithm = catalogue.find(options.base.algo or catalogue.DEFAULT, options.base.framework or "tf")
     if algorithm.offline:
         raise InputError(
             f"--algo {algorithm.name}: a sweep compares trials by the returns of their training, and"

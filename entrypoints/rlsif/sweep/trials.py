@@ -23,7 +23,7 @@ FIRST_SHARE = 0.1
 # And not before so many iterations: the first episodes to end are the short ones.
 FIRST_ITERATIONS = 5
 # Of the trials that come so far, one in so many continues.
-GOES_ON = 3
+REDUCTION_FACTOR = 3
 
 
 def run_trials(planned: Sweep) -> bool:
@@ -89,7 +89,9 @@ def _scheduler(planned: Sweep) -> Any:
     an_iteration = planned.spec.hyperparameters.get("train_batch_size", 4000) if stop.timesteps else 1
     first = max(int(longest * FIRST_SHARE), FIRST_ITERATIONS * an_iteration)
     if planned.scheduler == "asha":
-        return AsyncHyperBandScheduler(time_attr=time_attr, max_t=longest, grace_period=first, reduction_factor=GOES_ON)
+        return AsyncHyperBandScheduler(
+            time_attr=time_attr, max_t=longest, grace_period=first, reduction_factor=REDUCTION_FACTOR
+        )
     if planned.scheduler == "pbt":
         mutations = {d.name: list(d.arguments) if d.values else d.for_tune() for d in planned.searched}
         return PopulationBasedTraining(

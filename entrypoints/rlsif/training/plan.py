@@ -54,7 +54,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
         return _resumed(options, cluster)
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
-    algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
+    algorithm = catalogue.find(options.algo or catalogue.DEFAULT, options.framework or "tf")
     named = options.env
     options = _of_algorithm(options, algorithm)
     policies = assignment.told(options.policies or assignment.SHARED)
