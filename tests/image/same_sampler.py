@@ -192,7 +192,9 @@ def ppo(env_id):
         note("log-probabilities of mixed actions", (batch["action_logp"], _log_probabilities(policy, batch)))
     else:
         logp = policy.compute_log_likelihoods(actions=batch["actions"], obs_batch=batch["obs"], actions_normalized=True)
-        note("log-probabilities", (batch["action_logp"], logp))
+        # Sums of terms of either sign, as exact as the largest of them.
+        size = max(1, np.abs(logp).max())
+        note("log-probabilities", (batch["action_logp"] / size, logp / size))
     rows, start, lengths = sampler._rows, 0, []
     for number in range(4):
         for part in trajectories(rows, number):
