@@ -16,10 +16,10 @@ from rlsif.envs.find import ONE, FoundEnv, make
 from rlsif.envs.recorded import Recorded, read
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
-from rlsif.learning.catalogue import SEVERAL, catalogue
+from rlsif.learning.catalogue import catalogue
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
-from rlsif.learning.many_policies import set_policies, spaces_of_agents
+from rlsif.learning.many_policies import only_policy, set_policies, spaces_of_agents
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
@@ -136,9 +136,13 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
 
 
 def _against(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
-    if env.policies:
-        return SEVERAL
-    return unsupported(_sampler(spec, config), config, env.observations, env.actions)
+    found = (_against_policy(spec, config, name, view) for name, view in env.views.items())
+    return next((reason for reason in found if reason), None)
+
+
+def _against_policy(spec: RunSpec, config: Any, name: str, view: FoundEnv) -> str | None:
+    own = only_policy(config, name) if spec.policies else config
+    return unsupported(_sampler(spec, own), own, view.observations, view.actions)
 
 
 def _sampler(spec: RunSpec, config: Any) -> Any:

@@ -12,7 +12,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import ERROR, OK, WARNING, Finding
 from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
-from rlsif.learning.catalogue import SEVERAL, able_to_act, catalogue, known_against
+from rlsif.learning.catalogue import able_to_act, catalogue, known_against
 from rlsif.learning.settings import network_fails
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
@@ -28,9 +28,8 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
         return
     for name, view in found.policies.items():
         whose = ", ".join(view.agents)
-        yield from (
-            replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in _of_policy(view, SEVERAL)
-        )
+        found_of = _of_policy(view, known_against("PPO", view.observations))
+        yield from (replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in found_of)
     able = " and ".join(name for name, each in catalogue().items() if each.many_policies)
     yield Finding(OK, f"{able} can train several policies.")
 
