@@ -273,9 +273,9 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         config.model = models[ONE]
     sampler = _sampler(spec, config)
     config.rlsif = SamplingSpec(
-        spec.env, env.observation_space, env.action_space, sampler, normalize, clip,
-        resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,
-        views=env.views,
+        spec.env, sampler, normalize, clip,
+        resumed_at=layout.resumed_at, tasks=layout.tasks, agents=env.agents, run=layout.run, views=env.views,
+        models=models if spec.policies else {},
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def set_policies(
 def only_policy(config: Any, name: str) -> Any:
     """The settings of one of the policies, as if there were no other."""
     own, default = config.copy(copy_frozen=False), type(config)()
-    own.model = config.policies[name].config["model"]
+    own.model = config.rlsif.models[name]
     own.policies, own.policy_mapping_fn = default.policies, default.policy_mapping_fn
     return own
 

@@ -22,7 +22,7 @@ import numpy as np
 import ray
 from ray.rllib.env import INPUT_ENV_SPACES
 from ray.rllib.evaluation.metrics import RolloutMetrics
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, SampleBatch
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
@@ -31,14 +31,13 @@ from rlsif.cluster import heartbeat, membership
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, slots, vector
+from rlsif.envs.adapted import policy_spaces
 from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
-from rlsif.envs.spaces import plain
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
-from rlsif.policies.spaces import ActionMask
 from rlsif.sampling.filters import Filtered
 from rlsif.sampling.samplers import Sampler
 from rlsif.sampling.team import Team
@@ -52,9 +51,6 @@ class SamplingSpec:
     """What an env runner must know beside RLlib's settings. Travels in the config, as `rlsif`."""
 
     env: EnvRef
-    # Of the environment, as Gymnasium has them.
-    observation_space: Any
-    action_space: Any
     # None where RLlib samples.
     sampler: type[Sampler] | None
     # RLlib's own settings, which its sampler would use; it is told that there is nothing to do.
@@ -62,16 +58,16 @@ class SamplingSpec:
     clip_actions: bool
     # The iteration that a resumed run begins after: seeds are not drawn again.
     resumed_at: int = 0
-    # Of the environment.
-    mask: ActionMask | None = None
     # Whether the run may set tasks.
     tasks: bool = False
-    # The names of the agents that share the policy; none where an environment is one agent's.
+    # The names of the agents; none where an environment is one agent's.
     agents: tuple[str, ...] = ()
     # What tells the run from others on the same Ray.
     run: str = ""
     # The environment as each policy sees it, by the policy's name.
     views: Mapping[str, find.FoundEnv] = field(default_factory=dict)
+    # RLlib's settings of the network of each policy, where there are several.
+    models: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Sampling:
@@ -188,8 +184,7 @@ def _sampler(
     return spec.sampler(
         environments,
         masks.without_filter_on_masks(Filtered(rllib_filter), mask),
-        # Several policies have networks of their own.
-        {**config.to_dict(), **(config.policies[policy].config or {})},
+        {**config.to_dict(), **({"model": spec.models[policy]} if spec.models else {})},
         policy_space(view.actions, spec.normalize_actions),
         config.get_rollout_fragment_length(worker_index),
         random,
@@ -323,8 +318,9 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
 
     def get_spaces(self) -> dict[str, tuple[Any, Any]]:
         """Spaces of observations and actions, of policy and environment."""
-        own = {name: (each.observation_space, each.action_space) for name, each in self.config.policies.items()}
-        return {**(own if self.config.is_multi_agent else {DEFAULT_POLICY_ID: self._spaces}), INPUT_ENV_SPACES: self._spaces}
+        spec: SamplingSpec = self.config.rlsif
+        of_policies = {name: policy_spaces(view, spec.normalize_actions) for name, view in spec.views.items()}
+        return {**of_policies, INPUT_ENV_SPACES: self._spaces}
 
     def assert_healthy(self) -> None:
         """Say by answering that this env runner is there."""
