@@ -51,6 +51,10 @@ bench-off-policy: image-cpu dev  ## measure DQN and SAC beside Stable-Baselines3
 	@containers/host-venv.sh bench/.venv-off-policy bench/peers/off_policy.lock 3.11
 	@$(DEV) -m bench.off_policy
 
+.PHONY: bench-returns
+bench-returns: image-cpu dev  ## train with the presets, and hold the returns against published ones; writes docs/results.md
+	@$(DEV) -m bench.returns
+
 .PHONY: bench-cluster
 bench-cluster: image-cpu dev  ## measure how long a cluster takes to come up, on a Slurm made for it; needs root
 	@$(DEV) -m bench.cluster

@@ -3,11 +3,15 @@
 # Bash runs Slurm's commands and waits; `rl`, in the image, reads what they print and decides. Its answers are variables.
 # shellcheck disable=SC2154
 
-# Knobs, set in the environment of sbatch, as absolute paths.
+# shellcheck source=slurm/binds.sh
+. "$RL_ROOT/slurm/binds.sh"
+
+# Knobs, set in the environment of sbatch.
 RL_IMAGE=${RL_IMAGE:-$RL_ROOT/rl.sif}              # image of nodes without GPUs
 RL_IMAGE_GPU=${RL_IMAGE_GPU:-$RL_ROOT/rl-gpu.sif}  # image of a learner with GPUs
 RL_RUNS_GIVEN=${RL_RUNS:-}
 RL_RUNS=${RL_RUNS:-$PWD/runs}                     # gets a folder a job; on a disk that all nodes see
+[[ $RL_RUNS == /* ]] || RL_RUNS=$PWD/$RL_RUNS
 RL_BIND=${RL_BIND:-}                               # more folders to see inside, as /scratch,/data:/mnt
 RL_INTERFACE=${RL_INTERFACE:-}                     # network between the nodes, as ib0 or hsn0
 RL_WAIT=${RL_WAIT:-300}                            # seconds for all nodes to come up
@@ -82,10 +86,9 @@ job::facts() {
 job::image() {
     local image=$RL_IMAGE
     [[ -r $image ]] || image=$RL_IMAGE_GPU
-    local -a binds=(--bind "$PWD")
-    [[ ! -d $RL_RUNS ]] || binds+=(--bind "$RL_RUNS")
-    [[ -z $RL_BIND ]] || binds+=(--bind "$RL_BIND")
-    apptainer --silent exec "${binds[@]}" "$image" rl "$@"
+    local -a binds
+    binds::set "$PWD" "$RL_RUNS"
+    apptainer --silent exec ${binds[@]+"${binds[@]}"} "$image" rl "$@"
 }
 
 # job::describe SCRIPT: what this job has and starts, as variables.
@@ -93,7 +96,7 @@ job::describe() {
     local -r script=$1
     command -v apptainer >/dev/null || job::fail "apptainer is not on the PATH of node $(hostname); load its module before sbatch"
     [[ -r $RL_IMAGE || -r $RL_IMAGE_GPU ]] || job::unreadable "$RL_IMAGE"
-    export RL_IMAGE RL_IMAGE_GPU RL_RUNS RL_RUNS_GIVEN RL_ROOT RL_MAX_REQUEUES
+    export RL_IMAGE RL_IMAGE_GPU RL_RUNS RL_RUNS_GIVEN RL_ROOT RL_WAIT RL_MAX_REQUEUES
     local described
     job::ask "$SECONDS_WITHOUT_CONTROLLER" job::show "$SLURM_JOB_ID" || job::fail "$answer"
     described=$({
@@ -145,7 +148,7 @@ job::prepare() {
 # What role.sh reads on each node.
 job::export() {
     export RL_IMAGE RL_IMAGE_GPU RL_RUNS RL_BIND RL_INTERFACE RL_WAIT RL_DASHBOARD
-    export RL_JOB RL_LOGS RL_OVER RL_RESTART_COUNT RL_STARTED RL_ROOT RL_LOGIN RL_LENT_BY
+    export RL_JOB RL_LOGS RL_LOG_SUFFIX RL_ENDED_SUFFIX RL_OVER RL_RESTART_COUNT RL_STARTED RL_ROOT RL_LOGIN RL_LENT_BY
     # Those of the first group, which srun would take for every group.
     unset SLURM_CPUS_PER_TASK SLURM_TRES_PER_TASK SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_MEM_PER_NODE
     # Of an srun that sbatch was typed in; our steps say for themselves.
@@ -171,23 +174,14 @@ job::lend() {
     wait "${job_steps[rollout]}"
 }
 
-# Two images must have the same Python, Ray, TensorFlow and shared packages, or their processes don't understand each other.
+# job::compare FIRST SECOND: fail where the processes of two images would not understand each other.
 job::compare() {
     local -r first=$1 second=${2:-$1}
     [[ $first != "$second" ]] || return 0
-    local one other label
+    local one other
     one=$(apptainer inspect --labels "$first") || job::fail "$first is not an image that apptainer can read"
     other=$(apptainer inspect --labels "$second") || job::fail "$second is not an image that apptainer can read"
-    for label in version.python version.ray version.tensorflow shared; do
-        if [[ $(job::label "$label" <<<"$one") != "$(job::label "$label" <<<"$other")" ]]; then
-            job::fail "$first has $label $(job::label "$label" <<<"$one") and $second has $(job::label "$label" <<<"$other"); build both from one checkout with \`make images\`"
-        fi
-    done
-}
-
-job::label() {
-    local -r name=$1
-    sed -n "s/^rlsif\.$name: //p"
+    printf '%s\n== second\n%s\n' "$one" "$other" | job::image alike --first "$first" --second "$second" || exit
 }
 
 # job::start ROLE ARGUMENTS...: one task on each node of the step, in the background.

@@ -2,11 +2,13 @@
 # Runs on each node of a step: looks up what Slurm gave it here, and starts the role in its image.
 #   role.sh ROLE IMAGE ROLE_OPTIONS...
 set -euo pipefail
+# shellcheck source=slurm/binds.sh
+. "$RL_ROOT/slurm/binds.sh"
 
 role=$1 image=$2
 shift 2
 node=${SLURMD_NODENAME:-$(hostname -s)}
-log=$RL_LOGS/$node/$role$RL_LENT_BY.log
+log=$RL_LOGS/$node/$role$RL_LENT_BY$RL_LOG_SUFFIX
 umask 077
 mkdir -p "${log%/*}"
 # The head's words are the job's.
@@ -20,7 +22,7 @@ role::ended() {
     # A process that is being killed may still write there.
     local -r give_up=$((SECONDS + 10))
     until rm -rf ${temporary:+"$temporary"} || ((SECONDS > give_up)); do sleep 0.2; done
-    echo "$RL_RESTART_COUNT" >"${log%.log}.ended" || true
+    echo "$RL_RESTART_COUNT" >"${log%"$RL_LOG_SUFFIX"}$RL_ENDED_SUFFIX" || true
 }
 trap role::ended EXIT
 trap '' TERM
@@ -35,7 +37,7 @@ role::abandoned() {
     answer=$({
         printf '%s\n\n== environment\n' "$said"
         env
-    } | apptainer --silent exec "${binds[@]}" "$image" rl abandoned --folder "$RL_JOB") || return 0
+    } | apptainer --silent exec ${binds[@]+"${binds[@]}"} "$image" rl abandoned --folder "$RL_JOB") || return 0
     eval "$answer"
     [[ -n $lost ]] || return 0
     if ((may)) && scontrol requeue "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"; then
@@ -61,12 +63,6 @@ role::wait_for_the_job() {
     done
 }
 
-cpus=$SLURM_CPUS_ON_NODE
-memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * cpus))}
-# The GPUs of the allocation, which Slurm names in CUDA_VISIBLE_DEVICES; where there is none, it may say NoDevFiles.
-gpus=()
-[[ ${CUDA_VISIBLE_DEVICES:-NoDevFiles} == NoDevFiles ]] || IFS=, read -ra gpus <<<"$CUDA_VISIBLE_DEVICES"
-
 # Preloaded libraries of the site are not those of the image; every Ray worker needs open files.
 unset LD_PRELOAD
 ulimit -n "$(ulimit -Hn)"
@@ -78,15 +74,15 @@ parent=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
 [[ ${#parent} -le 24 && -d $parent && -w $parent ]] || parent=/tmp
 temporary=$(mktemp -d "$parent/rl-XXXXXXXX")
 
-binds=(--bind "$RL_RUNS" --bind "$PWD" --bind "$parent")
-[[ -z $RL_BIND ]] || binds+=(--bind "$RL_BIND")
-options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$cpus" --memory "$memory" --restart-count "$RL_RESTART_COUNT"
+binds::set "$RL_RUNS" "$PWD" "$parent"
+options=(--job "$RL_JOB" --temporary "$temporary" --node "$node" --cpus "$SLURM_CPUS_ON_NODE" --restart-count "$RL_RESTART_COUNT"
+    --mem-per-node "${SLURM_MEM_PER_NODE:-}" --mem-per-cpu "${SLURM_MEM_PER_CPU:-}"
     --interface "$RL_INTERFACE" --wait "$RL_WAIT" --until "$RL_OVER")
 [[ $role != head ]] || options+=(--started "$RL_STARTED")
 [[ $role != head || -z $RL_DASHBOARD ]] || options+=(--dashboard-by "$RL_LOGIN")
-[[ $role == rollout ]] || options+=(--gpus "${#gpus[@]}")
+[[ $role == rollout ]] || options+=(--visible-gpus "${CUDA_VISIBLE_DEVICES:-}")
 
-run=(apptainer --silent exec --nv --pid --env "TMPDIR=$temporary" "${binds[@]}" "$image" rl "$role" "${options[@]}" "$@")
+run=(apptainer --silent exec --nv --pid --env "TMPDIR=$temporary" ${binds[@]+"${binds[@]}"} "$image" rl "$role" "${options[@]}" "$@")
 if [[ $role == head ]]; then
     status=0
     # The exit code is the head's, also where a disk is full and its words are lost.

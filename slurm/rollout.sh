@@ -12,6 +12,7 @@ RL_STARTED=$(date +%s.%N)
 # Slurm runs a copy of this script, and tells where the original is.
 until RL_ROOT=$(scontrol show job "$SLURM_JOB_ID") || ((SECONDS > 120)); do sleep 1; done
 RL_ROOT=${RL_ROOT#*Command=} RL_ROOT=${RL_ROOT%%/slurm/rollout.sh*}
+[[ -r $RL_ROOT/slurm/common.sh ]] || { echo "error: node $(hostname) finds no slurm/common.sh in '$RL_ROOT', where Slurm says that the job's checkout is" >&2; exit 2; }
 # shellcheck source=slurm/common.sh
 . "$RL_ROOT/slurm/common.sh"
 

@@ -52,3 +52,8 @@ def near(name: str, valid: Iterable[str]) -> str:
     """`; did you mean A or B?` for the valid names nearest to this one, or nothing."""
     names = difflib.get_close_matches(name, list(valid), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+def counted(number: int, what: str) -> str:
+    """`1 env runner`, `2 env runners`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -22,6 +22,8 @@ NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
 AGENT = "--dashboard_agent_command="
 # In the place of one that has nothing to do; the raylet wants it to live as long as itself.
 NO_AGENT = "setpriv --pdeathsig KILL sleep infinity"
+# Of SAC's settings, whether its actions have another distribution.
+BETA_DISTRIBUTION = "_use_beta_distribution"
 # In the state of a policy, what its optimizer has.
 OPTIMIZER_VARIABLES = "_optimizer_variables"
 
@@ -44,8 +46,24 @@ def check_version() -> None:
 # Ray: processes of a node.
 
 
-def start_node(parameters: Mapping[str, Any], *, head: bool) -> Any:
+def init(*, node_ip_address: str, folder: Optional[str] = None, **settings: Any) -> None:
+    """Connect this process to Ray, or start Ray for it with its files in `folder`; `settings` are those of ray.init."""
+    import ray
+
+    ray.init(
+        **settings,
+        _node_ip_address=node_ip_address,
+        _temp_dir=folder,
+        job_config=job_config(),
+        log_to_driver=True,
+        configure_logging=False,
+    )
+
+
+def start_node(parameters: Mapping[str, Any], system_config: Optional[Mapping[str, Any]], *, head: bool) -> Any:
     """Start the processes of a node, which end with this one; `parameters` are those of RayParams.
+
+    `system_config` is set on the head, for all of its nodes.
 
     Raises StartFailed, with nothing left of the node, where Ray takes too long or its processes end.
     """
@@ -58,7 +76,8 @@ def start_node(parameters: Mapping[str, Any], *, head: bool) -> Any:
     ray._private.services.get_node_ip_address = lambda *_: parameters["node_ip_address"]
     node = Node.__new__(Node)
     try:
-        node.__init__(RayParams(**parameters), head=head, shutdown_at_exit=True, spawn_reaper=True)
+        described = RayParams(**parameters, _system_config=system_config)
+        node.__init__(described, head=head, shutdown_at_exit=True, spawn_reaper=True)
     except Exception as problem:
         with contextlib.suppress(Exception):
             end_node(node)
@@ -348,6 +367,18 @@ def replace_discounted_sum(ours: Callable[[Any, float], Any]) -> None:
     from ray.rllib.evaluation import postprocessing
 
     postprocessing.discount_cumsum = ours
+
+
+def training_batch(columns: Mapping[str, Any]) -> Any:
+    """A batch that policies take for one to learn from."""
+    from ray.rllib.policy.sample_batch import SampleBatch
+
+    return SampleBatch(columns, _is_training=True)
+
+
+def clips_each_loss(config: Any) -> bool:
+    """Whether the gradients of each loss are clipped apart from those of others."""
+    return bool(config._tf_policy_handles_more_than_one_loss)
 
 
 # RLlib: the group of env runners.

@@ -24,8 +24,11 @@ INSTANCES = """
 import json
 from rlsif.cluster.ray_node import want_tensorflow
 want_tensorflow()
-import ray
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+from rlsif import private_api
+private_api.init(num_cpus=1, include_dashboard=False, node_ip_address="127.0.0.1")
+from ray.rllib.algorithms.sac import SACConfig
+from ray.rllib.algorithms.impala import IMPALAConfig
+private_api.clips_each_loss(IMPALAConfig())
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
 from rlsif.learning.learner import Learner
@@ -35,7 +38,8 @@ learner = Learner()
 learner.build(spec, Layout(0, 1, 0.0, 1, local_mode=True), find(spec.env))
 algorithm = learner._algorithm
 policy, group = algorithm.get_policy(), algorithm.env_runner_group
-wanted = [(algorithm, ("_timers", "_counters")), (group, ("_env_creator", "_remote_config_obj_ref", "_worker_manager")),
+wanted = [(SACConfig(), (private_api.BETA_DISTRIBUTION,)),
+          (algorithm, ("_timers", "_counters")), (group, ("_env_creator", "_remote_config_obj_ref", "_worker_manager")),
           (group._worker_manager, ("_in_flight_req_to_actor_id",)),
           (policy, ("_optimizer", "_optimizers", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches")),
           (policy._optimizer_variables, ("variables",))]

@@ -107,12 +107,12 @@ def test_what_dies_on_a_rollout_node_comes_back_and_a_job_without_any_env_runner
         slurm("pkill", "-9", "-f", what, node=victim)
         job.until(lambda at=at: any(row["num_healthy_workers"] < 2 for row in job.rows[at:]), 60, "a runner is missing")
         job.until(lambda: job.rows[-1]["num_healthy_workers"] == 2, 90, "the runner is back")
-    assert job.output.count("1 env runners are alive, 2 were") == 2
-    assert job.output.count("2 env runners are alive, 1 were") == 2
+    assert job.output.count("1 env runner alive, 2 before") == 2
+    assert job.output.count("2 env runners alive, 1 before") == 2
     for node in (first, second):
         slurm("pkill", "-9", "-f", "bin/rl rollout", node=node)
     job.wait("FAILED", seconds=150)
-    assert "error: nothing was sampled for 60 s: 0 env runners are alive" in job.output
+    assert "error: nothing was sampled for 60 s: 0 env runners alive" in job.output
     assert without_gap(job.rows) and all(row["num_env_steps_sampled_this_iter"] > 0 for row in job.rows)
 
 
@@ -273,7 +273,7 @@ def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_
     job.until(lambda: f"Node failure on {victim}" in job.output, 30, "its step hears of it")
     at = job.iterations()
     job.until(lambda: job.iterations() > at + 20, 60, "training goes on")
-    assert re.search(r"^3 env runners are alive, [45] were$", job.output, flags=re.M)
+    assert re.search(r"^3 env runners alive, [45] before$", job.output, flags=re.M)
     assert job.state == "RUNNING" and without_gap(job.rows)
     slurm.nodes[first].power_off()
     slurm.miss(first)
@@ -373,5 +373,5 @@ def test_rollout_nodes_join_and_leave_a_job_that_runs_also_where_environments_fa
         at = job.iterations()
         job.until(lambda at=at: job.iterations() > at + 3, 60, "training goes on")
     assert "an env runner failed while its node left" in log.read_text()
-    assert "3 env runners are alive" in job.output
+    assert "3 env runners alive" in job.output
     assert without_gap(job.rows)

@@ -1,8 +1,8 @@
 """What `scontrol show job` prints is read alike for every release of Slurm.
 
-The records of 24.11 in scontrol/ are what a real Slurm printed. Those of the other releases are written by their
-format: TRES became ReqTRES and AllocTRES with 23.02, gres:gpu became gres/gpu with 23.11, TresPerTask names CPUs since
-24.05, Power is gone since 24.11, and sites that count GPUs have them among the TRES.
+The records of 22.05, 24.11 and 26.05 in scontrol/ are what a real Slurm printed. Those of the other releases are
+written by their format: TRES became ReqTRES and AllocTRES with 23.02, gres:gpu became gres/gpu with 23.11, TresPerTask
+names CPUs since 24.05, Power is gone since 24.11, and sites that count GPUs have them among the TRES.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.errors import InputError
-from rlsif.slurm import hostlist, scontrol, shell
+from rlsif.slurm import hostlist, on_node, scontrol, shell
 from rlsif.slurm.allocation import Group, read
 from rlsif.slurm.describe import describe
 from rlsif.slurm.steps import binds_cpus
@@ -33,7 +33,7 @@ def record(name):
 
 
 @pytest.mark.parametrize("variables", [HETJOB, {"SLURM_JOB_ID": "7"}], ids=["as told", "by scontrol alone"])
-@pytest.mark.parametrize("release", ["22.05", "23.02", "23.11", "24.05", "25.05"])
+@pytest.mark.parametrize("release", ["23.02", "23.11", "24.05", "25.05"])
 def test_a_hetjob_of_every_release(release, variables):
     found = read(record(f"{release}-hetjob"), variables)
     assert found.groups == (Group(("n1",), (2,), 0), Group(("n2", "n3"), (8, 8), 0), Group(("g07",), (4,), 2))
@@ -41,10 +41,19 @@ def test_a_hetjob_of_every_release(release, variables):
     assert found.end == scontrol.epoch("2026-11-26T10:00:00")
 
 
-def test_a_hetjob_as_a_real_slurm_told_of_it():
-    found = read(record("24.11-hetjob"), {"SLURM_JOB_ID": "1"})
-    assert found.groups == (Group(("head",), (1,), 0), Group(("cpu1", "cpu2"), (2, 2), 0), Group(("gpu1",), (3,), 1))
-    assert (found.state, found.folder, found.end) == ("RUNNING", "/home/alice", None)
+@pytest.mark.parametrize(
+    "release, head, rollout, end",
+    [
+        ("22.05", "head", ("cpu1", "cpu2"), "2026-11-27T18:26:47"),
+        ("24.11", "head", ("cpu1", "cpu2"), None),
+        ("26.05", "cpu1", ("cpu2", "head"), "2026-11-27T18:33:53"),
+    ],
+)
+def test_a_hetjob_as_a_real_slurm_told_of_it(release, head, rollout, end):
+    found = read(record(f"{release}-hetjob"), {"SLURM_JOB_ID": "1"})
+    assert found.groups == (Group((head,), (1,), 0), Group(rollout, (2, 2), 0), Group(("gpu1",), (3,), 1))
+    assert (found.state, found.folder) == ("RUNNING", "/home/alice")
+    assert found.end == (scontrol.epoch(end) if end else None)
 
 
 @pytest.mark.parametrize("option, job", [("gpus", "4"), ("gpus-per-task", "6"), ("gpus-per-socket", "7")])
@@ -97,6 +106,21 @@ def test_cores_are_counted_as_slurm_tells_them(said, cpus):
     assert hostlist.counts(said) == cpus
 
 
+@pytest.mark.parametrize(
+    "visible, gpus",
+    [("", 0), ("NoDevFiles", 0), ("0", 1), ("0,1,7", 3), ("GPU-5a1,GPU-6b2", 2), ("MIG-5a1", 1)],
+)
+def test_gpus_of_a_node_are_those_that_slurm_shows_there(visible, gpus):
+    assert on_node.gpus(visible) == gpus
+
+
+@pytest.mark.parametrize(
+    "per_node, per_cpu, megabytes", [("", "", 0), ("0", "", 0), ("512", "", 512), ("", "100", 800), ("512", "100", 512)]
+)
+def test_memory_of_a_node_is_what_slurm_lets_the_job_use(per_node, per_cpu, megabytes):
+    assert on_node.memory(per_node, per_cpu, cpus=8) == megabytes * 1024**2
+
+
 def test_names_are_those_that_scontrol_gives():
     # As `scontrol show hostnames` of 24.11 printed them.
     assert hostlist.names("r[1-2]n[08-11,3],x,y[1]z") == (
@@ -146,6 +170,11 @@ def test_bash_gets_what_was_meant():
     ]
 
 
+def test_a_cap_that_is_no_number_is_refused_at_the_start_and_not_at_the_requeue():
+    with pytest.raises(InputError, match="RL_MAX_REQUEUES is 'ten'; it must be a number, as in RL_MAX_REQUEUES=10"):
+        describe("hetjob", {"": record("25.05-hetjob")}, {**HETJOB, **KNOBS, "RL_MAX_REQUEUES": "ten"})
+
+
 def test_a_job_of_equal_nodes_has_its_head_on_the_first():
     said = "JobId=7 JobName=rl\n   NodeList=n[1-3] NumNodes=3 NumCPUs=20\n   TresPerNode=gres/gpu:1\n"
     variables = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-3]", "SLURM_JOB_CPUS_PER_NODE": "8(x2),4", **KNOBS}
@@ -163,7 +192,7 @@ def test_nodes_are_lent_to_the_job_that_is_named():
     assert values["RL_JOB"] == "/h/a b/runs/5" and values["RL_OVER"] == "/h/a b/runs/5/over-7"
     with pytest.raises(InputError, match="Slurm does not know job 6"):
         describe("rollout", said, {"SLURM_JOB_ID": "7", "RL_LENT_TO": "6", **KNOBS})
-    with pytest.raises(InputError, match="nothing is not the number of a job; as in `sbatch slurm/rollout.sh 123`"):
+    with pytest.raises(InputError, match="no job is named; as in `sbatch slurm/rollout.sh 123`"):
         describe("rollout", said, {"SLURM_JOB_ID": "7", "RL_LENT_TO": "", **KNOBS})
 
 

@@ -102,8 +102,8 @@ def test_every_rollout_core_gets_an_env_runner():
 @pytest.mark.parametrize(
     "options, said",
     [
-        (TrainOptions(num_env_runners=17), "17 env runners are asked for and the rollout nodes have 16 CPUs"),
-        (TrainOptions(num_env_runners=0), "0 env runners are asked for"),
+        (TrainOptions(num_env_runners=17), "--num-env-runners is 17 and the rollout nodes have 16 CPUs"),
+        (TrainOptions(num_env_runners=0), "--num-env-runners is 0 and"),
         (TrainOptions(num_gpus=2), "--num-gpus is 2, but the learner node has 1"),
         (TrainOptions(local_mode=True), "--local-mode is for one process"),
     ],

@@ -1,5 +1,7 @@
 """Presets, files and --set."""
 
+import math
+
 import pytest
 import yaml
 
@@ -64,12 +66,34 @@ SCHEDULE = {"type": "PiecewiseSchedule", "endpoints": [[0, 1.0], [100, 0.1]], "o
     "wrong",
     [{"endpoints": [[9, 1.0], [1, 0]]}, {"endpoints": [0, 1]}, {"endpoints": []}, {"endpoints": [["a", 1]]},
      {"endpoints": [[0, None]]}, {"outside_value": None},
-     {"outside_value": "x"}, {"outside_value": 5}, {"endpoints": [[0, 2.0], [10, -1]]}],
+     {"outside_value": "x"}, {"outside_value": 5}, {"endpoints": [[0, 2.0], [10, -1]]},
+     {"outside_value": math.nan}, {"endpoints": [[0, True], [1, 0]]}],
 )  # fmt: skip
 def test_a_schedule_that_rllib_would_assert_about_is_refused(wrong):
     hyperparameters.check({"exploration_config": {"epsilon_schedule": SCHEDULE}}, KNOWN, "DQN")
     with pytest.raises(InputError, match="env steps rise, as"):
         hyperparameters.check({"exploration_config": {"epsilon_schedule": {**SCHEDULE, **wrong}}}, KNOWN, "DQN")
+
+
+@pytest.mark.parametrize(
+    "schedule, said",
+    [
+        (0.3, "is 0.3; it must have a type, one of PiecewiseSchedule, ConstantSchedule, "),
+        ({"type": "LinearSchedul"}, "it must have a type, one of "),
+        (
+            {"type": "LinearSchedule"},
+            "must have final_p and schedule_timesteps, and may have initial_p",
+        ),
+        ({"type": "ConstantSchedule", "value": 2}, "value must be an epsilon from 0 to 1"),
+        ({"type": "ConstantSchedule", "value": 0.1, "worth": 1}, "a ConstantSchedule must have value$"),
+        ({"type": "ExponentialSchedule", "schedule_timesteps": math.nan}, "must be a number of at least 0"),
+    ],
+)
+def test_a_schedule_of_no_known_kind_is_refused(schedule, said):
+    with pytest.raises(InputError, match=said):
+        hyperparameters.check({"exploration_config": {"epsilon_schedule": schedule}}, KNOWN, "DQN")
+    right = {"type": "LinearSchedule", "schedule_timesteps": 10_000, "final_p": 0.1}
+    hyperparameters.check({"exploration_config": {"epsilon_schedule": right}}, KNOWN, "DQN")
 
 
 def test_right_ones_pass():

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # `rl` is this checkout's for what the scripts ask; the roles are `role`, which the test writes.
 PYTHON, PACKAGE = (shlex.quote(str(path)) for path in (sys.executable, ROOT / "entrypoints"))
 APPTAINER = f"""
-[[ $1 != inspect ]] || exit 0
+[[ $1 != inspect ]] || exec cat "$3.labels"
 printf '%s\n' "$*" >>"$FAKES/calls"
 while [[ $1 != rl ]]; do shift; done
 [[ ! -x $FAKES/before-$2 ]] || "$FAKES/before-$2" </dev/null
@@ -108,7 +108,7 @@ def test_the_cap_of_requeues_is_told(start, tmp_path):
 
 
 def test_every_start_of_the_image_sees_the_folders_of_the_site(start, tmp_path):
-    job = start("hetjob", "--", "--env", "x", RL_BIND="/scratch,/data:/mnt")
+    job = start("hetjob", "--", "--env", "x", RL_BIND=f"/opt,{ROOT}:/mnt")
     job.says("start 0")
     job.warn()
     job.says("start 1")
@@ -118,7 +118,7 @@ def test_every_start_of_the_image_sees_the_folders_of_the_site(start, tmp_path):
     calls = (tmp_path / "calls").read_text().splitlines()
     asked = {re.search(r" rl (\w+)", call)[1] for call in calls}
     assert asked >= {"submit", "allocation", "head", "rollout", "learner", "warning", "requeue", "begin", "status"}
-    assert [call for call in calls if "--bind /scratch,/data:/mnt " not in call] == []
+    assert [call for call in calls if f"--bind /opt --bind {ROOT}:/mnt " not in call] == []
 
 
 @pytest.mark.fault("a job is stopped for good while it is warned of its end", promise="it is not requeued")
@@ -274,3 +274,69 @@ def test_rl_does_not_take_a_job_for_over_where_slurm_does_not_answer(tmp_path, c
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     said = "error: Slurm does not tell of job 7: Unable to contact slurm controller (connect failure)\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (
+            ["submit", "multinode", "--env", "CartPole-v1"],
+            "No such option: --env; options of `train` come after --, as in `submit hetjob -- --env CartPole-v1`;"
+            " see `slurm/rl --help`",
+        ),
+        (["submit", "--local", "node", "--time", "1:00"], "--time is 1:00, and no job has a time limit without Slurm;"),
+        (["logs", "7", "--node"], "--node has no name after it; as in `"),
+        (["logs", "7", "--nodes", "cpu1"], "--nodes is no option of logs, which has --node and -f; as in `"),
+        (["status", "7", "8"], "'8' is more than one job; give one number, as in `"),
+        (["stop"], "no job is named; give its number, as in `slurm/rl status 123`; `squeue --me` lists yours"),
+    ],
+)
+def test_rl_says_what_is_wrong_with_what_was_typed(tmp_path, words, said):
+    program(tmp_path / "apptainer", APPTAINER)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FAKES": str(tmp_path), "RL_IMAGE": __file__}
+    line = [ROOT / "slurm/rl", *words]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name, given, said",
+    [
+        ("RL_BIND", "/opt,/no/such", "RL_BIND has '/no/such', and /no/such is no folder of "),
+        ("RL_BIND", "opt", "RL_BIND has 'opt', and opt is no folder of "),
+        ("RL_WAIT", "soon", "RL_WAIT is 'soon'; it must be a number of seconds, as in RL_WAIT=300"),
+        ("RL_MAX_REQUEUES", "ten", "RL_MAX_REQUEUES is 'ten'; it must be a number, as in RL_MAX_REQUEUES=10"),
+    ],
+)
+def test_a_knob_that_cannot_be_right_is_refused_before_anything_starts(start, name, given, said):
+    job = start("hetjob", "--", "--env", "x", **{name: given})
+    job.ends(code=2)
+    assert job.output.startswith(f"error: {said}") and job.output.count("\n") == 1
+
+
+def test_a_folder_of_jobs_may_be_given_from_here(start, tmp_path):
+    job = start("node", "--", "--env", "x", RL_RUNS="my jobs")
+    job.says("start 0")
+    (tmp_path / "done").touch()
+    job.ends(code=3)
+    assert (tmp_path / "my jobs/local-1").is_dir()
+
+
+def test_jobs_that_are_submitted_at_the_same_moment_have_numbers_of_their_own(start, tmp_path):
+    jobs = [start("node", "--", "--env", "x") for _ in range(4)]
+    (tmp_path / "done").touch()
+    assert [job.process.wait(timeout=240) for job in jobs] == [3] * 4, jobs[0].output
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [f"local-{i}" for i in range(1, 5)]
+    assert list((tmp_path / "runs").glob("*/local.pid")) == []
+
+
+def test_images_whose_processes_would_not_understand_each_other_start_nothing(start, tmp_path):
+    images = {"RL_IMAGE": tmp_path / "rl.sif", "RL_IMAGE_GPU": tmp_path / "rl-gpu.sif"}
+    for image, ray in zip(images.values(), ("2.60.0", "2.59.0"), strict=True):
+        image.touch()
+        image.with_name(f"{image.name}.labels").write_text(f"rlsif.version.ray: {ray}\n")
+    job = start("hetjob", "--gpus", "1", "--", "--env", "x", **{name: str(path) for name, path in images.items()})
+    job.ends(code=2)
+    said = f"error: {tmp_path}/rl.sif has version.ray 2.60.0 and {tmp_path}/rl-gpu.sif has 2.59.0; build both from one"
+    assert job.output.startswith(said)

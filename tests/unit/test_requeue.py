@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlsif.cluster.job import JobFolder
+from rlsif.cluster.job import ENDED_SUFFIX, LOG_SUFFIX, JobFolder
 from rlsif.errors import InputError, RlsifError
 from rlsif.slurm import requeue
 from rlsif.slurm.describe import job_of
@@ -152,7 +152,8 @@ def test_a_full_disk_of_the_log_leaves_the_exit_code_of_the_head(tmp_path):
     variables = ("RL_RUNS", "RL_BIND", "RL_INTERFACE", "RL_DASHBOARD", "RL_LENT_BY")
     environment = {name: "" for name in variables} | {"PATH": path, "SLURMD_NODENAME": "n1", "SLURM_CPUS_ON_NODE": "1"}
     environment |= {"RL_LOGS": f"{tmp_path}/logs", "RL_JOB": str(tmp_path), "RL_OVER": f"{tmp_path}/over"}
-    environment |= {"RL_RESTART_COUNT": "0", "RL_WAIT": "1", "RL_STARTED": "0"}
+    environment |= {"RL_RESTART_COUNT": "0", "RL_WAIT": "1", "RL_STARTED": "0", "RL_ROOT": str(SLURM.parent)}
+    environment |= {"RL_LOG_SUFFIX": LOG_SUFFIX, "RL_ENDED_SUFFIX": ENDED_SUFFIX}
     with Path("/dev/full").open("w") as full:
         for output in (subprocess.PIPE, full):
             role = [SLURM / "role.sh", "head", "rl.sif"]
@@ -166,7 +167,7 @@ def common(tmp_path, command, **texts):
     """What a command says that is typed where common.sh is sourced."""
     path = programs(tmp_path, **texts)
     script = f"set -euo pipefail; . '{SLURM}/common.sh'; {command}"
-    known = {"PATH": path, "SLURM_JOB_ID": "7", "RL_ROOT": "/opt/rlsif", "RL_IMAGE": __file__}
+    known = {"PATH": path, "SLURM_JOB_ID": "7", "RL_ROOT": str(SLURM.parent), "RL_IMAGE": __file__}
     return subprocess.run(["bash", "-c", script], env=known, cwd=tmp_path, capture_output=True, text=True, check=False)
 
 
@@ -243,6 +244,7 @@ def test_a_node_whose_batch_script_is_lost_has_the_job_requeued_or_ends_it(tmp_p
     environment = {name: "" for name in variables} | {"PATH": path, "SLURMD_NODENAME": "n2", "SLURM_CPUS_ON_NODE": "1"}
     environment |= {"RL_LOGS": f"{tmp_path}/logs", "RL_JOB": str(tmp_path), "RL_OVER": f"{tmp_path}/over"}
     environment |= {"RL_RESTART_COUNT": "0", "RL_WAIT": "1", "SLURM_JOB_ID": "7", "MAY": str(may)}
+    environment |= {"RL_ROOT": str(SLURM.parent), "RL_LOG_SUFFIX": LOG_SUFFIX, "RL_ENDED_SUFFIX": ENDED_SUFFIX}
     role = ["bash", tmp_path / "role.sh", "rollout", "rl.sif"]
     done = subprocess.run(role, cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 1

@@ -1,5 +1,6 @@
-"""What a process may import, tried in one that can import nothing else."""
+"""What a process may import: tried in one that can import nothing else, and read in every import, in functions too."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,48 @@ for name in names:
     importlib.import_module(name)
 """
 
+# Beside the standard library and the rest of the room itself; the order of the rooms is import-linter's.
+MAY_IMPORT = {
+    "policies": {"numpy"},
+    "envs": {"cloudpickle", "gymnasium", "lz4", "numpy", "pettingzoo", "shimmy", "rlsif"},
+    "sampling": {"numpy", "ray", "rlsif"},
+    "training": {"ray", "rich", "tensorboardX", "rlsif"},
+    "roles": {"ray", "rlsif.cluster", "rlsif.errors", "rlsif.private_api", "rlsif.sweep", "rlsif.training"},
+    "cluster": {"gymnasium", "ray", "rlsif"},
+    "slurm": {"rlsif.cluster.job", "rlsif.errors", "rlsif.files"},
+    "images": {"rattler", "spython", "rlsif.errors"},
+    "packages": {"rlsif.errors"},
+}
+# Ray's parts that import RLlib or TensorFlow, which only learners and env runners have.
+NOT_FOR_DRIVERS = ("training", "roles", "cluster")
+# Of learning/, what needs neither RLlib nor TensorFlow when it is imported; the rest is for a learner's process.
+WITHOUT_RLLIB = [
+    *("assignment", "catalogue", "descriptor", "finite", "hyperparameters", "judgement", "learner", "settings", "spec")
+]
+
+
+def imported_by(room, *, at_the_top=False):
+    """What a room imports of others, anywhere or at the tops of modules: (file, module)."""
+    for path in sorted((SOURCE / "rlsif" / room).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in tree.body if at_the_top else ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            yield from ((path.name, name) for name in names if not f"{name}.".startswith(f"rlsif.{room}."))
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_what_it_may_and_nothing_else(room):
+    allowed = tuple(f"{name}." for name in MAY_IMPORT[room] | sys.stdlib_module_names)
+    found = list(imported_by(room))
+    assert [each for each in found if not f"{each[1]}.".startswith(allowed)] == []
+    if room in NOT_FOR_DRIVERS:
+        assert [each for each in found if each[1].startswith("ray.rllib")] == []
+
 
 @pytest.mark.parametrize(
     ("package", "refused"),
@@ -43,3 +86,23 @@ def test_a_room_is_imported_where_others_cannot_be(package, refused):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("room", ["commands", "roles", "sweep", "runs", "evaluation", "training"])
+def test_outside_a_learner_what_is_imported_at_the_top_brings_no_rllib(room):
+    allowed = tuple(f"rlsif.learning.{name}." for name in WITHOUT_RLLIB)
+    found = [each for each in imported_by(room, at_the_top=True) if each[1].startswith("rlsif.learning")]
+    assert [each for each in found if not f"{each[1]}.".startswith(allowed)] == []
+
+
+def test_what_is_imported_outside_a_learner_brings_none():
+    code = "import importlib, sys; [importlib.import_module(f'rlsif.learning.{n}') for n in sys.argv[1:]]"
+    code += "; print([n for n in ('tensorflow', 'ray.rllib') if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *WITHOUT_RLLIB],
+        env={"PYTHONPATH": str(SOURCE), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

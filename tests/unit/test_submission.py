@@ -7,8 +7,8 @@ import pytest
 
 from rlsif.cluster.job import TRAINING, JobFolder, Rendezvous
 from rlsif.errors import InputError
-from rlsif.slurm import local
-from rlsif.slurm.folder import of_job, stop
+from rlsif.slurm import labels, local
+from rlsif.slurm.folder import check_forgotten, check_number, of_job, stop
 from rlsif.slurm.planning import doubt, nodes
 from rlsif.slurm.scontrol import groups
 from rlsif.slurm.status import describe
@@ -239,6 +239,8 @@ def test_a_job_without_slurm_is_described_as_slurm_would(tmp_path):
     assert words[-4:] == [f"{ROOT}/slurm/local/run", f"{ROOT}/slurm/hetjob.sh", "--env", "my env"]
     with pytest.raises(InputError, match="--local is for hetjob, multinode, node"):
         local.line(Submission("rollout", None, None, None, None), ROOT, tmp_path, ["1"])
+    with pytest.raises(InputError, match="--time is 1:00:00, and no job has a time limit without Slurm"):
+        local.line(Submission("node", None, None, None, "1:00:00"), ROOT, tmp_path, [])
 
 
 def test_a_job_is_stopped_where_it_trains_and_cancelled_where_it_waits(tmp_path):
@@ -255,8 +257,18 @@ def test_a_job_is_stopped_where_it_trains_and_cancelled_where_it_waits(tmp_path)
     assert of_job("7", None, str(tmp_path), Path("/")) == folder
     with pytest.raises(InputError, match="Slurm does not know job 8, and there is no /runs/8"):
         of_job("8", None, "", Path("/"))
+    check_number("local-3")
     with pytest.raises(InputError, match="x is not the number of a job"):
-        of_job("x", None, "", Path("/"))
+        check_number("x")
+    with pytest.raises(InputError, match="no job is named; give its number, as in `slurm/rl status 123`"):
+        check_number("")
+
+
+def test_a_job_is_forgotten_where_slurm_says_so_and_not_where_it_fails():
+    check_forgotten("7", "slurm_load_jobs error: Invalid job id specified\n")
+    check_forgotten("local-3", "slurm_load_jobs error: Invalid job id specified\n")
+    with pytest.raises(InputError, match="Slurm does not tell of job 7: Unable to contact slurm controller$"):
+        check_forgotten("7", "slurm_load_jobs error: Unable to contact slurm controller\n")
 
 
 def test_a_knob_of_the_scripts_is_no_option_of_sbatch(tmp_path):
@@ -264,3 +276,14 @@ def test_a_knob_of_the_scripts_is_no_option_of_sbatch(tmp_path):
     conf.write_text("RL_BIND = /scratch\n")
     with pytest.raises(InputError, match="no option of sbatch; export RL_BIND"):
         read_site(conf)
+
+
+def test_two_images_of_one_job_are_alike_in_what_their_processes_share():
+    said = (
+        "rlsif.version.python: 3.11.7\nrlsif.version.ray: 2.60.0\nrlsif.version.tensorflow: 2.21.0\nrlsif.shared: ab\n"
+    )
+    labels.check_alike("rl.sif", said, "rl-gpu.sif", f"org.label-schema.usage: x\n{said}rlsif.gpu: yes\n")
+    with pytest.raises(InputError, match="rl.sif has version.ray 2.60.0 and old.sif has 2.59.0; build both from one"):
+        labels.check_alike("rl.sif", said, "old.sif", said.replace("2.60.0", "2.59.0"))
+    with pytest.raises(InputError, match="mine.sif has version.python unknown and rl.sif has 3.11.7"):
+        labels.check_alike("mine.sif", "", "rl.sif", said)

@@ -28,6 +28,8 @@ CLUSTER, TOKEN, STOP, OVER, RUN, IMAGE, LOGS, STARTS, LOCAL_PID = (
     "starts.json",
     "local.pid",
 )
+# Of a role: what it said on a node, and in which start of the job it ended there.
+LOG_SUFFIX, ENDED_SUFFIX = ".log", ".ended"
 FORMING, STARTING, TRAINING, ENDED = "forming", "starting", "training", "ended"
 
 
@@ -87,11 +89,11 @@ class JobFolder:
 
     def log(self, role: str, node: str) -> Path:
         """What a role said on a node."""
-        return self.logs(node) / f"{role}.log"
+        return self.logs(node) / f"{role}{LOG_SUFFIX}"
 
     def has_ended(self, role: str, node: str, restart_count: int) -> bool:
         """Whether the role has ended on a node, in this start of the job; one of an earlier start may end late."""
-        told = self.log(role, node).with_suffix(".ended")
+        told = self.log(role, node).with_suffix(ENDED_SUFFIX)
         _look(told.parent)
         try:
             return told.read_text().strip() == str(restart_count)

@@ -45,16 +45,13 @@ def _init(resources: Resources, folder: Path) -> None:
     import ray
 
     try:
-        ray.init(
+        private_api.init(
+            node_ip_address="127.0.0.1",
+            folder=str(folder),
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             object_store_memory=object_store(resources.memory),
             include_dashboard=False,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
-            job_config=private_api.job_config(),
-            log_to_driver=True,
-            configure_logging=False,
         )
     except Exception as problem:
         ray.shutdown()

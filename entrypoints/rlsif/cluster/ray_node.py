@@ -146,8 +146,6 @@ class RayNode:
             memory=share.memory // 2,
             object_store_memory=object_store(share.memory),
             temp_dir=str(folder / RAYS_OWN),
-            # Set on the head, for all of its nodes.
-            _system_config=SYSTEM_CONFIG if head is None else None,
             # Any free port, so that jobs on one node don't meet.
             min_worker_port=0,
             max_worker_port=0,
@@ -156,7 +154,8 @@ class RayNode:
             dashboard_host="127.0.0.1",
             include_dashboard=dashboard,
         )
-        self._node = started_again(lambda: private_api.start_node(parameters, head=head is None))
+        config = SYSTEM_CONFIG if head is None else None
+        self._node = started_again(lambda: private_api.start_node(parameters, config, head=head is None))
         # Node's own handlers end the process; a role says goodbye first.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.address = str(self._node.gcs_address)

@@ -18,8 +18,9 @@ JOB = Annotated[Path, typer.Option(help="Folder of the job; every node sees it."
 TEMPORARY = Annotated[Path, typer.Option(help="Folder on this node for Ray; its caller removes it.")]
 NODE = Annotated[str, typer.Option(help="Name of this node.")]
 CPUS = Annotated[int, typer.Option(min=1, help="CPU cores that the job has of this node.")]
-GPUS = Annotated[int, typer.Option(min=0, help="GPUs that the job has of this node.")]
-MEMORY = Annotated[int, typer.Option(min=0, help="Memory that the job has of this node, in MB; 0: all of it.")]
+VISIBLE_GPUS = Annotated[str, typer.Option(help="CUDA_VISIBLE_DEVICES as Slurm sets it on this node.")]
+MEM_PER_NODE = Annotated[str, typer.Option(help="SLURM_MEM_PER_NODE on this node, in MB.")]
+MEM_PER_CPU = Annotated[str, typer.Option(help="SLURM_MEM_PER_CPU on this node, in MB. Without either: all memory.")]
 RESTART_COUNT = Annotated[int, typer.Option(min=0, help="How often Slurm has restarted the job.")]
 UNTIL = Annotated[Path, typer.Option(help="File that is there once the batch script has ended.")]
 INTERFACE = Annotated[str, typer.Option(help="Network interface, as ib0. Default: the one towards the head.")]
@@ -33,8 +34,9 @@ def head(
     node: NODE,
     cpus: CPUS,
     arguments: Annotated[list[str] | None, typer.Argument(help="Options of `train`, or `sweep ...`, after --.")] = None,
-    gpus: GPUS = 0,
-    memory: MEMORY = 0,
+    visible_gpus: VISIBLE_GPUS = "",
+    mem_per_node: MEM_PER_NODE = "",
+    mem_per_cpu: MEM_PER_CPU = "",
     restart_count: RESTART_COUNT = 0,
     interface: INTERFACE = "",
     wait: WAIT = 300,
@@ -54,10 +56,12 @@ def head(
     from rlsif.commands import sweep, train
     from rlsif.roles.head import Head, lead
     from rlsif.roles.work import Sweeping, Training
+    from rlsif.slurm import on_node
     from rlsif.training.options import TrainOptions
 
     learns_here = not learner_node
     own_rollout = cpus - 1 if learns_here else 0
+    gpus = on_node.gpus(visible_gpus)
     rollouts = rollout_nodes.split()
     described = Head(
         job=_folder(job, until),
@@ -67,7 +71,7 @@ def head(
             node,
             cpus if learns_here else 0,
             gpus if learns_here else 0,
-            memory,
+            on_node.memory(mem_per_node, mem_per_cpu, cpus),
             {"learner": 1, "rollout": own_rollout} if learns_here else {"head": 1},
         ),
         interface=interface,
@@ -94,17 +98,20 @@ def rollout(
     temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
-    memory: MEMORY = 0,
+    mem_per_node: MEM_PER_NODE = "",
+    mem_per_cpu: MEM_PER_CPU = "",
     restart_count: RESTART_COUNT = 0,
     interface: INTERFACE = "",
     wait: WAIT = 300,
 ) -> int:
     """Lend this node to the job's env runners, one a core."""
+    from rlsif.slurm import on_node
+
     return _join(
         "rollout",
         _folder(job, until),
         temporary,
-        _share(node, cpus, 0, memory, {"rollout": cpus}),
+        _share(node, cpus, 0, on_node.memory(mem_per_node, mem_per_cpu, cpus), {"rollout": cpus}),
         restart_count,
         interface,
         wait,
@@ -117,18 +124,22 @@ def learner(
     temporary: TEMPORARY,
     node: NODE,
     cpus: CPUS,
-    gpus: GPUS = 0,
-    memory: MEMORY = 0,
+    visible_gpus: VISIBLE_GPUS = "",
+    mem_per_node: MEM_PER_NODE = "",
+    mem_per_cpu: MEM_PER_CPU = "",
     restart_count: RESTART_COUNT = 0,
     interface: INTERFACE = "",
     wait: WAIT = 300,
 ) -> int:
     """Lend this node and its GPUs to the job's learner."""
+    from rlsif.slurm import on_node
+
+    memory = on_node.memory(mem_per_node, mem_per_cpu, cpus)
     return _join(
         "learner",
         _folder(job, until),
         temporary,
-        _share(node, cpus, gpus, memory, {"learner": 1}),
+        _share(node, cpus, on_node.gpus(visible_gpus), memory, {"learner": 1}),
         restart_count,
         interface,
         wait,
@@ -158,11 +169,11 @@ def _share(node: str, cpus: int, gpus: int, memory: int, roles: dict[str, float]
     from rlsif.cluster.ray_node import NodeShare
     from rlsif.cluster.resources import available
 
-    return NodeShare(node, cpus, gpus, memory * 1024**2 or available().memory, roles)
+    return NodeShare(node, cpus, gpus, memory or available().memory, roles)
 
 
 def main() -> None:
     """Run the command."""
     # Bash had it ignored, so that it outlives what is in here; this process is to end by it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    cli.run({"head": head, "rollout": rollout, "learner": learner, **slurm.COMMANDS}, "rl")
+    cli.run({"head": head, "rollout": rollout, "learner": learner, **slurm.COMMANDS}, "slurm/rl")

@@ -33,6 +33,18 @@ def allocation(script: Annotated[str, typer.Option(help="The script of slurm/, w
     return 0
 
 
+def alike(
+    first: Annotated[str, typer.Option(help="Path of an image.")],
+    second: Annotated[str, typer.Option(help="Path of another one.")],
+) -> int:
+    """Refuse two images that cannot be in one job. The standard input: labels of the first, `== second`, and its."""
+    from rlsif.slurm import labels, shell
+
+    parts = shell.sections(sys.stdin.read())
+    labels.check_alike(first, parts[""], second, parts["second"])
+    return 0
+
+
 def begin(folder: FOLDER) -> int:
     """Note a start of the job, unless it has been started too often. The standard input: as for allocation."""
     from rlsif.slurm.requeue import begin as begin_start
@@ -140,16 +152,22 @@ def submit(
     return 0
 
 
-def find(job: Annotated[str, typer.Option(help="Number of the job, as given.")] = "") -> int:
+def find(
+    job: Annotated[str, typer.Option(help="Number of the job, as given.")] = "",
+    failed: Annotated[bool, typer.Option("--failed", help="The input is why `scontrol` failed.")] = False,
+) -> int:
     """Tell slurm/rl where a job's folder is. The standard input: `scontrol show job`."""
-    from rlsif.cluster.job import LOGS
+    from rlsif.cluster.job import LOG_SUFFIX, LOGS
+    from rlsif.slurm import folder as folders
     from rlsif.slurm import scontrol, shell
-    from rlsif.slurm.folder import of_job
 
-    first = next(iter(scontrol.groups(sys.stdin.read(), job)), None)
-    given = os.environ.get("RL_RUNS", "")
-    folder = of_job(job, first, given, Path.cwd())
-    print(shell.assignments({"folder": str(folder), "log_folder": str(folder / LOGS)}))
+    said = sys.stdin.read()
+    folders.check_number(job)
+    if failed:
+        folders.check_forgotten(job, said)
+    first = None if failed else next(iter(scontrol.groups(said, job)), None)
+    folder = folders.of_job(job, first, os.environ.get("RL_RUNS", ""), Path.cwd())
+    print(shell.assignments({"folder": str(folder), "log_folder": str(folder / LOGS), "log_suffix": LOG_SUFFIX}))
     return 0
 
 
@@ -175,6 +193,7 @@ def stop(folder: FOLDER) -> int:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "allocation": allocation,
+    "alike": alike,
     "begin": begin,
     "warning": warning,
     "requeue": requeue,

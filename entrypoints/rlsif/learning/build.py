@@ -17,6 +17,7 @@ from rlsif.envs.recorded import Recorded, read
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
+from rlsif.learning.checks import check
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.many_policies import only_policy, set_policies, spaces_of_agents
@@ -197,8 +198,7 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     if spec.env.atari:
         config.clip_rewards = True
     set_values(config, spec.hyperparameters)
-    _check_minibatch(config, spec.algo)
-    _check_vtrace(config, spec.algo)
+    check(config, catalogue()[spec.algo])
     _set_env(config, spec, layout, env)
     return config
 
@@ -215,35 +215,6 @@ def _seed(seed: int | None, layout: Layout) -> int | None:
     return int(sequence.generate_state(1, np.uint32)[0] >> 2)
 
 
-def _check_minibatch(config: Any, algo: str) -> None:
-    """Refuse a minibatch that is larger than the batch it is part of."""
-    minibatch, batch = getattr(config, "minibatch_size", None), config.train_batch_size
-    if isinstance(minibatch, int) and isinstance(batch, int) and minibatch > batch:
-        raise InputError(
-            f"{algo}'s 'minibatch_size' is {minibatch} and its 'train_batch_size' {batch}; a minibatch is a part of a"
-            f" batch: --set minibatch_size={batch} or less"
-        )
-
-
-def _check_vtrace(config: Any, algo: str) -> None:
-    """Refuse what RLlib takes for APPO and IMPALA, and fails of later. Raises InputError."""
-    if algo not in ("APPO", "IMPALA"):
-        return
-    stacks, kept = config.num_multi_gpu_tower_stacks, config.minibatch_buffer_size
-    if config.grad_clip is None:
-        raise InputError(f"{algo}'s 'grad_clip' is null; it must be a number, and 1e9 clips nothing")
-    if config.framework_str == "tf" and stacks > 1 and not config.num_gpus:
-        raise InputError(
-            f"{algo}'s 'num_multi_gpu_tower_stacks' is {stacks}, and the learner has no GPU that could keep batches;"
-            " leave it at 1, or use --num-gpus 1"
-        )
-    if config.framework_str == "tf" and kept > stacks:
-        raise InputError(
-            f"{algo}'s 'minibatch_buffer_size' is {kept} and its 'num_multi_gpu_tower_stacks' {stacks}; with"
-            " --framework tf, RLlib keeps no more batches than that; leave it at 1"
-        )
-
-
 def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     """Let RLlib see the environment as its policy does; actions are turned into the environment's by our adapter."""
     normalize, clip = config.normalize_actions, config.clip_actions
@@ -256,8 +227,8 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         # RLlib would ask the first env runner for them, and wait for it before it builds the policy.
         observation_space=observation_space,
         action_space=action_space,
-        # What is left of that is none, for actions are between -1 and 1; SAC's policy is another without it.
-        normalize_actions=normalize and spec.algo == "SAC",
+        # What is left of that is none, for actions are between -1 and 1.
+        normalize_actions=normalize and catalogue()[spec.algo].squashes_actions,
         clip_actions=False,
         disable_env_checking=True,
         # RLlib asks Gymnasium for the environment by its name, which fails for that of a file.

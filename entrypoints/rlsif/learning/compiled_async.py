@@ -58,7 +58,7 @@ def uncompiled(config: Any, recurrent: bool) -> str | None:
         f"replay_proportion={config.replay_proportion}": config.replay_proportion > 0,
         f"opt_type={config.opt_type}": config.opt_type != "adam",
         f"policies_to_train={config.policies_to_train}": config.policies_to_train is not None,
-        "one clipping of all gradients together": not config._tf_policy_handles_more_than_one_loss,
+        "one clipping of all gradients together": not private_api.clips_each_loss(config),
     }
     defaults = type(config)()
     for name in OF_RLLIBS_THREADS:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif import private_api
@@ -135,7 +134,7 @@ class CompiledReplay:
         if hasattr(policy.model, "log_alpha"):
             # SAC's temperature; RLlib's tensor of it is computed once, before all updates.
             policy.model.alpha = tf.exp(policy.model.log_alpha)
-        batch = SampleBatch(columns, _is_training=True)
+        batch = private_api.training_batch(columns)
         optimizer = private_api.optimizer(policy)
         loss = private_api.loss(policy, batch)
         statistics, error = private_api.statistics(policy, batch), private_api.td_error(policy)

@@ -74,7 +74,7 @@ class CompiledUpdate:
         """Statistics and update of the minibatch of these rows."""
         policy = self._policy
         columns = {name: tf.gather(data, rows) for name, data in self._data.items()}
-        minibatch = SampleBatch(columns, _is_training=True)
+        minibatch = private_api.training_batch(columns)
         of_gradients, apply = self._gradients(policy.loss(policy.model, policy.dist_class, minibatch), minibatch)
         statistics = {**policy.stats_fn(minibatch), **of_gradients}
         # The statistics are of the weights before the update.

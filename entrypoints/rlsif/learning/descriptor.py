@@ -33,6 +33,10 @@ class Algorithm:
     masked_model: Optional[str] = None
     # Whether many agents may have several policies.
     many_policies: bool = False
+    # Whether its policy is another where RLlib knows that actions are between -1 and 1.
+    squashes_actions: bool = False
+    # `module:function` that refuses settings which RLlib takes for it, and fails of later; called with config and name.
+    check: Optional[str] = None
     # Settings that RLlib's defaults, made for its new stack, have wrong for the old one.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 

@@ -41,6 +41,15 @@ RENAMED = {
 }
 # RLlib's default of what it takes and no longer uses.
 GIVEN_UP = -1
+# RLlib's, in ray.rllib.utils.schedules: what each must have, and may have.
+SCHEDULES: Mapping[str, tuple[set[str], set[str]]] = {
+    "PiecewiseSchedule": (set(), {"endpoints", "outside_value", "interpolation"}),
+    "ConstantSchedule": ({"value"}, set()),
+    "LinearSchedule": ({"schedule_timesteps", "final_p"}, {"initial_p"}),
+    "PolynomialSchedule": ({"schedule_timesteps", "final_p"}, {"initial_p", "power"}),
+    "ExponentialSchedule": ({"schedule_timesteps"}, {"initial_p", "decay_rate"}),
+}
+NO_EPSILONS = ("schedule_timesteps", "power", "decay_rate")
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
 LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("num_epochs", "minibatch_size", "train_batch_size", "n_step"), (1, math.inf)),
@@ -108,19 +117,46 @@ def _check_value(algo: str, name: str, key: str, value: Any) -> None:
 
 
 def _check_schedule(algo: str, schedule: Any) -> None:
-    """Refuse endpoints that RLlib would refuse by an assertion, in the learner."""
-    if not isinstance(schedule, Mapping) or schedule.get("type") != "PiecewiseSchedule":
+    """Refuse what RLlib would fail of in the learner, or take for an epsilon that is none."""
+    if schedule is None:
         return
+    given = f"{algo}'s 'exploration_config.epsilon_schedule' is {schedule!r}"
+    kind = str(schedule.get("type")) if isinstance(schedule, Mapping) else ""
+    if kind not in SCHEDULES:
+        raise InputError(
+            f"{given}; it must have a type, one of {', '.join(SCHEDULES)}, as in"
+            " {type: PiecewiseSchedule, endpoints: [[0, 1.0], [20000, 0.1]], outside_value: 0.1}"
+        )
+    needs, takes = SCHEDULES[kind]
+    has = set(schedule) - {"type"}
+    if not needs <= has <= needs | takes:
+        also = f", and may have {' and '.join(sorted(takes))}" if takes else ""
+        raise InputError(f"{given}; a {kind} must have {' and '.join(sorted(needs))}{also}")
+    if kind == "PiecewiseSchedule":
+        _check_endpoints(given, schedule)
+        return
+    for name in sorted(has):
+        value, most = schedule[name], math.inf if name in NO_EPSILONS else 1
+        if not (_is_finite_number(value) and 0 <= value <= most):
+            right = "a number of at least 0" if most == math.inf else "an epsilon from 0 to 1"
+            raise InputError(f"{given}; {name} must be {right}")
+
+
+def _check_endpoints(given: str, schedule: Mapping[str, Any]) -> None:
     ends, outside = schedule.get("endpoints") or [], schedule.get("outside_value")
     are_pairs = isinstance(ends, list) and all(isinstance(end, list) and len(end) == 2 for end in ends)
     numbers = [number for end in ends for number in end] if are_pairs else []
-    are_right = bool(numbers) and all(isinstance(n, (int, float)) for n in (*numbers, outside))
+    are_right = bool(numbers) and all(_is_finite_number(n) for n in (*numbers, outside))
     shares = [*numbers[1::2], outside] if are_right else []
     if not are_right or numbers[::2] != sorted(numbers[::2]) or min(shares) < 0 or max(shares) > 1:
         raise InputError(
-            f"{algo}'s 'exploration_config.epsilon_schedule' is {dict(schedule)!r}; it must have endpoints whose env"
-            " steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1, all epsilons from 0 to 1"
+            f"{given}; it must have endpoints whose env steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value,"
+            " as 0.1, all epsilons from 0 to 1"
         )
+
+
+def _is_finite_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def whole_numbers(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

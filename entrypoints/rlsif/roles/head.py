@@ -135,13 +135,7 @@ def _connected(ray_address: str, own: str) -> Iterator[None]:
 
     if own == LOOPBACK:
         private_api.keep_loopback()
-    ray.init(
-        address=ray_address,
-        _node_ip_address=own,
-        job_config=private_api.job_config(),
-        log_to_driver=True,
-        configure_logging=False,
-    )
+    private_api.init(address=ray_address, node_ip_address=own)
     # Where Slurm ends a job it ends the image's mount, too; Ray would have a dump of that be the job's last words.
     faulthandler.disable()
     try:
@@ -199,4 +193,5 @@ def _last_words(head: Head, nodes: list[tuple[str, str]]) -> str:
 
 
 def _all_are_here(head: Head) -> str:
-    return ", ".join(f"{role} {' '.join(nodes)}" for role, nodes in head.expected.items() if nodes) + " joined"
+    there = [f"{role} {' '.join(nodes)}" for role, nodes in head.expected.items() if nodes]
+    return f"{', '.join(there)} joined" if there else "no other nodes to wait for"

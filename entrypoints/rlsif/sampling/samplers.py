@@ -21,6 +21,7 @@ from rlsif.policies.encoder import Seen
 from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
+from rlsif.private_api import BETA_DISTRIBUTION
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
 from rlsif.sampling.tally import Episode, Tally
 
@@ -462,7 +463,7 @@ class DQNSampler(TransitionSampler):
 class SACSampler(TransitionSampler):
     """For SAC: actions of a squashed Gaussian, or one of several."""
 
-    NEEDS = {"_use_beta_distribution": False, "normalize_actions": True}
+    NEEDS = {BETA_DISTRIBUTION: False, "normalize_actions": True}
 
     @staticmethod
     def model(config: Any) -> Mapping[str, Any]:

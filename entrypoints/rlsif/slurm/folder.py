@@ -22,10 +22,25 @@ def is_local(folder: Path) -> bool:
     return folder.name.startswith(LOCAL)
 
 
+def check_number(job: str) -> None:
+    """Refuse what is no job's number. Raises InputError."""
+    if not job:
+        raise InputError("no job is named; give its number, as in `slurm/rl status 123`; `squeue --me` lists yours")
+    if not NUMBER.fullmatch(job):
+        raise InputError(f"{job} is not the number of a job; `squeue --me` lists yours")
+
+
+def check_forgotten(job: str, said: str) -> None:
+    """Whether a job is over is known where Slurm says that it has forgotten it, not where it fails to answer.
+
+    Raises InputError there. Slurm never knew of a job without it.
+    """
+    if not job.startswith(LOCAL) and "invalid job" not in said.lower():
+        raise InputError(f"Slurm does not tell of job {job}: {said.rpartition('error: ')[2].strip()}")
+
+
 def of_job(job: str, known: Optional[Fields], runs: str, here: Path) -> Path:
     """The folder of a job: runs/JOB where it was submitted. Raises InputError for one that cannot be found."""
-    if not NUMBER.fullmatch(job):
-        raise InputError(f"{job or 'nothing'} is not the number of a job; `squeue --me` lists yours")
     folder = (Path(runs) if runs else Path(known["WorkDir"] if known else here) / "runs") / job
     if not known and not folder.is_dir():
         raise InputError(

@@ -29,9 +29,10 @@ def line(asked: Submission, checkout: Path, runs: Path, train: list[str]) -> str
     """The line that runs a job on this machine, quoted for a shell. Raises InputError."""
     if asked.script == "rollout":
         raise InputError(f"--local is for {', '.join(NODES)}; nodes are lent to a job of Slurm's")
+    if asked.time:
+        raise InputError(f"--time is {asked.time}, and no job has a time limit without Slurm; use train's --stop-time")
     job = f"{LOCAL}{number(runs)}"
-    variables = {**_of_slurm(job, groups(asked)), "RL_RUNS": str(runs)}
-    variables["RL_LOCAL_PID"] = str(runs / job / LOCAL_PID)
+    variables = {**_of_slurm(job, groups(asked)), "RL_RUNS": str(runs), "RL_LOCAL_PID": LOCAL_PID}
     if asked.dashboard:
         variables["RL_DASHBOARD"] = "1"
     slurm = checkout / "slurm"

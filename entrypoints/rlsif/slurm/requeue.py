@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from rlsif.cluster.job import STARTS, JobFolder
-from rlsif.errors import RlsifError
+from rlsif.errors import RlsifError, counted
 from rlsif.files import replace
 from rlsif.slurm import hostlist
 from rlsif.slurm.scontrol import Fields
@@ -77,7 +77,7 @@ def lost_with_its_batch_script(known: Fields) -> str:
 def _refuse(job: Job, without_progress: int, requeues: int) -> None:
     """Raise RlsifError for a job that has been started too often, with so many requeues in all."""
     if job.most is not None and requeues > job.most:
-        times = f"{job.most} time{'s' * (job.most != 1)}"
+        times = counted(job.most, "time")
         raise RlsifError(f"job {job.id} was requeued {times}, as often as RL_MAX_REQUEUES allows; {resume(job.folder)}")
     if without_progress < STARTS_WITHOUT_PROGRESS:
         return

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.job import ENDED, FORMING, LOGS, JobFolder
+from rlsif.errors import counted
 from rlsif.slurm.folder import is_local, local_process
 from rlsif.slurm.scontrol import Fields, gpus
 
@@ -64,7 +65,7 @@ def _progress(folder: Path) -> list[str]:
     return [
         f"  iteration {row['training_iteration']}, {row['num_env_steps_sampled_lifetime']:,} env steps,"
         f" return {'none yet' if mean is None else f'{mean:.1f}'}, {row['env_steps_per_s']:,.0f} steps/s"
-        + ("" if runners is None else f", {runners} env runners alive"),
+        + ("" if runners is None else f", {counted(runners, 'env runner')} alive"),
         f"  run {path}{_end(path)}",
     ]
 

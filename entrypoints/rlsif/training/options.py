@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
-from rlsif.errors import InputError, check_at_least
+from rlsif.errors import InputError, check_at_least, counted
 from rlsif.learning.spec import Evaluation, Layout
 from rlsif.training.stopping import Stop
 
@@ -141,7 +141,7 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
     there = min(cpus, available.cpus)
     if runners + 1 > there:
         raise InputError(
-            f"{runners} env runners and a learner need {runners + 1} CPUs, and this run has {there};"
+            f"{counted(runners, 'env runner')} and a learner need {runners + 1} CPUs, and this run has {there};"
             f" use --num-env-runners {there - 1} or fewer"
         )
     return (
@@ -165,7 +165,7 @@ def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) ->
     runners = options.num_env_runners if options.num_env_runners is not None else asked
     if not 1 <= runners <= cluster.rollout_cpus:
         raise InputError(
-            f"{runners} env runners are asked for and the rollout nodes have {cluster.rollout_cpus} CPUs;"
+            f"--num-env-runners is {runners} and the rollout nodes have {counted(cluster.rollout_cpus, 'CPU')};"
             f" use --num-env-runners 1 to {cluster.rollout_cpus}, or ask Slurm for more nodes"
         )
     num_gpus = float(cluster.learner_gpus) if options.num_gpus is None else options.num_gpus

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rlsif.cluster.heartbeat import EVALUATION, INTERVAL, Heartbeat
-from rlsif.errors import RlsifError
+from rlsif.errors import RlsifError, counted
 
 # A batch that takes longer than this is slow, in seconds.
 SLOW_BATCH = 60.0
@@ -137,7 +137,7 @@ class Watch:
         if self.seconds < SHORT or not self._runners or not self.wanted:
             return None
         resetting = sum(seen.heartbeat.doing.startswith("resetting") for seen in self._runners.values())
-        waits = f", {resetting} env runners reset their environments" if resetting else ""
+        waits = f", {counted(resetting, 'env runner')} in a reset" if resetting else ""
         return f"{self.done:,} of {self.wanted:,} env steps of this batch in {self.seconds:.0f} s{waits}"
 
     def advice(self) -> str | None:

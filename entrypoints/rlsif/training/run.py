@@ -17,7 +17,7 @@ from rlsif.cluster.heartbeat import INTERVAL
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
-from rlsif.errors import REQUEUE, InputError, RlsifError, near
+from rlsif.errors import REQUEUE, InputError, RlsifError, counted, near
 from rlsif.files import replace as replace_file
 from rlsif.learning.finite import SpoiltWeights, check_finite
 from rlsif.learning.spec import ManyPolicies
@@ -231,7 +231,7 @@ class Run:
                 return _interrupted(signals, f"; the iteration did not end within {self._seconds_to_finish} s")
             if iteration["num_healthy_workers"] != alive:
                 alive, before = iteration["num_healthy_workers"], alive
-                self._display.note(f"{alive} env runners are alive, {before} were")
+                self._display.note(f"{counted(alive, 'env runner')} alive, {before} before")
             if iteration["num_env_steps_sampled_lifetime"] == self._record.env_steps:
                 self._record.evaluated(iteration["evaluation"])
                 self._look(algorithm)
@@ -330,7 +330,9 @@ class Run:
         """After an iteration that sampled nothing. Raises RunFailed when that has lasted too long."""
         seconds = SECONDS_WITHOUT_ENV_RUNNER
         if time.monotonic() - since > seconds:
-            raise RunFailed(f"nothing was sampled for {seconds} s: {alive} env runners are alive; see {self._log}")
+            raise RunFailed(
+                f"nothing was sampled for {seconds} s: {counted(alive, 'env runner')} alive; see {self._log}"
+            )
         time.sleep(POLL)
 
     def _tell(self, row: Mapping[str, Any]) -> None:
@@ -421,19 +423,15 @@ def _resources_in_words(plan: Plan) -> str:
     if plan.spec.input:
         return _of_offline(plan)
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
-    sampler = f"{envs} environment{'s' * (envs != 1)} each, {sampler}"
+    sampler = f"{counted(envs, 'environment')} each, {sampler}"
     if plan.env.agents:
         sampler += f", {len(plan.env.agents)} agents in each, {_policies_in_words(plan.spec.policies)}"
     if any(view.mask for view in plan.env.views.values()):
         sampler += ", illegal actions masked"
     if plan.resources is None:
         gpus = plan.layout.num_gpus
-        return f"1 learner with {gpus:g} GPUs, {runners} env runners, {sampler}, on the nodes of the job"
+        return f"1 learner with {gpus:g} GPUs, {counted(runners, 'env runner')}, {sampler}, on the nodes of the job"
     there = available()
     used = plan.resources
-    parts = (
-        "everything in one process"
-        if plan.layout.local_mode
-        else f"1 learner, {runners} env runner{'s' * (runners != 1)}"
-    )
+    parts = "everything in one process" if plan.layout.local_mode else f"1 learner, {counted(runners, 'env runner')}"
     return f"{used.cpus}/{there.cpus} CPUs, {plan.layout.num_gpus:g}/{there.gpus} GPUs ({parts}, {sampler})"

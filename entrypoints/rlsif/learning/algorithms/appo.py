@@ -10,4 +10,5 @@ ALGORITHM = Algorithm(
     sampler="rlsif.sampling.samplers:VTraceSampler",
     masked_model="MaskedActorCritic",
     fixes=("rlsif.learning.compiled_async:CompiledAPPO",),
+    check="rlsif.learning.checks:check_vtrace",
 )

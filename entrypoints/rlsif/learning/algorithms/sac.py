@@ -7,6 +7,7 @@ ALGORITHM = Algorithm(
     frameworks=("tf",),
     action_spaces=("Discrete", "Box"),
     note="learns from few env steps; continuous actions",
+    squashes_actions=True,
     sampler="rlsif.sampling.samplers:SACSampler",
     fixes=("rlsif.learning.compiled_off_policy:CompiledSAC", "rlsif.learning.fixes:RefilledReplay"),
     defaults={
