@@ -119,7 +119,7 @@ def _decide(policy):
     random = np.random.default_rng(1)
     # RLlib begins with outputs near zero.
     weights = {n: random.normal(scale=0.3, size=w.shape).astype(np.float32) for n, w in policy.get_weights().items()}
-    far = {n: w * 3000 if "fc_out" in n and "value" not in n else w for n, w in weights.items()}
+    far = {n: w * 3e6 if "fc_out" in n and "value" not in n else w for n, w in weights.items()}
     if isinstance(policy.action_space, Box):
         # A mean of two outputs, and a deviation of e to the -30.
         far = {n: _narrow(n, weights[n]) for n in weights}

@@ -104,7 +104,7 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
         env = make(ref, worker_index)
         how = sampling.normalize_actions, sampling.clip_actions
         if not sampling.agents:
-            return Adapted(env, *how, sampling.mask, copy)
+            return Adapted(env, *how, sampling.views[ONE].mask, copy)
         from rlsif.learning.agents_env import AdaptedAgents
 
         translations = {}

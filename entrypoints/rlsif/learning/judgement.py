@@ -14,7 +14,7 @@ from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
 from rlsif.learning.catalogue import able_to_act, catalogue, known_against
 from rlsif.learning.settings import network_fails
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
 from rlsif.policies.spaces import Box, described, has_channels_first, is_image, leaves
 
@@ -24,18 +24,18 @@ def judgement(found: FoundEnv) -> Iterator[Finding]:
     if not found.policies:
         if found.agents:
             yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
-        yield from _of_policy(found, known_against("PPO", found.observations))
+        yield from _of_policy(found, found)
         return
     for name, view in found.policies.items():
         whose = ", ".join(view.agents)
-        found_of = _of_policy(view, known_against("PPO", view.observations))
-        yield from (replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in found_of)
+        of_policy = _of_policy(view, found)
+        yield from (replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in of_policy)
     able = " and ".join(name for name, each in catalogue().items() if each.many_policies)
     yield Finding(OK, f"{able} can train several policies.")
 
 
-def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
-    """The same for one policy, which RLlib samples if it is `slow` for a reason."""
+def _of_policy(found: FoundEnv, whole: FoundEnv) -> Iterator[Finding]:
+    """The same for one policy, which sees this of the whole environment."""
     against = actions.unsupported(found.actions)
     if against:
         yield Finding(ERROR, f"no algorithm here can act in it: its {against}.")
@@ -49,7 +49,8 @@ def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
     if played := protocol(found.ref):
         yield Finding(OK, f"{played}.")
     if images := convolution.images_of(masks.encoder_of(found.observations).seen):
-        yield from _of_images(found, images)
+        yield from _of_images(found, whole, images)
+    slow = known_against("PPO", found.observations)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
     if found.mask:
@@ -63,7 +64,15 @@ def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
         yield Finding(WARNING, "observations are float64; networks take float32, so that half of each is thrown away.")
 
 
-def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Finding]:
+def _policies(found: FoundEnv) -> ManyPolicies | None:
+    """The policies of its agents; None where they share one."""
+    if not found.policies:
+        return None
+    of_agents = {agent: name for name, view in found.policies.items() for agent in view.agents}
+    return ManyPolicies("", of_agents, tuple(found.policies))
+
+
+def _of_images(found: FoundEnv, whole: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Finding]:
     """How images are read, and whether the network that `train` would have acts on them."""
     given = [leaf.shape for _, leaf in leaves(found.observations) if isinstance(leaf, Box) and is_image(leaf)]
     sizes = [(*shape[1:], shape[0]) if has_channels_first(shape) else shape for shape in given]
@@ -73,7 +82,8 @@ def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Findi
     preset = hyperparameters.preset("PPO", found.ref.short, images=True)
     preset.pop("num_envs_per_env_runner", None)
     try:
-        fails = network_fails(RunSpec("PPO", "tf", found.ref, 0, preset), Layout(0, 1, 0.0, 1), found)
+        spec = RunSpec("PPO", "tf", found.ref, 0, preset, policies=_policies(whole))
+        fails = network_fails(spec, Layout(0, 1, 0.0, 1), whole)
     except InputError as problem:
         fails = str(problem)
     if fails:

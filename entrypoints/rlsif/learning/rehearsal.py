@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlsif.envs.adapted import policy_spaces
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
 from rlsif.learning.rllib import import_rllib
@@ -23,11 +24,12 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         config = configure(spec, layout, env)
         config.validate()
         config.rollout_fragment_length = STEPS
-        policy = _policy(config)
-        sampler = Sampling(config, 0).sampler
-        sampler.set_weights(policy.get_weights())
-        policy.compute_actions(sampler.sample()["obs"])
-        sampler.close()
+        policies = {name: _policy(config, name) for name in env.views}
+        sampling = Sampling(config, 0)
+        sampling.set_weights({name: policy.get_weights() for name, policy in policies.items()})
+        for name, rows in sampling.sample().policy_batches.items():
+            policies[name].compute_actions(rows["obs"])
+        sampling.close()
     except InputError as problem:
         return {"refused": str(problem)}
     except Exception as problem:
@@ -35,12 +37,14 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
     return {"fails": None}
 
 
-def _policy(config: Any) -> Any:
-    """RLlib's policy of a run, in a graph of its own."""
+def _policy(config: Any, name: str) -> Any:
+    """RLlib's policy of that name of a run, in a graph of its own."""
     from ray.rllib.utils.framework import try_import_tf
 
     tf1, tf, _ = try_import_tf()
     tf1.disable_eager_execution()
     with tf.Graph().as_default(), tf1.Session().as_default():
         policy_class = config.algo_class.get_default_policy_class(config)
-        return policy_class(config.observation_space, config.action_space, config.to_dict())
+        spaces = policy_spaces(config.rlsif.views[name], config.rlsif.normalize_actions)
+        models = config.rlsif.models
+        return policy_class(*spaces, {**config.to_dict(), **({"model": models[name]} if models else {})})
