@@ -248,7 +248,9 @@ def watch_final_observations():
     def watched(self, step):
         global SEEN
         after = take(self, step)
-        SEEN = np.array(after)[None] if self._rows.steps == 1 else np.concatenate([SEEN, after[None]])
+        # Where there are several samplers nobody asks for it.
+        fresh = self._rows.steps == 1 or SEEN.shape[1:] != after.shape
+        SEEN = np.array(after)[None] if fresh else np.concatenate([SEEN, after[None]])
         return after
 
     ActorCriticSampler.take = watched
