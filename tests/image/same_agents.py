@@ -85,7 +85,9 @@ def _compare_rows(algo, ref, note, found, my_rows, their_rows):
             rows["new_obs"][rows["terminateds"].astype(bool)] = 0
     note("rows of agents", (my_rows["obs"], their_rows["obs"]))
     for column in COLUMNS[algo]:
-        note(f"{algo} {column} of agents", (my_rows[column], their_rows[column]))
+        # Advantages are differences of values, and as exact as those are.
+        size = max(1, np.abs(their_rows["value_targets"]).max()) if column == "advantages" else 1
+        note(f"{algo} {column} of agents", (my_rows[column] / size, their_rows[column] / size))
     ended, cut = their_rows["terminateds"], their_rows["truncateds"]
     most(found, "agents that left", int(ended.sum()))
     most(found, "agents that were cut off", int((cut & ~ended).sum()))
