@@ -38,7 +38,7 @@ doctor:  ## say what is right and wrong on this machine, and how to fix it
 	@slurm/rl doctor
 
 .PHONY: lint
-lint: dev  ## run ruff, mypy and shellcheck alone
+lint: dev  ## run ruff, mypy, shellcheck and import-linter alone
 	@$(DEV) -m pytest -q tests/unit/test_style.py
 
 .PHONY: bench

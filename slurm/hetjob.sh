@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Head, rollout nodes and a learner, each in a group of resources of its own:
 #   sbatch slurm/hetjob.sh --env CartPole-v1
-#   sbatch --account=x : --nodes=8 --cpus-per-task=36 : --gres=gpu:2 slurm/hetjob.sh --algo APPO --env CartPole-v1
+#   sbatch --account=x : --nodes=8 --cpus-per-task=36 : --gres=gpu:a100:1 slurm/hetjob.sh --algo APPO --env CartPole-v1
 #
 # The head: small, and where the batch script runs.
 #SBATCH --job-name=rl

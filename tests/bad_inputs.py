@@ -93,6 +93,11 @@ FILES = {
     "nowhere.json": PLAYED.replace(b"[0, 1]", b"[0, 7]"),
     "uneven.json": PLAYED.replace(b"[1, 1]", b"[1]"),
     "empty.json": b"\n",
+    "hears.py": (
+        b"from ray.rllib.callbacks.callbacks import RLlibCallback\n\n\n"
+        b"class Hears(RLlibCallback):\n    def on_learn_on_batch(self, **given):\n        pass\n"
+    ),
+    "networks.py": (Path(__file__).parent / "data/networks.py").read_bytes(),
 }
 
 TYPED = r"""
@@ -179,7 +184,7 @@ train --env CartPole-v1 --set synchronize_filters=false
 train --env CartPole-v1 --set train_batch_size=50
     PPO's 'minibatch_size' is ... and its 'train_batch_size' 50; a minibatch is a part of a batch: --set minibatch_size=50 or less
 train --env CartPole-v1 --algo APPO --set num_multi_gpu_tower_stacks=2
-    APPO's 'num_multi_gpu_tower_stacks' is 2, and the learner has no GPU that could keep batches; leave it at 1, or use --num-gpus 1
+    APPO's 'num_multi_gpu_tower_stacks' is 2, and there are no towers, which RLlib has for many GPUs; leave it at 1
 train --env CartPole-v1 --algo IMPALA --set minibatch_buffer_size=4
     IMPALA's 'minibatch_buffer_size' is 4 and its 'num_multi_gpu_tower_stacks' 1; with --framework tf, RLlib keeps no more batches than that; leave it at 1
 train --env CartPole-v1 --algo IMPALA --set grad_clip=null
@@ -204,6 +209,34 @@ train --env envs.py:Sees --set model.conv_filters=[16,32]
     model.conv_filters is [16,32]: each filter is [outputs, [height, width], stride]; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],...
 train --env envs.py:Sees --set observation_filter=MeanStdFilter
     observation_filter is MeanStdFilter, and Sees shows images of whole numbers, to which what is filtered would be rounded; leave it out, or scale them by a wrapper
+train --env CartPole-v1 --set callbacks=3
+    'callbacks' is 3; it must name a class of RLlib's callbacks, as mine.py:MyCallbacks; others are for --callbacks
+train --env CartPole-v1 --set callbacks=envs.py:Base
+    --set callbacks=...envs.py:Base: it is not derived from ray.rllib.callbacks.callbacks.RLlibCallback; others are for --callbacks
+train --env CartPole-v1 --set callbacks=hears.py:Sees
+    --set callbacks=...hears.py:Sees: ...hears.py has no class Sees; it has Hears
+train --env CartPole-v1 --set callbacks=hears.py:Hears
+    --set callbacks=...hears.py:Hears: its on_learn_on_batch is not called by a run of `train`; leave it out
+train --env CartPole-v1 --set callbacks_on_train_result=print
+    'callbacks_on_train_result' takes a function of Python; put it into a class: --set callbacks=mine.py:MyCallbacks
+train --env CartPole-v1 --algo BC --input played.json --set callbacks=hears.py:Hears
+    'callbacks' is 'hears.py:Hears': RLlib calls them where it samples, and BC samples none; use --callbacks
+train --env CartPole-v1 --model Plain
+    --model Plain names no class; write it as mine.py:Network
+train --env CartPole-v1 --model none.py:Plain
+    --model ...none.py:Plain: there is no file ...none.py; an image sees bound folders alone
+train --env CartPole-v1 --model networks.py:Plan
+    --model ...networks.py:Plan: ...networks.py has no class Plan; it has Shown, Plain, ...
+train --env CartPole-v1 --model networks.py:Few
+    --model ...networks.py:Few: its outputs have the shape [n, 1]; its call must give (outputs [n, 2], values [n])
+train --env CartPole-v1 --model networks.py:Plain --algo DQN
+    --model ...networks.py:Plain: DQN learns values of actions, with networks of RLlib's alone; use --algo PPO or APPO or IMPALA, or leave --model out
+train --env CartPole-v1 --model networks.py:Plain --set model.use_lstm=true
+    'model.use_lstm' is of RLlib's networks, and --model ...networks.py:Plain is your own; its own arguments are --set model.custom_model_config.NAME=VALUE
+train --env CartPole-v1 --set model.custom_model=networks.py:Plain
+    'model.custom_model' is set by --model, not as a hyperparameter
+train --env CartPole-v1 --set model.custom_model_config.width=9
+    'model.custom_model_config' has arguments of a network of your own; name it by --model
 train --env CartPole-v1 --config none.yaml
     --config none.yaml cannot be read: No such file or directory
 train --env CartPole-v1 --config bad.yaml
@@ -220,14 +253,36 @@ train --env CartPole-v1 --seed -1
     --seed is -1; it must be at least 0
 train --env CartPole-v1 --num-cpus 9999
     --num-cpus is 9999, but this process may use ...; see `taskset -p $$` or the job's limits
-train --env CartPole-v1 --num-gpus 99
-    --num-gpus is 99, but there are ... here; for an NVIDIA GPU run with `apptainer exec --nv rl-gpu.sif`
+train --env CartPole-v1 --num-gpus 1
+    --num-gpus is 1, but there are 0 here; for an NVIDIA GPU run with `apptainer exec --nv rl-gpu.sif`
+train --env CartPole-v1 --num-gpus 2
+    --num-gpus is 2, and a learner uses one GPU at most; use --num-gpus 1, and other GPUs for other runs
 train --env CartPole-v1 --num-env-runners 9999
     9999 env runners and a learner need 10000 CPUs, and this run has ...; use --num-env-runners ... or fewer
 train --env CartPole-v1 --num-envs-per-env-runner 0
     --num-envs-per-env-runner is 0; it must be at least 1
 train --env CartPole-v1 --local-mode --num-cpus 2
-    --local-mode runs everything in one process; leave out --num-env-runners and --num-cpus
+    --local-mode runs everything in one process; leave out --num-env-runners, --env-processes and --num-cpus
+train --env CartPole-v1 --algo DQN --normalize-rewards
+    --normalize-rewards: DQN learns from a replay buffer, whose rewards would have old scales; use --algo PPO, APPO or IMPALA
+train --env CartPole-v1 --normalize-rewards --set clip_rewards=true
+    --normalize-rewards scales rewards, and clip_rewards=True clips them; leave one of the two out
+train --env CartPole-v1 --normalize-rewards --set model.use_attention=true
+    --normalize-rewards: RLlib samples this run, for model.use_attention is True, and its sampler scales no rewards; leave it out
+train --env hunt.py:Hunt --policies each --normalize-rewards
+    --normalize-rewards is for environments of one agent, and Hunt has 3
+train --resume run --normalize-rewards
+    --normalize-rewards is True, but ... is of False; leave --normalize-rewards out to resume that run
+train --env Acrobot-v1 --env-processes 9999
+    --env-processes is 9999, and this run has ... CPUs; a process needs one: use ... or fewer
+train --env Acrobot-v1 --env-processes 1 --num-envs-per-env-runner 4 --set model.use_attention=true
+    --env-processes is 1, and RLlib samples this run, for ...; its sampler steps environments in the env runner's own process: leave it out
+train --env Acrobot-v1 --env-processes 2 --num-envs-per-env-runner 1
+    --env-processes is 2, and an env runner steps 1 environment; a process needs one at least: use fewer, or more environments by --num-envs-per-env-runner
+train --env CartPole-v1 --env-processes 2
+    --env-processes is 2, and CartPole-v1 steps all of its copies together, in a vector environment of its own; leave it out
+train --env hunt.py:Hunt --policies each --env-processes 2
+    --env-processes is 2, and Hunt has 3 agents; environments of many agents are stepped in the env runner's own process: leave it out
 train --env CartPole-v1 --stop-iters -1
     --stop-iters is -1; it must be greater than 0
 train --env CartPole-v1 --stop-iters x
@@ -254,6 +309,8 @@ train --resume run --env-config gravity=1
     --env-config is {'gravity': 1}, but ...checkpoint_000002 is of {}; leave --env-config out to resume that run
 train --resume run --set model.fcnet_hiddens=[9]
     model is ...[9]..., but ...checkpoint_000002 has the weights of ...; another network is a new run
+train --resume run --model networks.py:Plain
+    --model is networks.py:Plain, but the run has a network of RLlib's; --model is only for one that has moved
 train --resume run --stop-iters 1
     the run is already at its end: 1 iterations; give a later one, as in --stop-timesteps 2000000
 train --resume damaged
@@ -314,8 +371,12 @@ train --env CartPole-v1 --input played.json
     --input played.json: PPO samples, and learns from no files; use --algo BC or MARWIL
 train --env CartPole-v1 --algo BC --input played.json --num-env-runners 2
     --num-env-runners is 2, and BC learns from recorded episodes and samples none; leave it out
+train --env CartPole-v1 --algo BC --input played.json --normalize-rewards
+    --normalize-rewards: BC learns from recorded episodes; use --algo PPO, APPO or IMPALA
+train --env CartPole-v1 --algo BC --input played.json --env-processes 2
+    --env-processes is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --set shuffle_buffer_size=9
-    'shuffle_buffer_size' has no effect here: BC and MARWIL draw from all recorded steps
+    'shuffle_buffer_size' has no effect here: a run on recorded episodes draws from all of their steps
 train --env CartPole-v1 --algo BC --input played.json --set input_=data
     'input_' is set by --input, not as a hyperparameter
 train --env hunt.py:Hunt --algo BC --input played.json --policies each
@@ -340,6 +401,8 @@ evaluate run --env none.py:CartPole-v1
     environment '...none.py:CartPole-v1': there is no file ...none.py; an image sees bound folders alone
 evaluate run --env Acrobot-v1
     --env is Acrobot-v1, but the run has CartPole-v1; --env is only for one that has moved
+evaluate run --model networks.py:Plain
+    --model is networks.py:Plain, but the run has a network of RLlib's; --model is only for one that has moved
 evaluate run --against random
     --against needs an environment of several agents, and CartPole-v1 has one
 evaluate run --record played.json
@@ -350,8 +413,12 @@ evaluate damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
 sweep --env CartPole-v1
     nothing is searched; give --grid lr=1e-3,3e-4, or --sample 'gamma=uniform(0.9,0.999)', or both
+sweep --env Acrobot-v1 --grid lr=1e-3,3e-4 --env-processes 2
+    --env-processes is 2, and --cpus-per-trial 1; a process needs a core
 sweep --env CartPole-v1 --algo BC --grid lr=1e-3,3e-4
     --algo BC: a sweep compares trials by the returns of their training, and BC samples none; give `train` one setting after the other, and `compare` the runs
+sweep --env CartPole-v1 --model networks.py:Plain --grid model.fcnet_hiddens=[8],[9]
+    'model.fcnet_hiddens' is of RLlib's networks, and --model ...networks.py:Plain is your own; its own arguments are --set model.custom_model_config.NAME=VALUE
 sweep --env CartPole-v1 --grid lr
     --grid 'lr' has no values; write it as --grid lr=1e-3,3e-4
 sweep --env CartPole-v1 --grid lr=1e-3,3e-4,0.001
@@ -378,8 +445,10 @@ sweep --env CartPole-v1 --grid lr=1 --scheduler pbt --stop-iters 9
     --scheduler pbt needs a population; give --num-samples 4 or more
 sweep --env CartPole-v1 --grid lr=1 --cpus-per-trial 999
     --cpus-per-trial is 999, but there are ...; a trial must fit
-sweep --env CartPole-v1 --grid lr=1 --gpus-per-trial 99
-    --gpus-per-trial is 99, but there are ...; a trial must fit
+sweep --env CartPole-v1 --grid lr=1 --gpus-per-trial 1
+    --gpus-per-trial is 1, but there are 0; a trial must fit
+sweep --env CartPole-v1 --grid lr=1 --gpus-per-trial 4
+    --gpus-per-trial is 4, and a learner uses one GPU at most; use --gpus-per-trial 1, and other GPUs for other runs
 sweep --resume run
     --resume ...run is not the folder of a sweep; they lie under ~/ray_results/<env>/
 check none.py:Env

@@ -32,7 +32,7 @@ def cached_root(name, packages, finish=lambda folder: None, inputs=(), release=R
 def _make(done, packages, finish, release):
     """Make it in a folder of this process's own, then move it there."""
     for old in done.parent.glob(f"{done.name}-*"):
-        # What a run that was killed has left; its programs may go on for a while.
+        # What a run that was killed has left; its programs may continue for a while.
         if time.time() - old.stat().st_mtime > A_DAY:
             shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{done.name}-", dir=done.parent, ignore_cleanup_errors=True) as folder:

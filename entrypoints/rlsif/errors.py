@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 
 BAD_INPUT = 2
@@ -24,6 +25,19 @@ class InputError(RlsifError):
     """Something the user gave cannot be right. Exit code 2."""
 
     exit_code = BAD_INPUT
+
+
+class Elsewhere(Exception):
+    """An exception of another process, as its traceback tells it."""
+
+    def __init__(self, frames: list[traceback.FrameSummary], said: list[str]) -> None:
+        """Take the frames, and the lines that follow them in a traceback."""
+        super().__init__(frames, said)
+        self.frames, self.said = frames, said
+
+    def __str__(self) -> str:
+        """The exception without its frames."""
+        return "".join(self.said).strip()
 
 
 def check_at_least(limits: Mapping[str, tuple[float | None, float]]) -> None:
@@ -54,6 +68,7 @@ def near(name: str, valid: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
-def counted(number: int, what: str) -> str:
-    """`1 env runner`, `2 env runners`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def counted(number: float, what: str) -> str:
+    """`1 env runner`, `2 env runners`, `0.5 GPUs`."""
+    text = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{text} {what}{'' if number == 1 else 's'}"

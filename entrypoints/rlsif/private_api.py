@@ -225,6 +225,7 @@ def delete_shared(key: bytes) -> None:
 def hooks() -> type:
     """A base of Algorithms, whose methods with public names RLlib asks by private ones."""
     from ray.rllib.algorithms.algorithm import Algorithm
+    from ray.rllib.utils import FilterManager
 
     check_version()
 
@@ -247,8 +248,15 @@ def hooks() -> type:
             self._logdir = self.log_folder()
 
         def _sync_filters_if_needed(self, *, central_worker: Any, workers: Any, config: Any) -> None:
-            if self.filters_are_synced(config):
-                super()._sync_filters_if_needed(central_worker=central_worker, workers=workers, config=config)
+            # RLlib's own would look at filters of observations alone.
+            if central_worker and self.filters_are_synced(config):
+                FilterManager.synchronize(
+                    central_worker.filters,
+                    workers,
+                    update_remote=config.update_worker_filter_stats,
+                    timeout_seconds=config.sync_filters_on_rollout_workers_timeout_s,
+                    use_remote_data_for_update=config.use_worker_filter_stats,
+                )
 
         def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
             return self.replay_buffer(config, super()._create_local_replay_buffer_if_necessary)
@@ -337,6 +345,17 @@ def statistics(policy: Any, batch: Any) -> dict[str, Any]:
 def td_error(policy: Any) -> Any:
     """The TD errors of the batch whose loss was built last."""
     return policy.extra_compute_grad_fetches()["td_error"]
+
+
+def leave_out_towers() -> None:
+    """Have policies of framework "tf" built without a copy of their loss for each GPU, from which RLlib learns.
+
+    The copies are made for one GPU, too; with a `minibatch_size` of None, as all algorithms but PPO have it, RLlib
+    fails at that. Without them TensorFlow itself puts a policy on the GPU that it sees.
+    """
+    from ray.rllib.policy import tf_policy
+
+    tf_policy.get_gpu_devices = list
 
 
 @contextlib.contextmanager
@@ -441,6 +460,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray.rllib.algorithms.impala.impala": ("make_learner_thread",),
     "ray.rllib.evaluation.postprocessing": ("discount_cumsum",),
     "ray.rllib.policy.dynamic_tf_policy_v2:DynamicTFPolicyV2": ("_get_loss_inputs_dict",),
+    "ray.rllib.policy.tf_policy": ("get_gpu_devices",),
     "ray.rllib.env.env_runner_group:EnvRunnerGroup": ("_make_worker",),
     "ray.rllib.utils.actor_manager:FaultTolerantActorManager": (
         "actors", "is_actor_healthy", "add_actors", "actor_ids",

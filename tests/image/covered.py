@@ -64,7 +64,6 @@ LEARNT_BY_RLLIB = {
     "learner_queue_size": 4, "learner_queue_timeout": 30, "num_gpu_loader_threads": 2,
     "timeout_s_sampler_manager": 0.1, "replay_proportion": 0.5, "opt_type": "rmsprop", "policies_to_train": [],
 }  # fmt: skip
-ON_GPUS = {"num_multi_gpu_tower_stacks": 2, "minibatch_buffer_size": 2}
 # A run, another seed, the run resumed, the env runner started again, another env runner.
 STARTS = [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (1, 5, 0, 1), (1, 0, 7, 1), (1, 0, 0, 2)]
 # A run, other seeds, the run resumed.
@@ -127,8 +126,7 @@ if __name__ == "__main__":
                 "learnt": {n: learnt("IMPALA", {n: v}) for n, v in LEARNT_BY_RLLIB.items()},
                 "others": [
                     learnt("APPO", {}, framework="tf2"),
-                    learnt("APPO", {}, gpus=2.0),
-                    learnt("APPO", ON_GPUS, gpus=1.0),
+                    learnt("APPO", {}, gpus=1.0),
                     learnt("IMPALA", {}, rllib_samples="asked"),
                     learnt("IMPALA", {"_tf_policy_handles_more_than_one_loss": False}),
                 ],

@@ -38,7 +38,7 @@ def compare(policy_of, note, found):
         sampler = Sampling(config, 0).sampler
         theirs = Theirs(policy, len(sampler._environments.active))
         watch(sampler)
-        # States go on from one batch to the next, and weights are others then.
+        # States continue from one batch to the next, and weights are others then.
         for scale in (1.1, 0.9):
             for each in (policy, learns_from_mine):
                 each.set_weights({name: scale * value for name, value in each.get_weights().items()})

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import unittest.mock
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
@@ -33,7 +34,7 @@ from rlsif.policies.layers import ACTIVATIONS
 from rlsif.policies.masks import encoder_of
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork, parts_of
 from rlsif.sampling.env_runner import Sampling
-from rlsif.sampling.filters import Filtered
+from rlsif.sampling.filters import Filtered, RewardScale
 from rlsif.sampling.samplers import SACSampler
 from tests.image import same_agents, same_masks, same_memory
 
@@ -319,6 +320,45 @@ def filters():
     note("merged filter", (learner_a.running_stats.mean, learner_b.running_stats.mean))
 
 
+def rewards():
+    """Of two env runners: the scale by the formula over all returns so far, and what the learner knows of both."""
+    random, gamma, every = np.random.default_rng(0), 0.97, []
+    learner = MeanStdFilter((1,))
+    for _ in range(2):
+        mine, returns, known = RewardScale(MeanStdFilter((1,)), gamma, 5), np.zeros(5), []
+        for _ in range(60):
+            given, active, done = random.normal(3, 20, 5), random.random(5) < 0.9, random.random(5) < 0.1
+            done &= active
+            returns = np.where(active, gamma * returns + given, returns)
+            known += returns[active].tolist()
+            expected = np.clip(given / np.sqrt(np.var(known) + 1e-8), -10, 10)
+            note("scaled rewards", (mine(given, active, done), expected))
+            returns[done] = 0
+        every += known
+        learner.apply_changes(mine.filter.as_serializable())
+    seen = learner.running_stats
+    note("scale of two env runners", (seen.sum_sq_diff_array[0] / seen.num_pushes, np.var(every)), (seen.n, len(every)))
+
+
+def rewards_of_a_batch():
+    """A batch has the rewards of one without a scale, scaled; episodes have the true ones."""
+    policy, config, _ = policy_of("PPO", "Pendulum-v1", rollout_fragment_length=64, train_batch_size=256)
+    scaled = config.copy(copy_frozen=False)
+    scaled.rlsif = replace(config.rlsif, normalize_rewards=True)
+    samplings = [Sampling(each, 0) for each in (config, scaled)]
+    for sampling in samplings:
+        sampling.sampler.set_weights(policy.get_weights())
+        sampling.sampler.sample()
+    rows, rows_of_scaled = (sampling.sampler._rows for sampling in samplings)
+    again = RewardScale(MeanStdFilter((1,)), config.gamma, 4)
+    ends = rows["terminateds"] | rows["truncateds"]
+    for given, active, done, mine in zip(rows["rewards"], rows["valid"], ends, rows_of_scaled["rewards"]):
+        note("scaled rewards of a batch", (mine, again(given, active, active & done)))
+    true, shown = ([(e.length, e.total_reward) for e in sampling.sampler.episodes()] for sampling in samplings)
+    assert len(true) > 4
+    note("returns beside scaled rewards", (shown, true))
+
+
 def seeds():
     policy, config, _ = policy_of("PPO", "CartPole-v1", rollout_fragment_length=32, train_batch_size=128)
     batches = []
@@ -481,6 +521,8 @@ if __name__ == "__main__":
     vtrace()
     n_steps()
     filters()
+    rewards()
+    rewards_of_a_batch()
     seeds()
     update()
     masked_class()

@@ -1,4 +1,4 @@
-"""Environments of many agents from end to end: trained with one policy, resumed, evaluated, filmed."""
+"""Environments of many agents from end to end: trained with one policy, resumed, evaluated, with a video."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def rows_of(run):
     return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
 
 
-def test_a_crowd_is_trained_resumed_evaluated_and_filmed(shell):
+def test_a_crowd_is_trained_resumed_evaluated_and_recorded_as_video(shell):
     done = shell.train(*CROWD, "--stop-iters", "2", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "sampled in NumPy, 3 agents in each, which share one policy" in done.stdout

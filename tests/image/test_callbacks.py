@@ -91,3 +91,39 @@ def test_an_exception_in_a_callback_leaves_a_checkpoint(shell):
     assert "on_iteration raised KeyError: 'nothing' (" in line and line.endswith(f"mine.py, line {number})")
     [run] = shell.runs
     assert (run / "checkpoints" / "checkpoint_000001").is_dir()
+
+
+RLLIBS = """
+from ray.rllib.callbacks.callbacks import RLlibCallback
+
+
+class Halves(RLlibCallback):
+    def on_episode_start(self, *, episode, worker, **given):
+        episode.user_data["runner"] = worker.worker_index
+
+    def on_episode_end(self, *, episode, **given):
+        episode.custom_metrics.update(half=episode.length / 2, runner=episode.user_data["runner"])
+
+    def on_train_result(self, *, algorithm, result, **given):
+        with open("said.txt", "a") as said:
+            print(result["training_iteration"], file=said)
+"""
+
+
+def test_rllibs_own_callbacks_are_called_where_rllib_samples(shell):
+    (shell.folder / "mine.py").write_text(RLLIBS)
+    own = ("--set", "callbacks=mine.py:Halves")
+    few = (*SMALL, "--num-envs-per-env-runner", "4", "--num-env-runners", "1", "--stop-iters", "1")
+    done = shell.train("--env", "CartPole-v1", *own, *few)
+    assert done.returncode == 0, done.stderr
+    assert f"sampled by RLlib, for callbacks_class is {shell.folder}/mine.py:Halves" in done.stdout
+    [run] = shell.runs
+    more = shell.train("--resume", run, "--stop-iters", "2", "--local-mode")
+    assert more.returncode == 0, more.stderr
+    rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+    first, second = rows
+    assert first["custom/half"] == first["env_runners/episode_len_mean"] / 2
+    assert first["custom/runner"] == 1 and second["custom/half"] > 0
+    # Of the learner in this process; that of the first run works elsewhere.
+    assert (shell.folder / "said.txt").read_text().split()[-1] == "2"
+    assert shell("evaluate", run, "--episodes", "1").returncode == 0

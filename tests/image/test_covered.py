@@ -27,8 +27,7 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
     assert all(reason.startswith(f"{name}=") for name, reason in found["learnt"].items()), found["learnt"]
     assert found["others"] == [
         "framework tf2",
-        "num_gpus=2.0",
-        "num_multi_gpu_tower_stacks=2",
+        None,
         "its own sampler, whose fragments end with episodes",
         "one clipping of all gradients together",
     ]

@@ -151,7 +151,7 @@ def test_what_is_not_there_is_told(shell, name, said):
     assert done.returncode == 2 and said in done.stderr
 
 
-def test_pettingzoos_environments_train_and_are_filmed(container):
+def test_pettingzoos_environments_train_and_give_videos(container):
     """Agents who act together, and two who take turns with masks; without the extra the sentence says what to build."""
     spread = ("--env", "mpe2.simple_spread_v3", "--stop-iters", "1", *SMALL)
     done = container.train(*spread)

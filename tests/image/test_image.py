@@ -80,7 +80,7 @@ def test_it_is_a_conda_prefix(container):
 
 
 def test_one_more_conda_package_can_be_installed_into_a_copy(container, apptainer, rl_sif):
-    """The recorded prefix is one that a conda installer can go on with."""
+    """The recorded prefix is one that a conda installer can continue with."""
     import asyncio
 
     import rattler

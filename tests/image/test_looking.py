@@ -102,7 +102,7 @@ def test_evaluate_of_dqn_in_words(trained):
 
 
 def test_evaluate_of_a_policy_with_a_memory_and_a_filter(shell):
-    """Those of test_what_is_listed_trains_saves_restores_and_goes_on are evaluated there."""
+    """Those of test_what_is_listed_trains_saves_restores_and_continues are evaluated there."""
     options = ("--set", "observation_filter=MeanStdFilter", "--set", "model.use_lstm=true")
     done = shell.train("--env", "FrozenLake-v1", *options, "--stop-iters", "1", "--local-mode")
     assert done.returncode == 0, done.stderr

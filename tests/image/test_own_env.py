@@ -51,7 +51,7 @@ def walk(shell):
     return shell
 
 
-def test_a_class_in_a_file_is_trained_by_env_runners_resumed_elsewhere_and_filmed(walk):
+def test_a_class_in_a_file_is_trained_by_env_runners_resumed_elsewhere_and_gives_a_video(walk):
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--num-env-runners", "1")
     done = walk.train("--env", "code/walk.py:Walk", "--env-config", "start=2", "--stop-iters", "2", *small)
     assert done.returncode == 0, done.stderr

@@ -48,7 +48,7 @@ else:
     promise="its first update has the values of its place in the schedule",
 )
 @pytest.mark.parametrize("framework", ["tf", "tf2"])
-def test_a_resumed_run_goes_on_without_a_gap_in_rows_schedules_and_optimizer(shell, framework):
+def test_a_resumed_run_continues_without_a_gap_in_rows_schedules_and_optimizer(shell, framework):
     schedules = ("--set", "lr_schedule=[[0,1e-5],[4e3,1e-3]]", "--set", "entropy_coeff_schedule=[[0,0.1],[4e3,0]]")
     # With one environment a batch has just the rows that are asked for: four updates.
     one = ("--num-envs-per-env-runner", "1", "--framework", framework)
@@ -172,7 +172,7 @@ def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
 @pytest.mark.parametrize(
     ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
 )
-def test_a_filter_goes_on_from_what_it_has_seen(shell, settings, sampled):
+def test_a_filter_continues_from_what_it_has_seen(shell, settings, sampled):
     small = ("--set", "observation_filter=MeanStdFilter", *SMALL[:-1], "--num-env-runners", "1")
     done = shell.train("--env", "CartPole-v1", *small, *settings, "--stop-iters", "2")
     assert done.returncode == 0 and f"sampled {sampled}" in done.stdout, done.stderr
@@ -181,6 +181,30 @@ def test_a_filter_goes_on_from_what_it_has_seen(shell, settings, sampled):
     steps = [row["num_env_steps_sampled_lifetime"] for row in rows(run)]
     before, after = (seen(shell, run / f"checkpoints/checkpoint_00000{number}") for number in (2, 4))
     assert before >= steps[1] and after - before >= steps[3] - steps[1] > 0
+
+
+@pytest.mark.fault(
+    "a run that scales rewards is resumed, with env runners of their own",
+    promise="the scale continues from the returns that it has seen",
+)
+@pytest.mark.parametrize("algo", ["PPO", "APPO"])
+def test_a_scale_of_rewards_continues_from_what_it_has_seen(shell, algo):
+    small = ("--set", "train_batch_size=400", "--num-env-runners", "1", "--algo", algo)
+    small += ("--set", "minibatch_size=100", "--set", "num_epochs=1") if algo == "PPO" else ()
+    done = shell.train("--env", "CartPole-v1", *small, "--normalize-rewards", "--stop-iters", "2")
+    assert done.returncode == 0 and "rewards scaled" in done.stdout, done.stderr
+    [run] = shell.runs
+    assert json.loads((run / "params.json").read_text())["run"]["normalize_rewards"] is True
+    done = shell.train("--resume", run, "--num-env-runners", "1", "--stop-iters", "4")
+    assert done.returncode == 0 and "rewards scaled" in done.stdout, done.stderr
+    steps = [row["num_env_steps_sampled_lifetime"] for row in rows(run)]
+    before, after = (seen(shell, run / f"checkpoints/checkpoint_00000{number}") for number in (2, 4))
+    assert before >= steps[1] and after - before >= steps[3] - steps[1] > 0
+    # A return of CartPole's is its length.
+    last = rows(run)[-1]
+    assert last["env_runners/episode_return_mean"] == last["env_runners/episode_len_mean"]
+    done = shell("evaluate", run, "--episodes", "2", "--json")
+    assert done.returncode == 0, done.stderr
 
 
 # Every variable that Ray, Python or TensorFlow read, and that a host may carry.

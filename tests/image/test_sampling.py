@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from rlsif.private_api import NO_TENSORFLOW
 from tests.commands import Shell
+from tests.unit.test_rooms import IMPORT_ALL
 
 # Single precision, in another order.
 CLOSE = 1e-5
@@ -28,6 +30,7 @@ def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
         "value targets", "episodes", "rows left",
         "values bootstrapped", "values of ends", "n-step rewards", "n-step new_obs", "n-step terminateds",
         "n-step truncateds", "epsilon", "epsilon of a schedule", "filter", "merged filter", "one seed",
+        "scaled rewards", "scale of two env runners", "scaled rewards of a batch", "returns beside scaled rewards",
         "masked logits and values", "masked q-values", "masked targets",
         "rows of agents", "PPO actions of agents", "PPO rewards of agents",
         "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",
@@ -92,3 +95,8 @@ def test_an_update_goes_through_shuffled_minibatches_without_what_is_left_over(f
 def test_nothing_goes_back_to_the_host_between_minibatches(found):
     assert found["calls of TensorFlow in an update"] == 1
     assert found["ways back to Python in the graph"] == 0
+
+
+def test_an_env_runner_is_imported_where_tensorflow_cannot_be(container):
+    done = container("python", "-c", IMPORT_ALL, "rlsif.sampling", "tensorflow,tf_keras", env={NO_TENSORFLOW: "1"})
+    assert done.returncode == 0

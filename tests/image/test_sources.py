@@ -108,7 +108,10 @@ def test_a_user_without_subordinate_ids_gets_a_base_from_the_mirror(made, apptai
 
 @pytest.mark.long
 def test_a_user_without_subordinate_ids_pulls_the_base_by_its_digest(made, places, user, tmp_path, apptainer):
-    """From a registry that wants a token, through a proxy that only the site's own authority vouches for."""
+    """From a registry that wants a token, through a proxy that only the site's own authority vouches for.
+
+    Over a minute beside others: it pulls, and builds from, the Debian that mmdebstrap makes for `made`.
+    """
     address, _, proxy = places
     someone, variables = user
     digest = network.push(made[2], address, f"library/{NAME}", TAG, tmp_path)

@@ -52,7 +52,7 @@ def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(shell):
 
 @pytest.mark.fault("a sweep is interrupted", promise="it resumes; every trial has each iteration once")
 @pytest.mark.long
-def test_an_interrupted_sweep_goes_on(container, shell):
+def test_an_interrupted_sweep_resumes(container, shell):
     """Three trials of sixty iterations, for a signal must find some done and some to come."""
     arguments = (*CARTPOLE, "--grid", "lr=1e-3,3e-4,1e-4", "--stop-iters", "60")
     process = container.start("sweep", *arguments, "--results-dir", container.folder / "results")

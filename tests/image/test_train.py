@@ -164,7 +164,7 @@ IN_ONE_CALL = "each batch of at least 2,000 env steps is learned in one call of 
         ("SAC", "tf", "Pendulum-v1", "--local-mode"),
     ],
 )
-def test_what_is_listed_trains_saves_restores_and_goes_on(shell, algo, framework, env, mode):
+def test_what_is_listed_trains_saves_restores_and_continues(shell, algo, framework, env, mode):
     """Two runs; those of APPO and IMPALA have processes of their own, each with TensorFlow."""
     given = ("--algo", algo, "--framework", framework, "--env", env)
     quick = ("--set", "num_epochs=1") if framework == "tf2" and algo == "PPO" else ()

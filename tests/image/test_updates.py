@@ -41,3 +41,12 @@ def test_a_batch_in_one_call_is_learned_as_rllib_learns_its_minibatches(shell, a
     assert found[f"{algo} settings"]["minibatches"] == 6
     if algo == "APPO":
         assert found["APPO settings"]["weight of the divergence"] != 1
+
+
+@pytest.mark.fault("a learner has a GPU", promise="it trains there as on CPUs, without RLlib's copies of the loss")
+def test_algorithms_train_as_with_a_gpu(shell):
+    done = shell("python", Path(__file__).with_name("gpu_stand_in.py"))
+    assert done.returncode == 0
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == {"PPO", "DQN", "SAC", "APPO", "IMPALA"}
+    assert all(each["updates"] > 0 and each["devices"] == ["/cpu:0"] for each in found.values()), found

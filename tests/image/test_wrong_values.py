@@ -154,7 +154,7 @@ def test_environments_written_in_other_ways_train_and_are_evaluated(envs, name):
 
 
 @pytest.mark.fault("the module of an environment was moved", promise="`--env` names its new place")
-def test_a_module_that_was_moved_is_evaluated_and_goes_on_from_its_new_place(envs):
+def test_a_module_that_was_moved_is_evaluated_and_resumes_from_its_new_place(envs):
     done = envs.train("--env", "envs:Wrapped", *SMALL, "--stop-iters", "1")
     assert done.returncode == 0, done.stderr
     [run] = envs.runs

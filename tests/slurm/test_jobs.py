@@ -198,15 +198,15 @@ def test_jobs_of_one_user_and_of_two_share_a_node_without_noticing(submit, slurm
     for job in (stays, goes, others):
         job.trains()
 
-    def go_on(*jobs):
+    def continue_training(*jobs):
         at = [job.iterations() for job in jobs]
         for job, before in zip(jobs, at, strict=True):
-            job.until(lambda job=job, before=before: job.iterations() > before + 10, 60, "it goes on beside the others")
+            job.until(lambda job=job, before=before: job.iterations() > before + 10, 60, "it continues beside them")
 
-    go_on(stays, goes, others)
+    continue_training(stays, goes, others)
     slurm("scancel", goes.id, user="alice")
     goes.wait("CANCELLED")
-    go_on(stays, others)
+    continue_training(stays, others)
     assert all(row["num_healthy_workers"] == 1 for job in (stays, others) for row in job.rows)
 
 

@@ -10,6 +10,7 @@ from cluster import CHECKOUT, PREEMPTION
 from conftest import ENDLESS, HETJOB, STAYS, TRAIN, WAITS
 
 ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
+TWO_NODES_OF_THREE = (*ONE_ROLLOUT_NODE[:2], "--cpus-per-task=3", "--nodes=2", *ONE_ROLLOUT_NODE[4:])
 
 LEARNER = "info/learner/default_policy"
 UPDATES = f"{LEARNER}/num_grad_updates_lifetime"
@@ -50,7 +51,7 @@ def test_a_job_that_meets_its_time_limit_resumes_as_if_it_had_not_been_interrupt
     # New environments end other episodes; an iteration takes the steps that its batch wants, and a round of all 16.
     steps = [[row["num_env_steps_sampled_this_iter"] for row in one] for one in (rows, whole.rows)]
     assert min(steps[0]) == min(steps[1]) and max(steps[0]) <= max(steps[1]) + 16
-    # The learner goes on: from the checkpoint where it was interrupted to one ten iterations on or more it moves no
+    # The learner continues: from the checkpoint where it was interrupted to one ten iterations on or more it moves no
     # further than between others, and Adam has counted every update.
     saved = learners(slurm, whole, range(10, number + 1, 10))
     usual = [distance(*pair) for pair in itertools.pairwise(saved)]
@@ -261,7 +262,7 @@ def where(job):
 @pytest.mark.fault(
     "the first node of multinode.sh is powered off", promise="the others have the job requeued, and it resumes"
 )
-def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_the_first(submit, slurm):
+def test_a_job_of_cpu_nodes_continues_without_one_of_them_and_is_requeued_without_the_first(submit, slurm):
     """Two nodes die, one after the other; then a second start of the job."""
     sizes = ("--nodelist=head,cpu1,cpu2", "--nodes=3", "--cpus-per-task=2")
     job = submit("multinode", *STAYS, "--checkpoint-every", "20", sbatch=sizes)
@@ -272,7 +273,7 @@ def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_
     slurm.miss(victim)
     job.until(lambda: f"Node failure on {victim}" in job.output, 30, "its step hears of it")
     at = job.iterations()
-    job.until(lambda: job.iterations() > at + 20, 60, "training goes on")
+    job.until(lambda: job.iterations() > at + 20, 60, "training continues")
     assert re.search(r"^3 env runners alive, [45] before$", job.output, flags=re.M)
     assert job.state == "RUNNING" and without_gap(job.rows)
     slurm.nodes[first].power_off()
@@ -281,7 +282,7 @@ def test_a_job_of_cpu_nodes_goes_on_without_one_of_them_and_is_requeued_without_
     [other] = {*job.nodes("rollout")} - {victim}
     slurm("pkill", "-9", "-f", "raylet/raylet", node=other)
     before = job.rows
-    # Slurm has the job go on without its batch script.
+    # Slurm lets the job continue without its batch script.
     assert job.state == "RUNNING"
     job.until(lambda: job.state == "PENDING", 120, "it is requeued")
     slurm.boot_again()
@@ -371,7 +372,18 @@ def test_rollout_nodes_join_and_leave_a_job_that_runs_also_where_environments_fa
         slurm("scancel", more.id, user="alice")
         job.until(lambda: job.rows[-1]["num_healthy_workers"] == 1, 90, "they are gone")
         at = job.iterations()
-        job.until(lambda at=at: job.iterations() > at + 3, 60, "training goes on")
+        job.until(lambda at=at: job.iterations() > at + 3, 60, "training continues")
     assert "an env runner failed while its node left" in log.read_text()
     assert "3 env runners alive" in job.output
     assert without_gap(job.rows)
+
+
+def test_an_env_runner_of_several_processes_has_its_cores_on_one_node_also_on_nodes_that_join(submit, slurm):
+    (slurm.folder / "home/alice/fragile.py").write_text(FRAGILE)
+    asked = ("--env", "../fragile.py:Fragile", *TRAIN[2:], *ENDLESS, "--env-processes", "2")
+    # Of the three cores one is left over.
+    job = submit("hetjob", *asked, sbatch=TWO_NODES_OF_THREE)
+    job.trains()
+    assert "2 env runners, 8 environments each, stepped in 2 processes of their own on 2 cores" in job.output
+    submit("rollout", job.id, sbatch=("--cpus-per-task=2",))
+    job.until(lambda: job.rows[-1]["num_healthy_workers"] == 3, 90, "its env runner joined")

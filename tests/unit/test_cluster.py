@@ -1,6 +1,7 @@
 import json
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,13 @@ def test_the_token_is_for_its_user_alone(tmp_path, monkeypatch):
     assert re.fullmatch("[0-9a-f]{64}", job.token.read_text())
 
 
+def test_a_learner_uses_one_gpu_of_its_node():
+    many, none = replace(CLUSTER, learner_gpus=4), replace(CLUSTER, learner_gpus=0)
+    assert [cluster_layout(TrainOptions(), each, 8).num_gpus for each in (many, none)] == [1.0, 0.0]
+    with pytest.raises(InputError, match="--num-gpus is 1, but the learner node has 0; ask Slurm for one"):
+        cluster_layout(TrainOptions(num_gpus=1), none, 8)
+
+
 def test_every_rollout_core_gets_an_env_runner():
     layout = cluster_layout(TrainOptions(), CLUSTER, 8)
     assert (layout.num_env_runners, layout.num_gpus, layout.learner_threads, layout.by_role) == (16, 1.0, 4, True)
@@ -104,7 +112,6 @@ def test_every_rollout_core_gets_an_env_runner():
     [
         (TrainOptions(num_env_runners=17), "--num-env-runners is 17 and the rollout nodes have 16 CPUs"),
         (TrainOptions(num_env_runners=0), "--num-env-runners is 0 and"),
-        (TrainOptions(num_gpus=2), "--num-gpus is 2, but the learner node has 1"),
         (TrainOptions(local_mode=True), "--local-mode is for one process"),
     ],
 )

@@ -1,5 +1,6 @@
 """The pages: links lead somewhere, and what is generated is current."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -99,14 +100,47 @@ def test_the_page_of_faults_is_not_ahead_of_the_tests():
     assert len(faults.marked("slurm")) >= 25 and len(bad_inputs.bad_inputs()) >= 60
 
 
-# What the pages say instead: video, resume, continue, fix, indefinitely, requeue.
-RIDDLES = re.compile(r"\b(films?|filmed|goes on|go on|for ever|mends?|mended|makes? way|queued again)\b", re.I)
+def test_the_activations_are_those_of_the_training_page():
+    from rlsif.policies.layers import ACTIVATIONS
+
+    text = (CHECKOUT / "docs/training.md").read_text()
+    [line] = re.findall(r"networks with the activations (.*?) are sampled in NumPy", text, re.S)
+    assert set(re.findall(r"`(\w+)`", line)) == {name for name in ACTIVATIONS if name}
 
 
-@pytest.mark.parametrize(
-    "page",
-    [p for p in pages() if p.name not in ("reference.md", "CONTRIBUTING.md")],
-    ids=lambda page: page.relative_to(CHECKOUT).as_posix(),
-)
+def test_a_long_test_says_why():
+    silent = []
+    for file in sorted((CHECKOUT / "tests").glob("*/test_*.py")):
+        for test in ast.walk(ast.parse(file.read_text())):
+            if isinstance(test, ast.FunctionDef) and "pytest.mark.long" in map(ast.unparse, test.decorator_list):
+                silent += [] if ast.get_docstring(test) else [f"{file.name}: {test.name}"]
+    assert silent == [], "the docstring of a test that is marked `long` says what takes its time"
+
+
+# What is written instead: video, resume, continue, fix, indefinitely, requeue. An underscore counts as a space.
+RIDDLES = re.compile(r"\b(films?|filmed|goes on|go on|going on|for ever|mends?|mended|makes? way|queued again)\b", re.I)
+# Programs: where the name is that of an old checkpoint or of a library, or the test of this itself.
+ALLOWED = {("entrypoints/rlsif/learning/old_names.py", "mended"), ("tests/unit/test_docs.py", None)}
+
+
+def riddles(text):
+    return [found.lower() for found in RIDDLES.findall(text.replace("_", " "))]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(CHECKOUT).as_posix())
 def test_pages_use_the_words_of_the_field(page):
-    assert RIDDLES.findall(page.read_text()) == []
+    assert riddles(page.read_text()) == []
+
+
+@pytest.mark.parametrize("folder", ["entrypoints", "slurm", "tests", "containers", "bench", "examples"])
+def test_programs_use_the_words_of_the_field(folder):
+    listing = ["git", "ls-files", "-z", "-co", "--exclude-standard", "--", folder]
+    names = subprocess.run(listing, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split("\0")
+    programs = [CHECKOUT / name for name in names if Path(name).suffix in (".py", ".sh") or name == "slurm/rl"]
+    found = []
+    for program in filter(Path.is_file, programs):
+        name = program.relative_to(CHECKOUT).as_posix()
+        if (name, None) not in ALLOWED:
+            found += [(name, word) for word in riddles(program.read_text()) if (name, word) not in ALLOWED]
+    assert programs
+    assert found == []

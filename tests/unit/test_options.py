@@ -1,13 +1,16 @@
 """Options against the machine."""
 
+import re
+
 import numpy as np
 import pytest
 
-from rlsif.cluster.resources import Resources, available
+from rlsif.cluster.resources import Cluster, Resources, available
+from rlsif.commands.options import ALGO_HELP
 from rlsif.errors import InputError
 from rlsif.learning import catalogue
 from rlsif.policies.spaces import Box, Discrete
-from rlsif.training.options import TrainOptions, check_evaluated, layout
+from rlsif.training.options import TrainOptions, check_evaluated, cluster_layout, layout
 
 MACHINE = Resources(cpus=4, gpus=1, memory=8 * 1024**3)
 
@@ -32,6 +35,38 @@ def test_the_learners_threads_are_the_cores_that_were_asked_for():
         assert layout(TrainOptions(**options), many, 1)[0].learner_threads == threads
 
 
+@pytest.mark.parametrize(
+    ("options", "runners", "cores"),
+    [
+        ({"env_processes": 2}, 1, 3),
+        ({"env_processes": 1}, 3, 4),
+        ({"env_processes": 4}, 0, 4),
+        ({"env_processes": 3, "num_env_runners": 0}, 0, 3),
+        ({"env_processes": 2, "num_cpus": 3}, 1, 3),
+    ],
+)
+def test_each_env_runner_counts_for_the_cores_of_its_processes(options, runners, cores):
+    planned, resources = layout(TrainOptions(**options), MACHINE, 8)
+    assert (planned.num_env_runners, planned.cores, resources.cpus) == (
+        runners,
+        cores,
+        options.get("num_cpus", cores),
+    )
+
+
+def test_a_job_has_room_for_env_runners_whose_cores_are_on_one_node():
+    nodes = Cluster(rollout_cpus=19, learner_cpus=4, learner_gpus=0, of_rollout_nodes=(3, 8, 8))
+    assert [nodes.env_runners(cores) for cores in (1, 2, 3, 8, 9)] == [19, 9, 5, 2, 0]
+    planned = cluster_layout(TrainOptions(env_processes=3), nodes, 8)
+    assert (planned.num_env_runners, planned.cores, planned.elastic) == (5, 16, True)
+    with pytest.raises(
+        InputError, match="--num-env-runners is 6 of 3 processes each and .* use --num-env-runners 1 to 5"
+    ):
+        cluster_layout(TrainOptions(env_processes=3, num_env_runners=6), nodes, 8)
+    with pytest.raises(InputError, match="--env-processes is 9, and no rollout node has as many CPUs"):
+        cluster_layout(TrainOptions(env_processes=9), nodes, 8)
+
+
 def test_local_mode_is_one_process():
     processes, resources = layout(TrainOptions(local_mode=True), MACHINE, 1)
     assert (processes.num_env_runners, resources.cpus, processes.learner_threads) == (0, 1, 1)
@@ -41,9 +76,14 @@ def test_local_mode_is_one_process():
     "options, said",
     [
         ({"num_cpus": 5}, "--num-cpus is 5, but this process may use 4"),
-        ({"num_gpus": 2}, "--num-gpus is 2, but there are 1 here"),
+        ({"num_gpus": 2}, "--num-gpus is 2, and a learner uses one GPU at most; use --num-gpus 1"),
         ({"num_env_runners": 4}, "4 env runners and a learner need 5 CPUs"),
         ({"num_cpus": 2, "num_env_runners": 2}, "need 3 CPUs, and this run has 2"),
+        (
+            {"env_processes": 2, "num_env_runners": 2},
+            "2 env runners of 2 processes each and a .* need 5 CPUs, .* 1 or",
+        ),
+        ({"env_processes": 5}, "--env-processes is 5, and this run has 4 CPUs; a process needs one: use 4 or fewer"),
     ],
 )
 def test_more_than_there_is_is_refused(options, said):
@@ -58,6 +98,7 @@ def test_more_than_there_is_is_refused(options, said):
         "num_gpus",
         "num_env_runners",
         "num_envs_per_env_runner",
+        "env_processes",
         "checkpoint_every",
         "evaluate_every",
         "seed",
@@ -108,3 +149,8 @@ def test_an_action_space_out_of_reach_is_refused():
         InputError, match="DQN cannot act in Pendulum-v1: its actions are Box, not Discrete; use --algo PPO"
     ):
         catalogue.check_spaces(catalogue.find("dqn", "tf"), "Pendulum-v1", Discrete(2), actions)
+
+
+def test_the_help_of_algo_names_every_algorithm():
+    assert set(re.findall(r"\b[A-Z]{2,}\b", ALGO_HELP)) == set(catalogue.catalogue())
+    assert f"{catalogue.DEFAULT} (default)" in ALGO_HELP

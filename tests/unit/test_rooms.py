@@ -41,8 +41,9 @@ MAY_IMPORT = {
 NOT_FOR_DRIVERS = ("training", "roles", "cluster")
 # Of learning/, what needs neither RLlib nor TensorFlow when it is imported; the rest is for a learner's process.
 WITHOUT_RLLIB = [
-    *("assignment", "catalogue", "descriptor", "finite", "hyperparameters", "judgement", "learner", "settings", "spec")
-]
+    "assignment", "catalogue", "descriptor", "finite", "hyperparameters", "judgement", "learner", "own_network",
+    "rllib_callbacks", "settings", "spec",
+]  # fmt: skip
 
 
 def imported_by(room, *, at_the_top=False):

@@ -64,8 +64,8 @@ def test_stretches_are_joined_at_ends_alone_and_no_row_is_given_twice():
         assert len(batch["obs"]) % 25 == 0 and len(batch["obs"]) >= 25 * 20
         for start in range(0, len(batch["obs"]), 25):
             slot, number = batch["obs"][start : start + 25].T
-            goes_on = (slot[1:] == slot[:-1]) & (number[1:] > number[:-1])
-            assert (goes_on | batch["terminateds"][start : start + 24]).all()
+            continues = (slot[1:] == slot[:-1]) & (number[1:] > number[:-1])
+            assert (continues | batch["terminateds"][start : start + 24]).all()
         given.append(batch["obs"])
         most = max(most, mine._rows.steps)
     rows = np.concatenate(given)

@@ -45,7 +45,7 @@ def test_an_evaluation_alone_is_no_end():
     assert Stop(by_evaluation=True).or_default(475.0) == Stop(475.0, 1_000_000, by_evaluation=True)
 
 
-def test_goes_on_before_every_end():
+def test_continues_before_every_end():
     assert Stop(reward=490, timesteps=6001, iters=4, time_s=5.1).reached(row()) is None
 
 
@@ -64,7 +64,7 @@ def test_refuses_an_end_that_is_none(bad):
         Stop(**bad)
 
 
-def test_refuses_to_go_on_past_the_end():
+def test_refuses_to_continue_past_the_end():
     with pytest.raises(InputError, match="already at its end: 3 iterations"):
         Stop(iters=3).check_not_reached(row())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.cluster.job import TRAINING, JobFolder, Rendezvous
-from rlsif.errors import InputError
+from rlsif.errors import InputError, counted
 from rlsif.slurm import labels, local
 from rlsif.slurm.folder import check_forgotten, check_number, of_job, stop
 from rlsif.slurm.planning import doubt, nodes
@@ -136,7 +136,7 @@ def test_status_names_roles_nodes_and_time(tmp_path):
     (run / "result.json").write_text(row)
     said = describe(groups(SAID, "7"), folder)
     assert said.splitlines()[0] == "job 7: RUNNING, 22:59:55 left"
-    assert "  rollout  n[2-3]  16 CPUs, 0 GPUs" in said and "  learner  g1  4 CPUs, 1 GPUs" in said
+    assert "  rollout  n[2-3]  16 CPUs, 0 GPUs" in said and "  learner  g1  4 CPUs, 1 GPU" in said
     assert "iteration 3, 6,000 env steps, return 42.2, 1,234 steps/s, 16 env runners alive" in said
 
 
@@ -161,7 +161,7 @@ def test_status_has_the_last_evaluation_of_what_samples_nothing(tmp_path):
 )
 def test_status_counts_gpus_as_a_site_tells_them(tmp_path, fields, gpus):
     said = describe(groups(f"JobId=7 JobState=RUNNING NodeList=n1 NumNodes=1 NumCPUs=4 {fields}", "7"), tmp_path)
-    assert f" n1  4 CPUs, {gpus} GPUs" in said
+    assert f" n1  4 CPUs, {counted(gpus, 'GPU')}" in said
 
 
 def test_status_tells_of_one_job_of_an_array():

@@ -104,8 +104,8 @@ def test_a_run_of_an_older_version_has_none():
 
 def test_wrappers_move_with_the_file_of_their_environment(own, tmp_path):
     env = parse(f"{own}:Base", wrappers=[f"{own}:Times", "FlattenObservation"])
-    there = moved(env, "/elsewhere/new.py:Base", tmp_path)
-    assert [wrapper.name for wrapper in there.wrappers] == ["/elsewhere/new.py:Times", "FlattenObservation"]
+    there = moved(RunSpec("PPO", "tf", env), "/elsewhere/new.py:Base", None, tmp_path)
+    assert [wrapper.name for wrapper in there.env.wrappers] == ["/elsewhere/new.py:Times", "FlattenObservation"]
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from rlsif import private_api
 from rlsif.cluster import membership
-from rlsif.errors import RlsifError
+from rlsif.errors import Elsewhere, RlsifError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,7 +80,10 @@ def own_traceback(problem: BaseException) -> str:
     import ray
 
     theirs = [Path(ray.__file__).parent, Path(gymnasium.__file__).parent, Path(__file__).parents[1]]
-    frames = traceback.extract_tb(problem.__traceback__)
+    frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(problem.__traceback__)
+    said = traceback.format_exception_only(type(problem), problem)
+    if isinstance(problem, Elsewhere):
+        frames, said = problem.frames, problem.said
     own = next((i for i, f in enumerate(frames) if not any(Path(f.filename).is_relative_to(t) for t in theirs)), 0)
     head = ["Traceback (most recent call last):\n", *traceback.format_list(frames[own:])]
-    return "".join([*head, *traceback.format_exception_only(type(problem), problem)])
+    return "".join([*head, *said])

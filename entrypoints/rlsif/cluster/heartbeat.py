@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from rlsif import private_api
 from rlsif.cluster import membership
@@ -39,13 +40,26 @@ class Heartbeat:
     doing: str
     # Of its process on the node; another one is an env runner that was started again.
     pid: int = 0
+    # How many processes of its environments ended and were started again, and how the last did.
+    lost: int = 0
+    lost_how: str = ""
 
 
 _BEATING = threading.Lock()
 
 
-def start(runner: int, look: Callable[[], tuple[int, int, str]]) -> None:
-    """Beat until this process ends, in a thread; `look` gives steps, resets and what is done. Once in a process."""
+class Done(Protocol):
+    """What the environments of a process have done so far."""
+
+    steps: int
+    resets: int
+    doing: str
+    lost: int
+    lost_how: str
+
+
+def start(runner: int, look: Callable[[], Done]) -> None:
+    """Beat until this process ends, in a thread; `look` gives what its environments have done. Once in a process."""
     import ray
 
     if not ray.is_initialized() or not _BEATING.acquire(blocking=False):
@@ -54,9 +68,11 @@ def start(runner: int, look: Callable[[], tuple[int, int, str]]) -> None:
     threading.Thread(target=_beat, args=(about, look), daemon=True, name="heartbeat").start()
 
 
-def _beat(about: tuple[int, str, str], look: Callable[[], tuple[int, int, str]]) -> None:
+def _beat(about: tuple[int, str, str], look: Callable[[], Done]) -> None:
     for number in itertools.count(1):
-        message = Heartbeat(*about, number, *look(), os.getpid())
+        done = look()
+        told = done.steps, done.resets, done.doing, os.getpid(), done.lost, done.lost_how
+        message = Heartbeat(*about, number, *told)
         # Ray may be about to end, and this process with it.
         with contextlib.suppress(Exception):
             key = _of_run(membership.run()) + str(about[0]).encode()

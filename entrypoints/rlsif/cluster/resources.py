@@ -26,6 +26,12 @@ class Cluster:
     rollout_cpus: int
     learner_cpus: int
     learner_gpus: int
+    # The same CPUs by node; empty where there is one, or it does not matter.
+    of_rollout_nodes: tuple[int, ...] = ()
+
+    def env_runners(self, cores: int) -> int:
+        """How many env runners of so many cores there is room for; one has all of them on one node."""
+        return sum(cpus // cores for cpus in self.of_rollout_nodes or (self.rollout_cpus,))
 
 
 def available() -> Resources:

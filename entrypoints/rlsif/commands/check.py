@@ -15,11 +15,13 @@ def check(
     wrap: options.WRAP = None,
     atari: options.ATARI = None,
     policies: options.POLICIES = None,
+    model: options.MODEL = None,
 ) -> int:
     """Check an environment before training, with Gymnasium's checker and our own. Print each finding in one sentence.
 
     Exit with 1 if there is an error that would end training.
     """
+    import functools
     from pathlib import Path
 
     from rlsif import packages
@@ -34,7 +36,8 @@ def check(
     # An environment's file may import RLlib, which takes four times as long with TensorFlow.
     leave_tensorflow_to_those_who_want_it()
     ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []), atari)
-    findings = check_env(ref, judgement, assignment.by_option(assignment.told(policies or assignment.SHARED)))
+    judge = functools.partial(judgement, network=model)
+    findings = check_env(ref, judge, assignment.by_option(assignment.told(policies or assignment.SHARED)))
     for finding in findings:
         print(f"{finding.level:<8} {finding.text}")
     for right, text, fix in packages.told(Path(packages.FOLDER), packages.image_digest()):

@@ -30,6 +30,10 @@ def evaluate(
         Optional[str],
         typer.Option(help="Where the environment is now, where its module or file was moved: new/place.py:Class."),
     ] = None,
+    model: Annotated[
+        Optional[str],
+        typer.Option(help="Where the run's own network is now, where its file was moved: new/place.py:Class."),
+    ] = None,
     video: Annotated[
         Optional[Path], typer.Option(help="Record the first episode in a new .mp4 or .gif file. Needs no display.")
     ] = None,
@@ -64,7 +68,8 @@ def evaluate(
     if best + last + (checkpoint is not None) > 1:
         raise InputError("--best, --last and --checkpoint each name a checkpoint; give one of them")
     which = saved.LAST if last else saved.BEST if checkpoint is None else checkpoint
-    found = evaluate_agent(Evaluation(run, which, episodes, seed, deterministic, video, env, against, record))
+    asked = Evaluation(run, which, episodes, seed, deterministic, video, env, against, record, model)
+    found = evaluate_agent(asked)
     print(dumps(found) if json else _in_words(found))
     return 0
 

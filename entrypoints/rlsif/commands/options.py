@@ -23,6 +23,14 @@ ENV_TIMEOUT = Annotated[
     float,
     typer.Option(help="Seconds without a step of an environment after which the run ends.", rich_help_panel=PROCESSES),
 ]
+ENV_PROCESSES = Annotated[
+    Optional[int],
+    typer.Option(
+        help="Processes in which each env runner steps its environments, and the cores that it counts for. Default: its"
+        " own process.",
+        rich_help_panel=PROCESSES,
+    ),
+]
 WRAP = Annotated[
     Optional[list[str]],
     typer.Option(
@@ -55,7 +63,7 @@ TRAIN_POLICIES = Annotated[
     Optional[str],
     typer.Option(
         metavar="NAME,NAME",
-        help="Policies that learn; the others stay as they begin. Default: all.",
+        help="Policies that learn; the others keep their initial weights. Default: all.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -78,10 +86,26 @@ SET = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+MODEL = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="FILE.py:CLASS",
+        help="Network of your own, a tf.Module; --set model.custom_model_config.KEY=VALUE is an argument of it.",
+        rich_help_panel=TRAINING,
+    ),
+]
 SEED = Annotated[
     Optional[int],
     typer.Option(
         help="Seed of all random numbers. With --local-mode, two runs with the same seed give the same result.",
+        rich_help_panel=TRAINING,
+    ),
+]
+NORMALIZE_REWARDS = Annotated[
+    bool,
+    typer.Option(
+        "--normalize-rewards",
+        help="PPO, APPO, IMPALA: learn from rewards divided by the running deviation of the discounted return.",
         rich_help_panel=TRAINING,
     ),
 ]

@@ -28,7 +28,8 @@ HEADING = """\
 Every option of every command. This page is generated: `make docs` writes it from the commands in
 `entrypoints/rlsif/commands`, from `slurm/rl` and from `slurm/common.sh`. A test compares it with them.
 The commands of the image are typed as `apptainer exec rl.sif COMMAND ...`.
-Every one of them prints the same with `--help`. Exit codes: 0 for success, 1 for a failed run, 2 for bad input.
+Every one of them prints the same with `--help`. Exit codes: 0 for success, 1 for a failed run, 2 for bad input,
+130 and 143 for a run that a signal ended, 75 for a run that was interrupted in a job and can be resumed.
 """
 KNOBS = """\
 ## Variables of a job

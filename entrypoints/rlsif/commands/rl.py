@@ -80,6 +80,8 @@ def head(
             rollout_cpus=own_rollout + rollout_cpus,
             learner_cpus=cpus if learns_here else learner_cpus,
             learner_gpus=gpus if learns_here else learner_gpus,
+            # Slurm gives the nodes of a group the same.
+            of_rollout_nodes=(own_rollout, *(rollout_cpus // len(rollouts) for _ in rollouts)),
         ),
         started=started,
         seconds=wait,

@@ -26,7 +26,9 @@ def sweep(
     algo: options.ALGO = None,
     config: options.CONFIG = None,
     set_: options.SET = None,
+    model: options.MODEL = None,
     seed: options.SEED = None,
+    normalize_rewards: options.NORMALIZE_REWARDS = False,
     grid: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -62,6 +64,7 @@ def sweep(
     gpus_per_trial: Annotated[
         float, typer.Option(help="GPUs of a trial's learner; 0.5 shares one.", rich_help_panel=SEARCH)
     ] = 0.0,
+    env_processes: options.ENV_PROCESSES = None,
     env_timeout: options.ENV_TIMEOUT = 300.0,
     stop_reward: options.STOP_REWARD = None,
     stop_timesteps: options.STOP_TIMESTEPS = None,
@@ -96,6 +99,9 @@ def sweep(
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time),
         config_file=config,
         settings=tuple(set_ or ()),
+        network=model,
+        env_processes=env_processes,
+        normalize_rewards=normalize_rewards,
         env_timeout=env_timeout,
         results_dir=results_dir,
     )

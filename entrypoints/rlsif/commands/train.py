@@ -31,7 +31,9 @@ def train(
     ] = None,
     config: options.CONFIG = None,
     set_: options.SET = None,
+    model: options.MODEL = None,
     seed: options.SEED = None,
+    normalize_rewards: options.NORMALIZE_REWARDS = False,
     input_: Annotated[
         Optional[Path],
         typer.Option(
@@ -55,7 +57,7 @@ def train(
     num_gpus: Annotated[
         Optional[float],
         typer.Option(
-            help="GPUs of the learner; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0; in a job all of its node's.",
+            help="GPUs of the learner, at most 1; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0, or a job's.",
             rich_help_panel=PROCESSES,
         ),
     ] = None,
@@ -69,6 +71,7 @@ def train(
             help="Environments that each env runner steps at once. Default: the preset's.", rich_help_panel=PROCESSES
         ),
     ] = None,
+    env_processes: options.ENV_PROCESSES = None,
     local_mode: Annotated[
         bool,
         typer.Option(
@@ -170,10 +173,13 @@ def train(
         num_gpus=num_gpus,
         num_env_runners=num_env_runners,
         num_envs_per_env_runner=num_envs_per_env_runner,
+        env_processes=env_processes,
+        normalize_rewards=normalize_rewards,
         local_mode=local_mode,
         stop=Stop(stop_reward, stop_timesteps, stop_iters, stop_time, by_evaluation=evaluate_every is not None),
         config_file=config,
         settings=tuple(set_ or ()),
+        network=model,
         env_timeout=env_timeout,
         evaluate_every=evaluate_every,
         evaluate_episodes=evaluate_episodes,

@@ -116,7 +116,7 @@ class ManyAgents:
                 rewards[agent] = outcome.rewards[agent]
         seen, whose = outcome.seen, self._open.union(outcome.acting)
         if not seen.keys() <= whose:
-            # Some environments go on telling those who have left.
+            # Some environments still tell those who have left.
             seen = {agent: told for agent, told in seen.items() if agent in whose}
         ended = {agent for agent in self._open if terminated[agent] or truncated[agent]}
         self._ended |= ended

@@ -95,8 +95,8 @@ class _Lives(gymnasium.vector.VectorWrapper):
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step every copy."""
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
-        goes_on = terminated & (infos["lives"] > 0)
-        return observations, rewards, terminated & ~goes_on, truncated, {**infos, LIFE_LOST: goes_on}
+        life_lost = terminated & (infos["lives"] > 0)
+        return observations, rewards, terminated & ~life_lost, truncated, {**infos, LIFE_LOST: life_lost}
 
 
 class Atari(gymnasium.Wrapper[Any, Any, Any, Any]):

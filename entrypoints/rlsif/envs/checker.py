@@ -31,9 +31,12 @@ from rlsif.envs.findings import (
 )
 from rlsif.envs.legal import ActsLegally
 from rlsif.envs.reference import EnvRef
+from rlsif.envs.vector import steps_together
 
 # Looks at an environment that can be made, from one side.
 Look = Callable[[Callable[[], Any], FoundEnv], Iterator[Finding]]
+# What helps where an env runner has more cores than one.
+IN_PROCESSES = ", or --env-processes if fewer env runners than cores are wanted"
 # What Gymnasium's checker says of the numbers of observations; our own says it once, and what to do.
 OF_NUMBERS = ("Casting input x", "was expecting", "is not within the observation space")
 
@@ -187,7 +190,7 @@ def _pickles(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
     env.close()
 
 
-def _speed(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
+def _speed(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
     env = create()
     env.reset(seed=SEED)
     actions = [env.action_space.sample() for _ in range(100)]
@@ -198,4 +201,4 @@ def _speed(create: Callable[[], Any], _: FoundEnv) -> Iterator[Finding]:
         if terminated or truncated:
             env.reset()
     env.close()
-    yield speed(steps / seconds)
+    yield speed(steps / seconds, beside="" if steps_together(found.ref) else IN_PROCESSES)

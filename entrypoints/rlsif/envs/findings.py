@@ -91,10 +91,10 @@ def look_at_metrics(info: Any, where: str, wrong: dict[str, str]) -> None:
             wrong["metrics"] = f"at {where}, {problem}."
 
 
-def speed(rate: float, of: str = "") -> Finding:
-    """What so many steps a second on one core mean."""
+def speed(rate: float, of: str = "", beside: str = "") -> Finding:
+    """What so many steps a second on one core mean; `beside` is what helps a slow one beside env runners."""
     if rate < SLOW:
         return Finding(
-            WARNING, f"it makes {rate:,.0f} steps a second on one core{of}; more env runners will be needed."
+            WARNING, f"it makes {rate:,.0f} steps a second on one core{of}; more env runners will be needed{beside}."
         )
     return Finding(OK, f"it makes {rate:,.0f} steps a second on one core{of}.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RESETTING = "resetting an environment"
+
 
 @dataclass
 class Progress:
@@ -13,6 +15,9 @@ class Progress:
     resets: int = 0
     # In words, for a message.
     doing: str = "waiting"
+    # Of the processes that environments have of their own, how many ended and were started again, and how the last did.
+    lost: int = 0
+    lost_how: str = ""
 
 
 # One for the process: an env runner is a process of its own.

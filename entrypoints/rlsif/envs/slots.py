@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rlsif.envs.agents import AgentError, AgentId, ManyAgents, Outcome
 from rlsif.envs.metrics import KEY, NONE, Metrics, NoNumber, numbers
-from rlsif.envs.progress import PROGRESS
+from rlsif.envs.progress import PROGRESS, RESETTING
 from rlsif.envs.task import set_task
 from rlsif.envs.vector import Encoder, Step, WrongValue
 from rlsif.policies.actions import ActionAdapter
@@ -57,9 +57,7 @@ class Slots:
         self._copies.close()
 
 
-def shared(
-    envs: Sequence[ManyAgents], seeds: Sequence[int | None], encoder: Encoder, adapter: ActionAdapter
-) -> Slots:
+def shared(envs: Sequence[ManyAgents], seeds: Sequence[int | None], encoder: Encoder, adapter: ActionAdapter) -> Slots:
     """The slots of all agents, of a policy that they share; as `Copies` has them. Raises WrongValue."""
     [slots] = Copies(envs, seeds, [Part(envs[0].names, encoder, adapter)]).slots
     return slots
@@ -103,7 +101,7 @@ class Copies:
     def step(self, chosen: Sequence[Array]) -> list[Step]:
         """Step every copy by what each policy chose, [slots, ...] each; give what its slots got."""
         actions = list(chain.from_iterable(part.adapter.each(each) for part, each in zip(self._parts, chosen)))
-        after = [part.encoder.empty(mine.stop - mine.start) for part, mine in zip(self._parts, self._mine)]
+        next_obs = [part.encoder.empty(mine.stop - mine.start) for part, mine in zip(self._parts, self._mine)]
         rewards = np.zeros(self._number)
         terminated, truncated, there, over = (np.zeros(n, np.bool_) for n in (*[self._number] * 3, len(self._envs)))
         acted, waited = self._active, self._waiting
@@ -112,7 +110,7 @@ class Copies:
         for copy, env in enumerate(self._envs):
             outcome = self._stepped(copy, env, actions)
             for slot, agent, seen in self._slots(copy, outcome.seen):
-                self._encode(after, copy, slot, agent, *seen)
+                self._encode(next_obs, copy, slot, agent, *seen)
                 there[slot] = True
             for slot, agent, reward in self._slots(copy, outcome.rewards):
                 rewards[slot] = self._number_of(reward, copy, agent)
@@ -123,19 +121,19 @@ class Copies:
         waiting = (acted if waited is None else acted | waited) & ~(terminated | truncated | self._active)
         if waited is not None or waiting.any():
             self._waiting = waiting
-        metrics = self._restarted(after, over)
+        metrics = self._restarted(next_obs, over)
         return [
             Step(
                 seen, rewards[mine], terminated[mine], truncated[mine], metrics, there[mine], over,
                 None if waited is None else waited[mine],
             )
-            for seen, mine in zip(after, self._mine)
+            for seen, mine in zip(next_obs, self._mine)
         ]  # fmt: skip
 
-    def _restarted(self, after: list[Array], over: NDArray[np.bool_]) -> dict[int, Metrics]:
+    def _restarted(self, next_obs: list[Array], over: NDArray[np.bool_]) -> dict[int, Metrics]:
         """Begin a new episode in the copies in which one is over; give the metrics of those."""
         ended = [int(copy) for copy in np.flatnonzero(over)]
-        observations, metrics = [seen.copy() for seen in after] if ended else after, {}
+        observations, metrics = [seen.copy() for seen in next_obs] if ended else next_obs, {}
         for copy in ended:
             metrics[copy] = self._ended_with(copy)
             self._steps[copy] = 0
@@ -151,7 +149,7 @@ class Copies:
 
     def _begin(self, observations: Sequence[Array], copy: int, **how: Any) -> None:
         """Reset a copy; a simulator may take long to begin an episode."""
-        before, PROGRESS.doing = PROGRESS.doing, "resetting an environment"
+        before, PROGRESS.doing = PROGRESS.doing, RESETTING
         try:
             outcome = self._envs[copy].reset(**how)
         except AgentError as problem:

@@ -20,7 +20,7 @@ from rlsif.envs.atari import LIFE_LOST
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import locate
 from rlsif.envs.metrics import KEY, Metrics, NoNumber, OfCopies, OfVector
-from rlsif.envs.progress import PROGRESS
+from rlsif.envs.progress import PROGRESS, RESETTING
 from rlsif.envs.reference import GAMES, EnvRef
 from rlsif.envs.task import set_task
 from rlsif.envs.vector_class import (
@@ -52,7 +52,7 @@ class Step(NamedTuple):
     `metrics` are those of the episodes that ended in this step, by copy. Where there are many agents, n is their slots;
     `there` says which of them have an observation, [n], and `over` in which copies the episode ended for all. Those
     that `waited` did not act in this step: rewards and ends are those of their last action. `life_lost`, [n], is where
-    an episode goes on that ends for the learner; None where there is no such thing.
+    an episode ends for the learner and continues otherwise; None where there is no such thing.
     """
 
     observations: Array
@@ -107,6 +107,15 @@ def make(
     return BY_MODE[mode_of(env)](env, seeds, encoder, adapter)
 
 
+def steps_together(ref: EnvRef) -> bool:
+    """Whether all copies of an environment are stepped in its own way."""
+    add_code_folder(ref.code_folder)
+    env = None if ref.own_wrappers else _of_many(ref, 1)
+    if env is not None:
+        env.close()
+    return env is not None
+
+
 def _of_many(ref: EnvRef, number: int) -> Any:
     """So many copies in one; None for an environment that has no such way, or does not say when it is reset."""
     located = locate(ref)
@@ -151,10 +160,10 @@ class Vectorised:
         observations, rewards, *ends, infos = self._env.step(self._adapter.batch(chosen))
         terminated, truncated = self._flags(ends[0], "terminated"), self._flags(ends[1], "truncated")
         done, acted = terminated | truncated, self.active
-        after = self._next(observations, infos, done)
+        next_obs = self._next(observations, infos, done)
         metrics = self._ended_with(infos, done, acted)
         PROGRESS.steps += self._number
-        return Step(after, self._rewards(rewards), terminated, truncated, metrics, life_lost=infos.get(LIFE_LOST))
+        return Step(next_obs, self._rewards(rewards), terminated, truncated, metrics, life_lost=infos.get(LIFE_LOST))
 
     def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
         """The true next observations; sets those to act on, and which copies will act."""
@@ -212,11 +221,11 @@ class ResetInStep(Vectorised):
         self.observations = self._encoded(observations, infos)
         if not done.any():
             return self.observations
-        after, final, last = self.observations.copy(), _final(infos), infos.get(FINAL_INFO, {})
+        next_obs, final, last = self.observations.copy(), _final(infos), infos.get(FINAL_INFO, {})
         for i in np.flatnonzero(done):
             with _told():
-                self._encoder.into(after, int(i), part_of(final, int(i)), infos_of(last, int(i)))
-        return after
+                self._encoder.into(next_obs, int(i), part_of(final, int(i)), infos_of(last, int(i)))
+        return next_obs
 
     def _take(self, infos: Mapping[str, Any], done: NDArray[np.bool_], acted: NDArray[np.bool_]) -> None:
         self._metrics.take(infos, ~done)
@@ -227,13 +236,13 @@ class ResetByCaller(Vectorised):
     """One that begins new episodes when it is told to."""
 
     def _next(self, observations: Any, infos: Mapping[str, Any], done: NDArray[np.bool_]) -> Array:
-        after = self.observations = self._encoded(observations, infos)
+        next_obs = self.observations = self._encoded(observations, infos)
         if done.any():
             begun = self._encoded(*self._env.reset(options={"reset_mask": done}))
             # The infos of a reset are of the copies that were reset, and so are masks.
-            self.observations = after.copy()
+            self.observations = next_obs.copy()
             self.observations[done] = begun[done]
-        return after
+        return next_obs
 
 
 BY_MODE: Mapping[AutoresetMode | None, type[Vectorised]] = {
@@ -272,8 +281,10 @@ class OneByOne:
         seeds: Sequence[int | None],
         encoder: Encoder,
         adapter: ActionAdapter,
+        first: int = 0,
     ) -> None:
-        """Reset them, each with a seed of its own."""
+        """Reset them, each with a seed of its own. The number of the `first` is for messages."""
+        self._first = first
         self._envs, self._encoder, self._adapter = envs, encoder, adapter
         self.observations = encoder.empty(len(envs))
         self._steps = np.zeros(len(envs), np.int64)
@@ -285,7 +296,7 @@ class OneByOne:
     def step(self, chosen: Array) -> Step:
         """Step every copy by what a policy chose, [n, ...]."""
         number = len(self._envs)
-        after, rewards = self._encoder.empty(number), np.zeros(number)
+        next_obs, rewards = self._encoder.empty(number), np.zeros(number)
         terminated, truncated, life_lost = (np.zeros(number, np.bool_) for _ in range(3))
         ended = []
         self._steps += 1
@@ -296,7 +307,7 @@ class OneByOne:
                 self._take(i, info)
             if info and LIFE_LOST in info:
                 life_lost[i] = info[LIFE_LOST]
-            self._encode(after, i, observation, info)
+            self._encode(next_obs, i, observation, info)
             try:
                 rewards[i] = reward
             except (TypeError, ValueError):
@@ -307,15 +318,15 @@ class OneByOne:
             # NumPy takes None for it.
             i = int(np.flatnonzero(np.isnan(rewards))[0])
             raise self._wrong(i, "the reward is nan, or None")
-        self.observations = after
+        self.observations = next_obs
         metrics = {}
         if ended:
-            self.observations = after.copy()
+            self.observations = next_obs.copy()
             for i in ended:
                 metrics[i] = self._ended_with(i)
                 self._steps[i] = 0
                 self._encode(self.observations, i, *self._reset(self._envs[i]))
-        return Step(after, rewards, terminated, truncated, metrics, life_lost=life_lost)
+        return Step(next_obs, rewards, terminated, truncated, metrics, life_lost=life_lost)
 
     def _take(self, i: int, info: Mapping[str, Any]) -> None:
         try:
@@ -332,7 +343,7 @@ class OneByOne:
     @staticmethod
     def _reset(env: gymnasium.Env[Any, Any], **how: Any) -> tuple[Any, Mapping[str, Any]]:
         """The first observation of an episode, and its info; a simulator may take long to begin one."""
-        before, PROGRESS.doing = PROGRESS.doing, "resetting an environment"
+        before, PROGRESS.doing = PROGRESS.doing, RESETTING
         observation, info = env.reset(**how)
         PROGRESS.resets += 1
         PROGRESS.doing = before
@@ -348,7 +359,7 @@ class OneByOne:
 
     def _wrong(self, i: int, what: str) -> WrongValue:
         where = f"after {self._steps[i]} steps of an episode" if self._steps[i] else "after its reset"
-        return WrongValue(f"copy {i} of the environment, {where}: {what}; `check` tells more")
+        return WrongValue(f"copy {self._first + i} of the environment, {where}: {what}; `check` tells more")
 
     def set_task(self, task: Any) -> None:
         """Tell one after the other."""

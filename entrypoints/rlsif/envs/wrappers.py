@@ -13,7 +13,7 @@ from rlsif.errors import InputError, near
 # What they learn from the steps that they see would be lost with their process.
 NOT_IN_CHECKPOINTS = {
     "NormalizeObservation": "--set observation_filter=MeanStdFilter does the same, and keeps them",
-    "NormalizeReward": "scale rewards by a wrapper of your own, as in --wrap mine.py:Scaled",
+    "NormalizeReward": "--normalize-rewards does the same, and keeps them",
 }
 INSTALL = "`packages add` installs packages beside the code"
 

@@ -7,7 +7,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Evaluation:
     against: str | None = None
     # A folder that gets a file of the episodes.
     record: Path | None = None
+    # Where the run's own network is now, if its module or file was moved.
+    network: str | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without the run. Raises InputError."""
@@ -62,7 +64,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     folder = checkpoint.parent.parent
     spec = saved.spec_of(folder)
     add_code_folder(str(Path.cwd()))
-    spec = replace(spec, env=saved.moved(spec.env, asked.env, Path.cwd()))
+    spec = saved.moved(spec, asked.env, asked.network, Path.cwd())
     saved.check_same(spec.env, asked.env, Path.cwd())
     video.without_display()
     packages = saved.told_of_packages(folder)
@@ -83,7 +85,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         for environment in environments if progress.task else ():
             set_task(environment, progress.task[0])
         slots = len(environments) * max(1, len(env.agents))
-        agent = _agent(checkpoint, spec.framework, env, slots, asked.seed)
+        agent = _agent(checkpoint, spec, env, slots, asked.seed)
         if opponent:
             agent = _duel(agent, opponent, spec, env, slots, asked.seed)
         tables: list[Any] = environments
@@ -146,17 +148,17 @@ def _opponent(asked: Evaluation, spec: RunSpec, env: FoundEnv) -> Path | str | N
 def _duel(mine: Acts, opponent: Path | str, spec: RunSpec, env: FoundEnv, slots: int, seed: int) -> Acts:
     if isinstance(opponent, Path):
         # Its agents may have other policies than this run's.
-        policies = saved.spec_of(opponent.parent.parent).policies
-        theirs = env if policies == spec.policies else find(env.ref, assignment.of_run(policies))
-        return duel.Duel(mine, _agent(opponent, spec.framework, theirs, slots, seed), len(env.agents))
+        its = saved.moved(saved.spec_of(opponent.parent.parent), spec.env.name, None, Path(spec.env.code_folder))
+        theirs = env if its.policies == spec.policies else find(env.ref, assignment.of_run(its.policies))
+        return duel.Duel(mine, _agent(opponent, its, theirs, slots, seed), len(env.agents))
     return duel.Duel(mine, duel.Random(env, seed), len(env.agents))
 
 
-def _agent(checkpoint: Path, framework: str, env: FoundEnv, slots: int, seed: int) -> Any:
+def _agent(checkpoint: Path, spec: RunSpec, env: FoundEnv, slots: int, seed: int) -> Any:
     # Takes seconds to import, with TensorFlow.
     from rlsif.learning.saved_policy import acting, load
 
-    return acting(*load(checkpoint, framework, seed, env.views), env, slots)
+    return acting(*load(checkpoint, spec.framework, seed, env.views, spec.network), env, slots)
 
 
 @contextlib.contextmanager

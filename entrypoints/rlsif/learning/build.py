@@ -10,17 +10,20 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from rlsif import private_api
 from rlsif.envs.adapted import Adapted, Translation, policy_spaces
 from rlsif.envs.atari import protocol
 from rlsif.envs.find import ONE, FoundEnv, make
 from rlsif.envs.recorded import Recorded, read
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
+from rlsif.learning import rllib_callbacks
 from rlsif.learning.catalogue import catalogue
-from rlsif.learning.checks import check
+from rlsif.learning.checks import check, check_rewards
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.many_policies import only_policy, set_policies, spaces_of_agents
+from rlsif.learning.own_network import as_rllib_has_it
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
@@ -70,6 +73,11 @@ def build(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         from rlsif.learning.masked_models import register
 
         register()
+    if spec.network:
+        from rlsif.learning import own_model
+
+        own_model.register()
+    private_api.leave_out_towers()
     algorithm = algorithm_class(catalogue()[spec.algo])(config=config)
     if recorded:
         algorithm.learn_from(recorded, str(spec.input))
@@ -180,7 +188,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
         # With one, APPO and IMPALA would train on alone when every env runner has failed.
         create_local_env_runner=layout.num_env_runners == 0,
         env_runner_cls=_rllibs_env_runner() if layout.rllib_samples else ArrayEnvRunner,
-        custom_resources_per_env_runner={"rollout": 1} if layout.by_role else {},
+        num_cpus_per_env_runner=layout.cores_of_runner,
+        custom_resources_per_env_runner={"rollout": layout.cores_of_runner} if layout.by_role else {},
         # Env runners are watched by the run; RLlib would drop without a word what comes later than this.
         sample_timeout_s=SAMPLE_TIMEOUT_S,
     )
@@ -197,7 +206,13 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     set_values(config, catalogue()[spec.algo].defaults)
     if spec.env.atari:
         config.clip_rewards = True
-    set_values(config, spec.hyperparameters)
+    set_values(config, {name: value for name, value in spec.hyperparameters.items() if name != rllib_callbacks.KEY})
+    if callbacks := spec.hyperparameters.get(rllib_callbacks.KEY):
+        config.callbacks_class = rllib_callbacks.OwnCallbacks(callbacks, spec.env.code_folder)
+    if spec.network:
+        config.model = as_rllib_has_it(spec.network, spec.env.code_folder, config.model)
+    if spec.normalize_rewards:
+        check_rewards(config)
     check(config, catalogue()[spec.algo])
     _set_env(config, spec, layout, env)
     return config
@@ -246,7 +261,8 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     config.rlsif = SamplingSpec(
         spec.env, sampler, normalize, clip,
         resumed_at=layout.resumed_at, tasks=layout.tasks, agents=env.agents, run=layout.run, views=env.views,
-        models=models if spec.policies else {},
+        models=models if spec.policies else {}, processes=layout.env_processes,
+        normalize_rewards=spec.normalize_rewards,
     )  # fmt: skip
 
 

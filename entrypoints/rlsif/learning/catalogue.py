@@ -16,6 +16,8 @@ from rlsif.learning.descriptor import Algorithm
 from rlsif.policies import actions, encoder
 from rlsif.policies.spaces import Box, Composite, Discrete, Masked, MultiDiscrete, Space, kind
 
+# What `--algo` is unless it is given.
+DEFAULT = "PPO"
 FRAMEWORKS = ("tf", "tf2")
 # Of RLlib's algorithms with a policy for TensorFlow, those that are not here, and why.
 LEFT_OUT: Mapping[str, str] = {
@@ -29,7 +31,7 @@ def catalogue() -> dict[str, Algorithm]:
     """Every algorithm by its name; one file of `learning/algorithms` has one."""
     modules = [import_module(f"{algorithms.__name__}.{module.name}") for module in iter_modules(algorithms.__path__)]
     known: list[Algorithm] = [module.ALGORITHM for module in modules]
-    found = sorted(known, key=lambda a: (a.name != "PPO", a.offline))
+    found = sorted(known, key=lambda a: (a.name != DEFAULT, a.offline))
     return {algorithm.name: algorithm for algorithm in found}
 
 

@@ -18,6 +18,15 @@ def check(config: AlgorithmConfig, algorithm: Algorithm) -> None:
         imported(algorithm.check)(config, algorithm.name)
 
 
+def check_rewards(config: AlgorithmConfig) -> None:
+    """Refuse another scale of rewards beside that of returns. Raises InputError."""
+    if config.clip_rewards:
+        raise InputError(
+            f"--normalize-rewards scales rewards, and clip_rewards={config.clip_rewards} clips them; leave one of the"
+            " two out"
+        )
+
+
 def _check_minibatch(config: AlgorithmConfig, algo: str) -> None:
     """Refuse a minibatch that is larger than the batch it is part of."""
     minibatch, batch = getattr(config, "minibatch_size", None), config.train_batch_size
@@ -33,10 +42,10 @@ def check_vtrace(config: AlgorithmConfig, algo: str) -> None:
     stacks, kept = config.num_multi_gpu_tower_stacks, config.minibatch_buffer_size
     if config.grad_clip is None:
         raise InputError(f"{algo}'s 'grad_clip' is null; it must be a number, and 1e9 clips nothing")
-    if config.framework_str == "tf" and stacks > 1 and not config.num_gpus:
+    if config.framework_str == "tf" and stacks > 1:
         raise InputError(
-            f"{algo}'s 'num_multi_gpu_tower_stacks' is {stacks}, and the learner has no GPU that could keep batches;"
-            " leave it at 1, or use --num-gpus 1"
+            f"{algo}'s 'num_multi_gpu_tower_stacks' is {stacks}, and there are no towers, which RLlib has for many"
+            " GPUs; leave it at 1"
         )
     if config.framework_str == "tf" and kept > stacks:
         raise InputError(

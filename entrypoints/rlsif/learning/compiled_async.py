@@ -52,7 +52,6 @@ def uncompiled(config: Any, recurrent: bool) -> str | None:
     """Why RLlib learns; None where a batch is learned in one call."""
     reasons = {
         f"framework {config.framework_str}": config.framework_str != "tf",
-        f"num_gpus={config.num_gpus}": config.num_gpus > 1,
         "a recurrent network": recurrent,
         "its own sampler, whose fragments end with episodes": config.env_runner_cls is not ArrayEnvRunner,
         f"replay_proportion={config.replay_proportion}": config.replay_proportion > 0,
@@ -151,7 +150,7 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         """Do what follows an update, of which these are the statistics."""
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Go on with the weights of a checkpoint, in the env runners, too."""
+        """Continue with the weights of a checkpoint, in the env runners, too."""
         super().__setstate__(state)
         if not self._uncompiled:
             self._collected, self._env_steps, self._unsent = [], 0, self.config.broadcast_interval

@@ -61,7 +61,6 @@ def uncompiled(config: Any) -> str | None:
     unknown = {name: value for name, value in buffer.items() if name not in BUFFER_SETTINGS}
     reasons = {
         f"framework {config.framework_str}": config.framework_str != "tf",
-        f"num_gpus={config.num_gpus}": config.num_gpus > 1,
         "a recurrent network": config.model["use_lstm"] or config.model["use_attention"],
         f"the replay buffer {kind}": kind not in BUFFERS,
         f"replay_buffer_config has {other or unknown}": bool(other or unknown),
@@ -108,7 +107,7 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
 
     def compiled_update(self) -> CompiledReplay:
         """The updates of this algorithm's policy."""
-        # Of convolutions XLA makes slower code for CPUs than TensorFlow has; on GPUs nobody has tried.
+        # Of convolutions XLA makes slower code for CPUs than TensorFlow has.
         dense = len(self.get_policy().observation_space.shape) == 1
         return CompiledReplay(self.get_policy(), xla=self.XLA and dense and not self.config.num_gpus)
 
@@ -125,7 +124,8 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
     def notes(self) -> list[str]:
         """What the first lines of a run tell: updates per env step, how they are made, and the replay buffer."""
         config, one = self.config, self._of_round()
-        ratio = f"{one.updates / one.steps:.3g} updates of {config.total_train_batch_size} rows for each env step"
+        many = "update" if one.updates == one.steps else "updates"
+        ratio = f"{one.updates / one.steps:.3g} {many} of {config.total_train_batch_size} rows for each env step"
         if self._uncompiled:
             return [f"{ratio}, by RLlib one after the other, for {self._uncompiled}"]
         size = gigabytes(self.local_replay_buffer.capacity * self._row_bytes())

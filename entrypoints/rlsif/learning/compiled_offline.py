@@ -38,7 +38,7 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
     def setup(self, config: Any) -> None:
         """Compile the update, where it can be."""
         super().setup(config)
-        fits = self.config.framework_str == "tf" and self.config.num_gpus <= 1
+        fits = self.config.framework_str == "tf"
         self._update = CompiledUpdate(self.get_policy()) if fits else None
         seed = None if self.config.seed is None else [self.config.seed, self.config.rlsif.resumed_at]
         self._random = np.random.default_rng(seed)

@@ -31,7 +31,7 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
         super().setup(config)
         policies = {name: self.get_policy(name) for name in self.config.policies_to_train or self.config.policies}
         recurrent = any(policy.is_recurrent() for policy in policies.values())
-        fits = self.config.framework_str == "tf" and self.config.num_gpus <= 1 and not recurrent
+        fits = self.config.framework_str == "tf" and not recurrent
         self._updates = {name: CompiledUpdate(policy) for name, policy in policies.items()} if fits else {}
 
     def training_step(self) -> Any:

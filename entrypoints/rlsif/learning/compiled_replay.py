@@ -86,16 +86,14 @@ class CompiledReplay:
         self._warming.start()
 
     def _compile(self, updates: int, rows: int) -> None:
-        """Make no update of so many; where XLA cannot compile them, go without it."""
+        """Make no update of so many; where XLA cannot compile them, run without it."""
         feed = {p: np.zeros((updates, rows, *p.shape[2:]), p.dtype.as_numpy_dtype) for p in self._data.values()}
         nothing = {**feed, self._follows: np.zeros(updates, bool), self._count: 0}
         began = time.monotonic()
         try:
             self._policy.get_session().run(self._told, nothing)
         except tf.errors.OpError as problem:
-            print(
-                f"XLA does not compile the updates, which go on without it: {str(problem).splitlines()[0]}", flush=True
-            )
+            print(f"XLA cannot compile the updates, which run without it: {str(problem).splitlines()[0]}", flush=True)
             self._without_xla = True
         else:
             print(f"{updates} updates in one call were compiled in {time.monotonic() - began:.1f} s", flush=True)

@@ -32,8 +32,9 @@ class CompiledUpdate:
                 for name, given in private_api.loss_inputs(policy).items()
                 if given.consumers()
             }
-            # Which rows are in each minibatch, [minibatches, rows].
-            self._rows = tf1.placeholder(tf.int32, [None, None], name="update_rows")
+            # Which rows are in each minibatch, [minibatches, rows]. On a GPU, int32 stays in the host's memory, and
+            # would cross for each column of each minibatch.
+            self._rows = tf1.placeholder(tf.int64, [None, None], name="update_rows")
             self._statistics = self._loop()
 
     def __call__(self, batch: SampleBatch, epochs: int, minibatch_size: int) -> dict[str, float]:
@@ -73,7 +74,7 @@ class CompiledUpdate:
     def _minibatch(self, rows: Any) -> tuple[dict[str, Any], Any]:
         """Statistics and update of the minibatch of these rows."""
         policy = self._policy
-        columns = {name: tf.gather(data, rows) for name, data in self._data.items()}
+        columns = {name: _taken(data, rows) for name, data in self._data.items()}
         minibatch = private_api.training_batch(columns)
         of_gradients, apply = self._gradients(policy.loss(policy.model, policy.dist_class, minibatch), minibatch)
         statistics = {**policy.stats_fn(minibatch), **of_gradients}
@@ -87,6 +88,20 @@ class CompiledUpdate:
         gradients = [(g, v) for g, v in policy.gradients(optimizer, loss) if g is not None]
         statistics = policy.grad_stats_fn(minibatch, [g for g, _ in gradients])
         return statistics, lambda: policy.build_apply_op(optimizer, gradients)
+
+
+def _taken(data: Any, rows: Any) -> Any:
+    """These rows of a column.
+
+    TensorFlow gathers bytes on CPUs alone, and each minibatch of images would cross to a GPU; eight together it gathers
+    on both.
+    """
+    shape = data.shape.as_list()[1:]
+    size = int(np.prod(shape))
+    if data.dtype != tf.uint8 or size % 8:
+        return tf.gather(data, rows)
+    eights = tf.bitcast(tf.reshape(data, [-1, size // 8, 8]), tf.int64)
+    return tf.reshape(tf.bitcast(tf.gather(eights, rows), tf.uint8), [-1, *shape])
 
 
 def _minibatches(rows: int, epochs: int, size: int) -> NDArray[np.int64]:

@@ -33,6 +33,8 @@ class Algorithm:
     masked_model: Optional[str] = None
     # Whether many agents may have several policies.
     many_policies: bool = False
+    # Whether the policy's network may be one of the user's own, `learning/own_model.py`.
+    own_network: bool = False
     # Whether its policy is another where RLlib knows that actions are between -1 and 1.
     squashes_actions: bool = False
     # `module:function` that refuses settings which RLlib takes for it, and fails of later; called with config and name.

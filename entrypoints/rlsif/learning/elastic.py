@@ -30,13 +30,18 @@ class Elastic:
         """Take in the env runners that are up, start those for which there is room, and share the batch anew."""
         for call in ray.wait(list(self._coming), num_returns=len(self._coming), timeout=0)[0] if self._coming else []:
             self._take_in(self._coming.pop(call), call)
-        cores = int(ray.cluster_resources().get("rollout", 0))
         there = self._group.num_remote_env_runners() + len(self._coming)
-        for _ in range(there, cores):
+        for _ in range(there, self._places()):
             self._number += 1
             runner = private_api.make_env_runner(self._group, self._number)
             self._coming[runner.ping.remote()] = runner
         self._share()
+
+    def _places(self) -> int:
+        """How many env runners there is room for; one has all of its cores on one node."""
+        of_one = max(1, self._algorithm.config.rlsif.processes)
+        cores = [node["Resources"].get("rollout", 0) for node in ray.nodes() if node["Alive"]]
+        return sum(int(of_node // of_one) for of_node in cores)
 
     def _take_in(self, runner: Any, call: Any) -> None:
         """Let the algorithm have an env runner that is up, with the learner's weights; one that failed is dropped."""

@@ -20,9 +20,10 @@ from ray.rllib.utils.replay_buffers import ReplayBuffer
 from rlsif import private_api
 from rlsif.learning import left_out
 from rlsif.learning.descriptor import Algorithm as Descriptor
+from rlsif.sampling.filters import REWARDS
 
 # In the state of an algorithm, what RLlib leaves out.
-LEFT_OUT = "rlsif_left_out"
+LEFT_OUT, FILTERS = "rlsif_left_out", "rlsif_filters"
 # A lost env runner that has not answered for so long is asked anew, in seconds.
 SECONDS_TO_ASK_AGAIN = 5.0
 
@@ -57,7 +58,7 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
 
     def filters_are_synced(self, config: Any) -> bool:
         """Spare every env runner two calls an iteration where there is nothing to sync."""
-        return bool(config.observation_filter != "NoFilter")
+        return bool(config.observation_filter != "NoFilter" or config.rlsif.normalize_rewards)
 
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
         """Take back lost env runners that answer again; RLlib would wait in every iteration for those that do not."""
@@ -80,15 +81,19 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
         """
         state: dict[str, Any] = super().__getstate__()
         rest = {name: left_out.left_out(self.get_policy(name)) for name in state["worker"]["policy_states"]}
-        return {**state, "algorithm_class": _rllibs_class(type(self).__name__), LEFT_OUT: rest}
+        # RLlib loads the filters of policies alone.
+        of_rewards = {name: each for name, each in state["worker"]["filters"].items() if name == REWARDS}
+        ours = {"algorithm_class": _rllibs_class(type(self).__name__), LEFT_OUT: rest, FILTERS: of_rewards}
+        return {**state, **ours}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Restore what RLlib leaves out.
 
-        The count of updates; with tf2 the optimizer's variables; target networks; SAC's optimizers; and the place in
-        each schedule, which RLlib would begin anew for one update.
+        The scale of rewards; the count of updates; with tf2 the optimizer's variables; target networks; SAC's
+        optimizers; and the place in each schedule, which RLlib would begin anew for one update.
         """
         saved = state["worker"]["policy_states"]
+        state["worker"]["filters"].update(state.get(FILTERS, {}))
         if self.config.framework_str == "tf2":
             # Keras makes an optimizer's variables with its first update; RLlib restores those that are there.
             for name, policy_state in saved.items():

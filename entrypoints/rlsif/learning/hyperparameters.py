@@ -27,7 +27,7 @@ UNAVAILABLE = {
     "restart_failed_sub_environments": "RLlib's sampler alone would honour it; catch the error in the environment",
     "preprocessor_pref": "observations reach the network as they are; --wrap changes them",
     "input_config": "--input names the file or the folder",
-    "shuffle_buffer_size": "BC and MARWIL draw from all recorded steps",
+    "shuffle_buffer_size": "a run on recorded episodes draws from all of their steps",
     "offline_evaluation_interval": "use --evaluate-every",
     "off_policy_estimation_methods": "use --evaluate-every, which plays episodes",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
@@ -176,6 +176,10 @@ def _check_available(key: str) -> None:
         raise InputError(f"{key!r} is set by {BY_OPTION[key]}, not as a hyperparameter")
     if key in UNAVAILABLE:
         raise InputError(f"{key!r} has no effect here: {UNAVAILABLE[key]}")
+    if key.startswith("callbacks_on_"):
+        raise InputError(
+            f"{key!r} takes a function of Python; put it into a class: --set callbacks=mine.py:MyCallbacks"
+        )
     if key in RENAMED:
         raise InputError(f"{key!r} has another name in RLlib today: {RENAMED[key]!r}")
 

@@ -11,30 +11,57 @@ from rlsif.envs.atari import protocol
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import ERROR, OK, WARNING, Finding
 from rlsif.errors import InputError
-from rlsif.learning import hyperparameters
-from rlsif.learning.catalogue import able_to_act, catalogue, known_against
-from rlsif.learning.settings import network_fails
+from rlsif.learning import hyperparameters, own_network
+from rlsif.learning.catalogue import DEFAULT, able_to_act, catalogue, known_against
+from rlsif.learning.settings import rehearse
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
 from rlsif.policies.spaces import Box, described, has_channels_first, is_image, leaves
+from rlsif.sampling.coverage import IS_OWN
 
 
-def judgement(found: FoundEnv) -> Iterator[Finding]:
-    """Which algorithms can train in it, how it is sampled, and what learns badly; for each policy, if several."""
+def judgement(found: FoundEnv, network: str | None = None) -> Iterator[Finding]:
+    """Which algorithms can train in it, how it is sampled, and what learns badly; for each policy, if several.
+
+    `network` names the class of the user's own network, which is to act in it.
+    """
+    yield from _of_spaces(found, network)
+    if network:
+        yield _of_network(found, network)
+
+
+def _of_spaces(found: FoundEnv, network: str | None) -> Iterator[Finding]:
     if not found.policies:
         if found.agents:
             yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
-        yield from _of_policy(found, found)
+        yield from _of_policy(found, found, network)
         return
     for name, view in found.policies.items():
         whose = ", ".join(view.agents)
-        of_policy = _of_policy(view, found)
+        of_policy = _of_policy(view, found, network)
         yield from (replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in of_policy)
     able = " and ".join(name for name, each in catalogue().items() if each.many_policies)
     yield Finding(OK, f"{able} can train several policies.")
 
 
-def _of_policy(found: FoundEnv, whole: FoundEnv) -> Iterator[Finding]:
+def _of_network(found: FoundEnv, network: str) -> Finding:
+    """Whether a network of the user's own acts in the environment, with PPO."""
+    name = own_network.named(network)
+    fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, {}, _policies(found), network=name), found)
+    if fails:
+        return Finding(ERROR, f"{fails.rstrip('.')}.")
+    return Finding(OK, f"the network {name} acts in it.")
+
+
+def _fails(spec: RunSpec, found: FoundEnv) -> str | None:
+    """Why the network of a run cannot act in the environment; None where it can."""
+    try:
+        return rehearse(spec, Layout(0, 1, 0.0, 1), found).fails
+    except InputError as problem:
+        return str(problem)
+
+
+def _of_policy(found: FoundEnv, whole: FoundEnv, network: str | None) -> Iterator[Finding]:
     """The same for one policy, which sees this of the whole environment."""
     against = actions.unsupported(found.actions)
     if against:
@@ -48,9 +75,10 @@ def _of_policy(found: FoundEnv, whole: FoundEnv) -> Iterator[Finding]:
         return
     if played := protocol(found.ref):
         yield Finding(OK, f"{played}.")
-    if images := convolution.images_of(masks.encoder_of(found.observations).seen):
+    slow = IS_OWN if network else known_against(DEFAULT, found.observations)
+    images = convolution.images_of(masks.encoder_of(found.observations).seen)
+    if images and not network:
         yield from _of_images(found, whole, images)
-    slow = known_against("PPO", found.observations)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
     if found.mask:
@@ -79,13 +107,9 @@ def _of_images(found: FoundEnv, whole: FoundEnv, images: list[tuple[int, ...]]) 
     pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in sizes)
     moved = ", which come first and are moved behind" if sizes != given else ""
     filters = str(convolution.default_filters(images[0])).replace(" ", "")
-    preset = hyperparameters.preset("PPO", found.ref.short, images=True)
+    preset = hyperparameters.preset(DEFAULT, found.ref.short, images=True)
     preset.pop("num_envs_per_env_runner", None)
-    try:
-        spec = RunSpec("PPO", "tf", found.ref, 0, preset, policies=_policies(whole))
-        fails = network_fails(spec, Layout(0, 1, 0.0, 1), whole)
-    except InputError as problem:
-        fails = str(problem)
+    fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, preset, _policies(whole)), whole)
     if fails:
         yield Finding(ERROR, f"the network that `train` would have cannot act in it: {fails.rstrip('.')}.")
         return

@@ -14,7 +14,7 @@ from rlsif.learning.catalogue import catalogue
 from rlsif.learning.finite import check_weights
 from rlsif.learning.old_names import know_old_names
 from rlsif.learning.rllib import import_rllib
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import Layout, RunSpec, check_sampler
 
 
 class Learner:
@@ -25,6 +25,7 @@ class Learner:
         import_rllib()
         from rlsif.learning.build import build
 
+        check_sampler(spec, layout)
         self._algorithm, self._env = build(spec, layout, env), env
         self._offline = catalogue()[spec.algo].offline
         # RLlib sends weights only after the first update.

@@ -32,6 +32,8 @@ def set_policies(
     config: Any, policies: ManyPolicies, spaces: Mapping[str, tuple[Any, Any]], models: Mapping[str, Any]
 ) -> None:
     """Give a config of RLlib's the policies, of which each has spaces and settings of its network."""
+    # RLlib merges what models of other classes are made with.
+    config.model = {**config.model, "custom_model": None, "custom_model_config": {}}
     config.multi_agent(
         policies={name: PolicySpec(None, *spaces[name], {"model": dict(models[name])}) for name in policies.names},
         policy_mapping_fn=ByAgent(policies.of_agents),

@@ -26,7 +26,7 @@ from rlsif.cluster.tasks import Tasks
 from rlsif.envs.metrics import ENDED, ENV_TIME_SHARE, HISTORY, NONE, OF_AGENTS, Metrics
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.task import set_task
-from rlsif.sampling.env_runner import Sampling, beating, doing
+from rlsif.sampling.env_runner import Sampling, beating, doing, filters_of_rewards
 
 
 class EnvRunner(RolloutWorker):  # type: ignore[misc]
@@ -117,6 +117,8 @@ class LearnersEnvRunner(EnvRunner):
         without_env = config.copy(copy_frozen=False)
         without_env.create_local_env_runner = False
         super().__init__(env_creator=env_creator, config=without_env, **{**kwargs, "num_workers": 1})
+        # They go where the filters of observations go: to env runners and back, and into checkpoints.
+        self.filters.update(filters_of_rewards(self.config.rlsif))
         self._sampling = None
         # Who learns from recorded episodes has no sampler.
         if config.num_env_runners == 0 and config.rlsif.sampler:

@@ -22,7 +22,7 @@ from ray.rllib.policy.policy import Policy
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.errors import RlsifError
-from rlsif.learning.masked_models import register
+from rlsif.learning import masked_models, own_model, own_network
 from rlsif.learning.old_names import know_old_names
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
@@ -32,13 +32,16 @@ from rlsif.policies.encoder import MisfitError
 POLICY, STATE = "policies/{}/policy_state.pkl", "algorithm_state.pkl"
 
 
-def load(checkpoint: Path, framework: str, seed: int, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def load(
+    checkpoint: Path, framework: str, seed: int, names: Iterable[str], network: str | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The policies of a checkpoint and their observation filters, by their names.
 
-    `seed` is that of actions that are drawn.
+    `seed` is that of actions that are drawn; `network` names the class of the user's own network, which may have moved.
     """
     know_old_names()
-    return {name: of_state(_state(checkpoint, name), framework, seed) for name in names}, _filters(checkpoint)
+    found = {name: of_state(_state(checkpoint, name), framework, seed, network) for name in names}
+    return found, _filters(checkpoint)
 
 
 def weights_and_filters(checkpoint: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -56,17 +59,21 @@ def _filters(checkpoint: Path) -> dict[str, Any]:
     return dict(pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"])
 
 
-def of_state(pickled: bytes, framework: str, seed: int) -> Any:
+def of_state(pickled: bytes, framework: str, seed: int, network: str | None = None) -> Any:
     """The policy of a state that RLlib's policies give; once in a process."""
     tf1, _, _ = try_import_tf()
     # A state that is unpickled before would have tensors of a graph in it.
     if framework == "tf2":
         tf1.enable_eager_execution()
-    register()
+    masked_models.register()
+    own_model.register()
     tf1.set_random_seed(seed)
     state = pickle.loads(pickled)
     # It may be from a machine with GPUs.
-    state["policy_spec"]["config"]["num_gpus"] = 0
+    settings = state["policy_spec"]["config"]
+    settings["num_gpus"] = 0
+    if network:
+        own_network.put_name(settings["model"], network)
     return Policy.from_state(state)
 
 

@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rlsif.envs.code import add_code_folder
@@ -42,11 +43,21 @@ def resolve(spec: RunSpec, layout: Layout, env: FoundEnv) -> str | None:
     return answer
 
 
-def network_fails(spec: RunSpec, layout: Layout, env: FoundEnv) -> str | None:
-    """Why the network of a run cannot act in the environment; None where it did so. Raises InputError."""
+@dataclass(frozen=True)
+class Rehearsal:
+    """What came of a network that acted before anything is trained."""
+
+    # Why it cannot act in the environment; None where it did so.
+    fails: str | None
+    # Why the run is sampled by RLlib; None where it is in NumPy.
+    rllib_samples: str | None
+
+
+def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> Rehearsal:
+    """Have the network of a run act in the environment. Raises InputError."""
     question = {"algo": spec.algo, "spec": spec, "layout": layout, "env": env, "acts": True}
-    answer: str | None = _ask(question, tensorflow=True)["fails"]
-    return answer
+    said = _ask(question, tensorflow=True)
+    return Rehearsal(said["fails"], said["rllib_samples"])
 
 
 def _ask(question: Mapping[str, Any], *, tensorflow: bool = False) -> dict[str, Any]:

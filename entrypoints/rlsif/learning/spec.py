@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rlsif.envs.reference import EnvRef, WrapperRef, tuples
+from rlsif.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class ManyPolicies:
     given: str
     # Of each agent, by its name.
     of_agents: Mapping[str, str]
-    # Those that learn; the others stay as they begin.
+    # Those that learn; the others keep their initial weights.
     train: tuple[str, ...]
 
     @property
@@ -45,6 +46,10 @@ class RunSpec:
     policies: ManyPolicies | None = None
     # The file or folder of the recorded episodes that it learns from; None where it samples.
     input: str | None = None
+    # The class of its network, where that is one of the user's own, as module:Class or file.py:Class.
+    network: str | None = None
+    # Whether rewards that are learned from are divided by the deviation of returns.
+    normalize_rewards: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As params.json has it."""
@@ -59,6 +64,8 @@ class RunSpec:
             "hyperparameters": dict(self.hyperparameters),
             "policies": asdict(self.policies) if self.policies else None,
             "input": self.input,
+            "network": self.network,
+            "normalize_rewards": self.normalize_rewards,
         }
 
 
@@ -69,7 +76,7 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
     policies = saved.get("policies")
     many = ManyPolicies(policies["given"], policies["of_agents"], tuple(policies["train"])) if policies else None
     given = saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"]
-    return RunSpec(*given, many, saved.get("input"))
+    return RunSpec(*given, many, saved.get("input"), saved.get("network"), saved.get("normalize_rewards", False))
 
 
 @dataclass(frozen=True)
@@ -106,3 +113,31 @@ class Layout:
     tasks: bool = False
     # What tells the run from others on the same Ray, as trials are; empty where it is alone.
     run: str = ""
+    # In which each env runner steps its environments; 0: in its own process.
+    env_processes: int = 0
+
+    @property
+    def cores_of_runner(self) -> int:
+        """The cores that an env runner uses."""
+        return max(1, self.env_processes)
+
+    @property
+    def cores(self) -> int:
+        """Those of the learner and all env runners; a learner that samples uses those of one."""
+        runners = self.num_env_runners * self.cores_of_runner
+        return runners + 1 if runners else self.cores_of_runner
+
+
+def check_sampler(spec: RunSpec, layout: Layout) -> None:
+    """Refuse what RLlib's sampler would not honour. Raises InputError."""
+    against = layout.rllib_samples
+    if layout.env_processes and against:
+        raise InputError(
+            f"--env-processes is {layout.env_processes}, and RLlib samples this run, for {against}; its sampler steps"
+            " environments in the env runner's own process: leave it out"
+        )
+    if spec.normalize_rewards and against:
+        raise InputError(
+            f"--normalize-rewards: RLlib samples this run, for {against}, and its sampler scales no rewards; leave it"
+            " out"
+        )

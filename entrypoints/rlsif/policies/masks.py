@@ -176,9 +176,9 @@ class MaskedEncoder:
     is_image = False
 
     def __init__(self, space: Masked) -> None:
-        """Take a space whose features `encoder.unsupported` has nothing against."""
-        self._features, self._mask = ObservationEncoder(space.features), space.mask
-        self._width = self._features.shape[0]
+        """Take a space whose observation `encoder.unsupported` has nothing against."""
+        self._encoder, self._mask = ObservationEncoder(space.observation), space.mask
+        self._width = self._encoder.shape[0]
         self.shape, self.dtype = (self._width + self._mask.size,), np.dtype(np.float32)
         # Boards of games are parts of the vector, and no images.
         self.seen: Seen = (self._width,)
@@ -189,7 +189,7 @@ class MaskedEncoder:
 
     def into(self, places: Array, row: int, observation: Any, info: Mapping[str, Any]) -> None:
         """Encode one observation into a row of [number, ...]. Raises MisfitError for one that is not of the space."""
-        self._features.into(places[:, : self._width], row, observation, info)
+        self._encoder.into(places[:, : self._width], row, observation, info)
         places[row, self._width :] = of_one(observation, info, self._mask)
 
     def one(self, observation: Any, info: Mapping[str, Any]) -> Array:
@@ -202,7 +202,7 @@ class MaskedEncoder:
     def batch(self, observations: Any, number: int, infos: Mapping[str, Any]) -> Array:
         """Encode observations that a vector environment gives, as a Dict of arrays [number, ...], with its infos."""
         encoded = self.empty(number)
-        encoded[:, : self._width] = self._features.batch(observations, number, infos)
+        encoded[:, : self._width] = self._encoder.batch(observations, number, infos)
         encoded[:, self._width :] = _fitting(_flat_each(_given(observations, infos, self._mask), number), self._mask)
         return encoded
 

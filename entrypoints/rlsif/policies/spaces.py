@@ -77,9 +77,9 @@ class ActionMask:
 
 @dataclass(frozen=True)
 class Masked:
-    """Observations that come with an action mask; `features` are without it."""
+    """Observations that come with an action mask; `observation` is without it."""
 
-    features: Space
+    observation: Space
     mask: ActionMask
 
 
@@ -97,7 +97,7 @@ Path = tuple[Any, ...]
 def leaves(space: Space, path: Path = ()) -> Iterator[tuple[Path, Space]]:
     """The parts of a space that are no composites, with the names that lead to each, in the order of flattening."""
     if isinstance(space, Masked):
-        yield from leaves(space.features, path)
+        yield from leaves(space.observation, path)
     elif isinstance(space, Composite):
         for name, part in zip(space.names, space.parts):
             yield from leaves(part, (*path, name))
@@ -110,7 +110,7 @@ def kind(space: Space) -> str:
     if isinstance(space, Other):
         return space.kind
     if isinstance(space, Masked):
-        return kind(space.features)
+        return kind(space.observation)
     if isinstance(space, Composite):
         return "Dict" if space.is_dict else "Tuple"
     return type(space).__name__
@@ -123,7 +123,7 @@ def described(space: Space) -> str:
     if isinstance(space, Composite):
         return f"{kind(space)} of {' and '.join(described(part) for part in space.parts) or 'nothing'}"
     if isinstance(space, Masked):
-        return f"{described(space.features)} with a mask of {space.mask.size} actions"
+        return f"{described(space.observation)} with a mask of {space.mask.size} actions"
     if isinstance(space, Other):
         return space.kind
     dtype = f" of {space.dtype}" if isinstance(space, Box) else ""

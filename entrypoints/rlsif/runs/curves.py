@@ -84,8 +84,8 @@ def check_column(runs: Sequence[Run], column: str) -> None:
                 )
             if column == EVALUATED:
                 raise InputError(
-                    f"run {run.folder} has no evaluation to compare with; BC and MARWIL have no other returns;"
-                    " train it with --evaluate-every, or name another column of progress.csv by --column"
+                    f"run {run.folder} has no evaluation to compare with; a run on recorded episodes has no"
+                    " other returns; train it with --evaluate-every, or name another column of progress.csv by --column"
                 )
             common = set.intersection(*({name for row in r.rows for name in row} for r in runs))
             hint = near(column, common) or f"; columns of all these runs are {', '.join(sorted(common)[:6])}, ..."

@@ -178,7 +178,7 @@ def _timeline(run: Run) -> Any:
 
 
 def running(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """The stretches of rows without a pause between them, as a job has that was queued again."""
+    """The stretches of rows without a pause between them, as a job that was requeued has."""
     seconds = sorted(row[SECONDS_EACH] for row in rows)
     pause = max(PAUSE, 10 * seconds[len(seconds) // 2])
     parts = [[rows[0]]]

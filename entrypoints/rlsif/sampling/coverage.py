@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from rlsif.policies import encoder, masks
 from rlsif.policies.spaces import Space
+from rlsif.sampling.own_twin import has_twin, settings_of
 from rlsif.sampling.samplers import Sampler
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+# Why RLlib samples where the user brings a network, and none in NumPy.
+IS_OWN = "the network is one of your own"
 # What decides how RLlib samples, and must be as RLlib has it; the values are what else will do.
 AS_RLLIB_HAS_IT: dict[str, tuple[Any, ...]] = {
     "observation_filter": ("NoFilter", "MeanStdFilter"),
@@ -39,11 +42,21 @@ def unsupported(
     return (
         _without_names(config, seen)
         or _memory(config, observations)
-        or sampler.model_unsupported(masks.inner_model(sampler.model(config)), defaults.model, seen)
+        or _network(sampler, config, defaults, seen)
         or sampler.exploration_unsupported(config.exploration_config)
         or _needs(sampler, config)
         or _settings(config, defaults)
     )
+
+
+def _network(
+    sampler: type[Sampler], config: AlgorithmConfig, defaults: AlgorithmConfig, seen: encoder.Seen
+) -> str | None:
+    """A network that is not known here; one of the user's own may bring its twin in NumPy."""
+    own = settings_of(config.model)
+    if own is None:
+        return sampler.model_unsupported(masks.inner_model(sampler.model(config)), defaults.model, seen)
+    return None if has_twin(own) else IS_OWN
 
 
 def _without_names(config: AlgorithmConfig, seen: encoder.Seen) -> str | None:

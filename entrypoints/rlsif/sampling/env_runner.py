@@ -33,12 +33,13 @@ from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, slots, vector
 from rlsif.envs.adapted import policy_spaces
 from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
+from rlsif.envs.processes import Processes
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
-from rlsif.sampling.filters import Filtered
+from rlsif.sampling.filters import REWARDS, Filtered, RewardScale
 from rlsif.sampling.samplers import Sampler
 from rlsif.sampling.team import Team
 
@@ -68,15 +69,23 @@ class SamplingSpec:
     views: Mapping[str, find.FoundEnv] = field(default_factory=dict)
     # RLlib's settings of the network of each policy, where there are several.
     models: Mapping[str, Any] = field(default_factory=dict)
+    # In which an env runner steps its environments; 0: in its own.
+    processes: int = 0
+    # Whether rewards that are learned from are divided by the deviation of returns.
+    normalize_rewards: bool = False
 
 
 class Sampling:
     """A sampler for each policy with all that stands around it, as one env runner of an algorithm has it."""
 
     def __init__(
-        self, config: AlgorithmConfig, worker_index: int, filters: Mapping[str, Any] | None = None, start: int = 0
+        self,
+        config: AlgorithmConfig,
+        worker_index: int,
+        rllib_filters: Mapping[str, Any] | None = None,
+        start: int = 0,
     ) -> None:
-        """Make environments and samplers; `filters` are RLlib's to share, by policy, else new ones are made.
+        """Make environments and samplers; `rllib_filters` are those to share, else new ones are made.
 
         `start` tells the starts of one env runner apart.
         """
@@ -86,8 +95,10 @@ class Sampling:
         self._env, self._env_has_agents, self._tasks = spec.env, bool(spec.agents), Tasks(spec.tasks)
         create = functools.partial(find.make, spec.env, worker_index)
         parts = {name: _part(spec, view) for name, view in spec.views.items()}
-        self.filters = filters or {
-            name: get_filter(config.observation_filter, part.encoder.shape) for name, part in parts.items()
+        # By the names that the learner has for them.
+        self.filters = rllib_filters or {
+            **{name: get_filter(config.observation_filter, part.encoder.shape) for name, part in parts.items()},
+            **filters_of_rewards(spec),
         }
         self._environments: vector.Environments | slots.Copies
         of_policies: Sequence[vector.Environments]
@@ -96,10 +107,14 @@ class Sampling:
             self._environments, of_policies = copies, copies.slots
         else:
             [part] = parts.values()
-            made = vector.make(spec.env, number, seeds, create, part.encoder, part.adapter)
+            made: vector.Environments
+            if spec.processes:
+                made = Processes(create, seeds, spec.processes, part.encoder, part.adapter)
+            else:
+                made = vector.make(spec.env, number, seeds, create, part.encoder, part.adapter)
             self._environments, of_policies = made, [made]
         self.samplers = {
-            name: _sampler(config, worker_index, name, mine, parts[name], self.filters[name], random)
+            name: _sampler(config, worker_index, name, mine, parts[name], self.filters, random)
             for name, mine in zip(parts, of_policies)
         }
         each = list(self.samplers.values())
@@ -173,7 +188,7 @@ def _sampler(
     policy: str,
     environments: vector.Environments,
     part: slots.Part,
-    rllib_filter: Any,
+    filters: Mapping[str, Any],
     random: np.random.Generator,
 ) -> Sampler:
     """The sampler of a policy."""
@@ -183,14 +198,20 @@ def _sampler(
     mask = masks.size_of(view.observations)
     return spec.sampler(
         environments,
-        masks.without_filter_on_masks(Filtered(rllib_filter), mask),
+        masks.without_filter_on_masks(Filtered(filters[policy]), mask),
         {**config.to_dict(), **({"model": spec.models[policy]} if spec.models else {})},
         policy_space(view.actions, spec.normalize_actions),
         config.get_rollout_fragment_length(worker_index),
         random,
         mask,
         part.encoder.seen,
+        RewardScale(filters[REWARDS], config.gamma, config.num_envs_per_env_runner) if spec.normalize_rewards else None,
     )
+
+
+def filters_of_rewards(spec: SamplingSpec) -> dict[str, Any]:
+    """A new filter for the statistics of returns, by its name, where rewards are scaled by them."""
+    return {REWARDS: get_filter("MeanStdFilter", (1,))} if spec.normalize_rewards else {}
 
 
 def _seeds(
@@ -211,7 +232,7 @@ def beating(worker_index: int, run: str = "") -> None:
     """Let the run know from now on how far this env runner is, and what fails."""
     membership.belongs_to(run)
     PROGRESS.doing = "making its environments"
-    heartbeat.start(worker_index, lambda: (PROGRESS.steps, PROGRESS.resets, PROGRESS.doing))
+    heartbeat.start(worker_index, lambda: PROGRESS)
 
 
 @contextlib.contextmanager
@@ -298,7 +319,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         self.sync_filters(state["filters"])
 
     def get_filters(self, flush_after: bool = False) -> dict[str, Any]:
-        """The observation filters, with what they saw since the last flush."""
+        """The filters of observations and rewards, with what they saw since the last flush."""
         mine = {name: each.as_serializable() for name, each in self._sampling.filters.items()}
         if flush_after:
             for each in self._sampling.filters.values():
@@ -308,9 +329,8 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     def sync_filters(self, new_filters: Mapping[str, Any]) -> None:
         """Take the learner's filters, which know what all env runners saw."""
         # The learner has none where nothing is filtered.
-        for name, each in self._sampling.filters.items():
-            if name in new_filters:
-                each.sync(new_filters[name])
+        for name in self._sampling.filters.keys() & new_filters.keys():
+            self._sampling.filters[name].sync(new_filters[name])
 
     def set_fragment(self, steps: int) -> None:
         """Collect so many steps of every environment from now on."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlsif.policies.layers import Array
 
 # Of RLlib's filter: what is added to a deviation before dividing by it.
 SMALL_NUMBER = 1e-8
+# Among the filters of policies, by their names, the one whose statistics are of returns.
+REWARDS = "rlsif_rewards"
+# The largest reward that is learned from, in deviations, as Stable-Baselines3 has it.
+LARGEST_REWARD = 10.0
 
 
 class Filtered:
@@ -27,20 +32,50 @@ class Filtered:
         mine = self.filter
         if not hasattr(mine, "running_stats") or not len(observations):
             return observations
-        seen = _statistics(observations, type(mine.running_stats))
-        mine.running_stats.update(seen)
-        mine.buffer.update(seen)
-        # What the learner takes over, which is all that a buffer has seen.
-        mine.buffer.num_pushes_delta = mine.buffer.num_pushes
-        mine.buffer.mean_delta_array = mine.buffer.mean_array.copy()
-        mine.buffer.sum_sq_diff_delta_array = mine.buffer.sum_sq_diff_array.copy()
+        _learn(mine, observations)
         filtered: Array = (observations - mine.running_stats.mean) / (mine.running_stats.std + SMALL_NUMBER)
         if mine.clip:
             np.clip(filtered, -mine.clip, mine.clip, out=filtered)
         return filtered.astype(np.float32, copy=False)
 
 
-def _statistics(observations: Array, running_stat: type) -> Any:
+class RewardScale:
+    """Divides rewards by the running standard deviation of the discounted return, as Stable-Baselines3's VecNormalize.
+
+    The return of a copy is what it got so far in its episode, each step's discounted once more; its statistics are
+    those of a MeanStdFilter of RLlib's of the shape [1].
+    """
+
+    def __init__(self, rllib_filter: Any, gamma: float, copies: int) -> None:
+        """Take the filter."""
+        self.filter, self._gamma = rllib_filter, gamma
+        self._returns = np.zeros(copies)
+
+    def __call__(self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> Array:
+        """Learn from rewards [envs] of those that acted, and give them scaled; where `done`, an episode ended."""
+        self._returns = np.where(active, self._gamma * self._returns + rewards, self._returns)
+        if active.any():
+            _learn(self.filter, self._returns[active, None])
+        self._returns[done] = 0
+        seen = self.filter.running_stats
+        # Of all that was seen, where RLlib's own has one less.
+        variance = float(seen.sum_sq_diff_array[0]) / max(1, seen.num_pushes)
+        scaled: Array = np.clip(rewards / np.sqrt(variance + SMALL_NUMBER), -LARGEST_REWARD, LARGEST_REWARD)
+        return scaled
+
+
+def _learn(mine: Any, observations: NDArray[Any]) -> None:
+    """Add observations [n, features] to the statistics of a filter, and to those that the learner takes over."""
+    seen = _statistics(observations, type(mine.running_stats))
+    mine.running_stats.update(seen)
+    mine.buffer.update(seen)
+    # What the learner takes over, which is all that a buffer has seen.
+    mine.buffer.num_pushes_delta = mine.buffer.num_pushes
+    mine.buffer.mean_delta_array = mine.buffer.mean_array.copy()
+    mine.buffer.sum_sq_diff_delta_array = mine.buffer.sum_sq_diff_array.copy()
+
+
+def _statistics(observations: NDArray[Any], running_stat: type) -> Any:
     """The statistics of observations [n, features], as one that has seen nothing else."""
     seen = running_stat(observations.shape[1:])
     seen.num_pushes = seen.num_pushes_delta = len(observations)

@@ -38,7 +38,7 @@ class RecurrentPPOSampler(PPOSampler):
         """Append the row of what was chosen, and forget what was seen of episodes that ended."""
         next_obs = super().take(step)
         # Where an environment only begins an episode, nothing was seen of it.
-        self._policy.forget(self._done | ~self._acting)
+        self._policy.forget(self._done | ~self._active)
         return next_obs
 
     def _values_at(self, observations: Array, which: NDArray[np.intp]) -> Array:

@@ -22,6 +22,8 @@ from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
 from rlsif.policies.spaces import Box, Space
 from rlsif.private_api import BETA_DISTRIBUTION
+from rlsif.sampling.filters import RewardScale
+from rlsif.sampling.own_twin import OwnTwin, settings_of
 from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_step
 from rlsif.sampling.tally import Episode, Tally
 
@@ -58,13 +60,14 @@ class Sampler:
         random: np.random.Generator,
         mask: int = 0,
         seen: Seen | None = None,
+        scale: RewardScale | None = None,
     ) -> None:
         """Take what stands around the policy.
 
         `config` is RLlib's, of the algorithm; `actions` is the space that the policy chooses from; `fragment` is env
         steps of one environment in a batch; `mask` is how many places of an observation are its action mask; `seen` is
-        what the network sees of an observation, by default all of it. Where environments have many agents, rows are
-        those of their slots.
+        what the network sees of an observation, by default all of it; `scale` is that of the rewards that are learned
+        from. Where environments have many agents, rows are those of their slots.
         """
         self._environments, self._filter, self._config = environments, observation_filter, config
         self.fragment, self._random = fragment, random
@@ -74,7 +77,7 @@ class Sampler:
         self._last = np.zeros(len(environments.active), np.intp)
         self._cut = np.zeros(len(environments.active), np.bool_)
         # Which act now, and what their rows have of that.
-        self._acting, self._columns = environments.active, dict[str, Array]()
+        self._active, self._columns = environments.active, dict[str, Array]()
         # Where an episode ended now.
         self._done = np.zeros(len(environments.active), np.bool_)
         # What that action has earned so far, as the environment says it.
@@ -86,7 +89,7 @@ class Sampler:
         # What the environments took so far.
         self.env_seconds = 0.0
         self._actions, self._mask = actions, mask
-        self._clip = config.get("clip_rewards")
+        self._clip, self._scale = config.get("clip_rewards"), scale
         self._make_policy(config, seen or environments.observations.shape[1:], actions)
         self._check_finite(environments.observations)
         self._check_masks()
@@ -151,7 +154,7 @@ class Sampler:
 
     def choose(self) -> Array:
         """Actions [envs, ...] for what is seen now. What they come to is given to `take`."""
-        self._acting, self._columns = self._environments.active, {"obs": self._seen, **self._choose()}
+        self._active, self._columns = self._environments.active, {"obs": self._seen, **self._choose()}
         return self._columns["actions"]
 
     def _choose(self) -> dict[str, Array]:
@@ -171,7 +174,7 @@ class Sampler:
 
         Raises WrongValue.
         """
-        environments, active, columns = self._environments, self._acting, self._columns
+        environments, active, columns = self._environments, self._active, self._columns
         self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
         next_obs = self._see(step, done)
@@ -179,7 +182,7 @@ class Sampler:
             columns["new_obs"] = next_obs
         ends = step.terminated if step.life_lost is None else step.terminated | step.life_lost
         self._rows.add(
-            rewards=self._clipped(step.rewards).astype(np.float32),
+            rewards=self._learned(step.rewards, active, done).astype(np.float32),
             terminateds=ends,
             truncateds=step.truncated,
             valid=active,
@@ -190,12 +193,16 @@ class Sampler:
             self._last[active], self._earned[active] = self._rows.steps - 1, step.rewards[active]
         if step.waited is not None:
             self._credit(step, step.waited, next_obs)
-        steps = int(self._tally.acting(active).sum())
+        steps = int(self._tally.active_copies(active).sum())
         self.timestep += steps
         self.env_steps += steps
         self._episodes += self._tally.add(step, active, done)
         self._check_masks()
         return next_obs
+
+    def _learned(self, rewards: Array, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> Array:
+        """What is learned from, of the rewards [envs] of a step."""
+        return self._scale(rewards, active, done) if self._scale else self._clipped(rewards)
 
     def _clipped(self, rewards: Array) -> Array:
         """What the learner sees of rewards [envs], as RLlib's clip_rewards has it."""
@@ -279,10 +286,10 @@ class Sampler:
         """Look at the masks of what is to be acted on. Raises WrongValue."""
         if not self._mask:
             return
-        acting = np.flatnonzero(self._environments.active)
-        found = masks.wrong(self._environments.observations[acting], self._actions, self._mask)
+        active = np.flatnonzero(self._environments.active)
+        found = masks.wrong(self._environments.observations[active], self._actions, self._mask)
         if found:
-            env = int(acting[found[0]])
+            env = int(active[found[0]])
             raise WrongValue(f"{self._tally.who(env)}, after {self._tally.steps(env)} steps of an episode: {found[1]}")
 
 
@@ -292,7 +299,8 @@ class ActorCriticSampler(Sampler):
     NEEDS = {"use_gae": True, "vtrace": True}
 
     def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
-        network = ActorCritic.from_config(config["model"], seen)
+        own = settings_of(config["model"])
+        network: Any = OwnTwin(own, seen) if own else ActorCritic.from_config(config["model"], seen)
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 

@@ -37,7 +37,7 @@ class Tally:
         # Which agents took part in the episode so far.
         self._part = np.zeros(self._slots, np.bool_)
 
-    def acting(self, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def active_copies(self, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Of which copies this is an env step, of the slots that act; of many agents, there is always one who does."""
         return np.ones(self.copies, np.bool_) if self._agents else active
 
@@ -48,7 +48,7 @@ class Tally:
     def add(self, step: Step, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> list[Episode]:
         """Count a step in which these slots were active, and came to an end; give the episodes that ended with it."""
         self._returns += np.where(active if step.waited is None else active | step.waited, step.rewards, 0)
-        self._lengths += self.acting(active)
+        self._lengths += self.active_copies(active)
         if self._agents:
             self._part |= active
         ended = self._ended if self._agents else self._ended_alone

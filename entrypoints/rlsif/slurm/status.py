@@ -46,7 +46,7 @@ def _roles(found: list[Fields]) -> list[str]:
 def _group(role: str, fields: Fields) -> str:
     nodes = fields.get("NodeList", "")
     where = nodes if nodes not in ("", "(null)") else f"{fields.get('NumNodes', '?')} nodes, not yet given"
-    return f"  {role:8} {where}  {fields.get('NumCPUs', '?')} CPUs, {gpus(fields)} GPUs"
+    return f"  {role:8} {where}  {fields.get('NumCPUs', '?')} CPUs, {counted(gpus(fields), 'GPU')}"
 
 
 def _progress(folder: Path) -> list[str]:

@@ -11,13 +11,13 @@ from rlsif.cluster.resources import Cluster, Resources
 from rlsif.envs.find import FoundEnv, find
 from rlsif.errors import InputError, check_at_least
 from rlsif.files import replace as replace_file
-from rlsif.learning import assignment, catalogue
+from rlsif.learning import assignment, catalogue, own_network
 from rlsif.learning.settings import check_hyperparameters
 from rlsif.learning.spec import Layout, RunSpec, from_json
 from rlsif.sweep.space import Dimension, at, dimensions, examples
 from rlsif.training import results
-from rlsif.training.options import TrainOptions
-from rlsif.training.plan import make_plan
+from rlsif.training.options import TrainOptions, check_gpus
+from rlsif.training.plan import Plan, check_env_processes, make_plan
 from rlsif.training.stopping import Stop
 
 SWEEP = "sweep.json"
@@ -47,6 +47,7 @@ class SweepOptions:
                 "--gpus-per-trial": (self.gpus_per_trial, 0),
             }
         )
+        check_gpus("--gpus-per-trial", self.gpus_per_trial)
         if self.scheduler not in (None, *SCHEDULERS):
             raise InputError(
                 f"--scheduler is {self.scheduler!r}; it must be asha (ends bad trials early) or pbt (the worse take"
@@ -84,13 +85,16 @@ class Sweep:
 def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
     """A new sweep, with a folder. Raises InputError."""
     searched = dimensions(options.grid, options.sample)
-    algorithm = catalogue.find(options.base.algo or "PPO", options.base.framework or "tf")
+    algorithm = catalogue.find(options.base.algo or catalogue.DEFAULT, options.base.framework or "tf")
     if algorithm.offline:
         raise InputError(
             f"--algo {algorithm.name}: a sweep compares trials by the returns of their training, and"
             f" {algorithm.name} samples none; give `train` one setting after the other, and `compare` the runs"
         )
     algo = algorithm.name
+    network = own_network.named(options.base.network) if options.base.network else None
+    for example in examples(searched):
+        own_network.check(algorithm, network, example)
     checked = iter(check_hyperparameters(algo, *examples(searched)))
     searched = [replace(d, arguments=tuple(at(next(checked), d.name) for _ in d.arguments)) for d in searched]
     cpus = there.cpus if isinstance(there, Resources) else there.rollout_cpus
@@ -99,19 +103,30 @@ def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
         if asked > has:
             raise InputError(f"--{name}-per-trial is {asked:g}, but there are {has}; a trial must fit")
     _check_scheduler(options)
-    one = replace(options.base, num_cpus=None, num_env_runners=0, num_gpus=0)
+    one = replace(options.base, num_cpus=None, num_env_runners=0, num_gpus=0, env_processes=None)
     plan = make_plan(one)
-    layout = replace(
-        plan.layout,
-        num_env_runners=options.cpus_per_trial - 1,
-        num_gpus=options.gpus_per_trial,
-        learner_threads=options.cpus_per_trial,
-    )
+    layout = _of_a_trial(options, plan)
     folder = results.new_folder(options.base.results_dir, f"sweep_{algo}", plan.spec.env)
     searching = searched, options.num_samples, options.scheduler
     planned = Sweep(folder, plan.spec, plan.env, layout, plan.stop, *searching, options.base.env_timeout)
     replace_file(folder / SWEEP, json.dumps(_as_json(planned), indent=2))
     return planned
+
+
+def _of_a_trial(options: SweepOptions, plan: Plan) -> Layout:
+    """The processes of a trial. Raises InputError for more than it has cores."""
+    cpus, processes = options.cpus_per_trial, options.base.env_processes or 0
+    if processes > cpus:
+        raise InputError(f"--env-processes is {processes}, and --cpus-per-trial {cpus}; a process needs a core")
+    layout = replace(
+        plan.layout,
+        num_env_runners=(cpus - 1) // (processes or 1),
+        num_gpus=options.gpus_per_trial,
+        learner_threads=cpus,
+        env_processes=processes,
+    )
+    check_env_processes(layout, plan.env)
+    return layout
 
 
 def _check_scheduler(options: SweepOptions) -> None:

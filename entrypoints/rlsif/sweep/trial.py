@@ -83,7 +83,7 @@ class Trial(Trainable):  # type: ignore[misc]
         if progress is None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(exist_ok=True)
-        resources = resources_in_numbers(self._layout, self._layout.num_env_runners + 1)
+        resources = resources_in_numbers(self._layout, self._layout.cores)
         record = Record(self._folder, self._spec, resources, progress, KEEP_CHECKPOINTS)
         record.begin(self._settings)
         return record

@@ -23,7 +23,7 @@ FIRST_SHARE = 0.1
 # And not before so many iterations: the first episodes to end are the short ones.
 FIRST_ITERATIONS = 5
 # Of the trials that come so far, one in so many continues.
-GOES_ON = 3
+REDUCTION_FACTOR = 3
 
 
 def run_trials(planned: Sweep) -> bool:
@@ -35,9 +35,14 @@ def run_trials(planned: Sweep) -> bool:
     from rlsif.sweep.trial import SCORE, Trial
 
     layout = planned.layout
-    on_rollout_node = {"CPU": 1.0, **({"rollout": 1.0} if planned.by_role else {})}
-    learner = {"CPU": 1.0, "GPU": layout.num_gpus} if layout.num_gpus else on_rollout_node
-    bundles = [learner, *(on_rollout_node for _ in range(layout.num_env_runners))]
+
+    def cores(number: float) -> dict[str, float]:
+        return {"CPU": number, **({"rollout": number} if planned.by_role else {})}
+
+    each = float(layout.cores_of_runner)
+    learners = 1.0 if layout.num_env_runners else each
+    learner = {"CPU": learners, "GPU": layout.num_gpus} if layout.num_gpus else cores(learners)
+    bundles = [learner, *(cores(each) for _ in range(layout.num_env_runners))]
     given: dict[str, Any] = {"spec": planned.spec, "layout": layout, "stop": planned.stop, "folder": planned.folder}
     given |= {"env": planned.env, "patience": planned.env_timeout}
     trainable = tune.with_resources(tune.with_parameters(Trial, **given), tune.PlacementGroupFactory(bundles))
@@ -84,7 +89,9 @@ def _scheduler(planned: Sweep) -> Any:
     an_iteration = planned.spec.hyperparameters.get("train_batch_size", 4000) if stop.timesteps else 1
     first = max(int(longest * FIRST_SHARE), FIRST_ITERATIONS * an_iteration)
     if planned.scheduler == "asha":
-        return AsyncHyperBandScheduler(time_attr=time_attr, max_t=longest, grace_period=first, reduction_factor=GOES_ON)
+        return AsyncHyperBandScheduler(
+            time_attr=time_attr, max_t=longest, grace_period=first, reduction_factor=REDUCTION_FACTOR
+        )
     if planned.scheduler == "pbt":
         mutations = {d.name: list(d.arguments) if d.values else d.for_tune() for d in planned.searched}
         return PopulationBasedTraining(

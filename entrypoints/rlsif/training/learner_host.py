@@ -222,7 +222,7 @@ class InActor(Host):
         """Raise RunFailed when nodes have been away for too long; RLlib would wait indefinitely."""
         import ray
 
-        wanted = {"learner": 1, "rollout": self._layout.num_env_runners} if self._layout.by_role else {}
+        wanted = {"learner": 1, "rollout": self._layout.cores - 1} if self._layout.by_role else {}
         there = ray.cluster_resources()
         missing = [
             f"{wanted[role] - there.get(role, 0):g} {role}" for role in wanted if there.get(role, 0) < wanted[role]

@@ -15,6 +15,8 @@ EPISODES_OF_EVALUATION = 10
 EVERY_OF_OFFLINE = 5
 # With fewer cores the learner plays the episodes itself.
 CPUS_FOR_EVALUATION = 3
+# Its updates are put on one device.
+GPUS_OF_A_LEARNER = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,16 @@ class TrainOptions:
     policies: str | None = None
     train_policies: str | None = None
     seed: int | None = None
+    # Whether rewards that are learned from are divided by the deviation of returns.
+    normalize_rewards: bool = False
     # Recorded episodes to learn from.
     input: Path | None = None
     num_cpus: int | None = None
     num_gpus: float | None = None
     num_env_runners: int | None = None
     num_envs_per_env_runner: int | None = None
+    # In which each env runner steps its environments; None: in its own.
+    env_processes: int | None = None
     local_mode: bool = False
     stop: Stop = field(default_factory=Stop)
     config_file: Path | None = None
@@ -57,6 +63,8 @@ class TrainOptions:
     log_to: tuple[str, ...] = ()
     # A class that is called while the run trains, as module:Class or file.py:Class.
     callbacks: str | None = None
+    # The class of the network, where that is the user's own, as module:Class or file.py:Class.
+    network: str | None = None
     # Columns to show while the run goes, beside those that are always shown.
     show: tuple[str, ...] = ()
     results_dir: Path = Path("~/ray_results")
@@ -69,6 +77,7 @@ class TrainOptions:
             "--num-gpus": (self.num_gpus, 0),
             "--num-env-runners": (self.num_env_runners, 0),
             "--num-envs-per-env-runner": (self.num_envs_per_env_runner, 1),
+            "--env-processes": (self.env_processes, 1),
             "--env-timeout": (self.env_timeout, 1),
             "--evaluate-every": (self.evaluate_every, 1),
             "--evaluate-episodes": (self.evaluate_episodes, 1),
@@ -77,8 +86,20 @@ class TrainOptions:
             "--seed": (self.seed, 0),
         }
         check_at_least(limits)
-        if self.local_mode and (self.num_env_runners or (self.num_cpus or 1) > 1):
-            raise InputError("--local-mode runs everything in one process; leave out --num-env-runners and --num-cpus")
+        check_gpus("--num-gpus", self.num_gpus)
+        if self.local_mode and (self.num_env_runners or self.env_processes or (self.num_cpus or 1) > 1):
+            raise InputError(
+                "--local-mode runs everything in one process; leave out --num-env-runners, --env-processes and"
+                " --num-cpus"
+            )
+
+
+def check_gpus(option: str, given: float | None) -> None:
+    """Refuse more GPUs than a learner uses. Raises InputError."""
+    if given is not None and given > GPUS_OF_A_LEARNER:
+        raise InputError(
+            f"{option} is {given:g}, and a learner uses one GPU at most; use {option} 1, and other GPUs for other runs"
+        )
 
 
 def check_evaluated(options: TrainOptions) -> None:
@@ -98,6 +119,7 @@ def of_offline(options: TrainOptions, algo: str) -> TrainOptions:
     for name, given in (
         ("--num-env-runners", options.num_env_runners),
         ("--num-envs-per-env-runner", options.num_envs_per_env_runner),
+        ("--env-processes", options.env_processes),
     ):
         if given:
             raise InputError(
@@ -113,7 +135,7 @@ def of_offline(options: TrainOptions, algo: str) -> TrainOptions:
 
 def offline_layout(options: TrainOptions, cluster: Cluster) -> Layout:
     """On the nodes of a job: the learner's node does it all."""
-    num_gpus = float(cluster.learner_gpus) if options.num_gpus is None else options.num_gpus
+    num_gpus = _gpus_of_job(options, cluster)
     evaluation = _evaluation(options, beside=cluster.learner_cpus > 1)
     return Layout(0, 1, num_gpus, cluster.learner_cpus, by_role=True, evaluation=evaluation)
 
@@ -134,55 +156,85 @@ def layout(options: TrainOptions, available: Resources, preset_envs: int) -> tup
     cpus = 1 if options.local_mode else options.num_cpus or available.cpus
     # With three cores or more, one of them plays the evaluation episodes beside the training.
     spare = int(options.evaluate_every is not None and cpus >= CPUS_FOR_EVALUATION)
-    runners = cpus - 1 - spare if options.num_env_runners is None else options.num_env_runners
-    beside = bool(spare) and runners + 1 < cpus
+    each = options.env_processes or 1
+    runners = (cpus - 1 - spare) // each if options.num_env_runners is None else options.num_env_runners
+    planned = Layout(
+        num_env_runners=runners,
+        num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
+        num_gpus=num_gpus,
+        learner_threads=1 if options.local_mode else options.num_cpus or available.cpus,
+        local_mode=options.local_mode,
+        env_processes=options.env_processes or 0,
+    )
+    beside = bool(spare) and planned.cores < cpus
     if options.num_cpus is None and not options.local_mode:
-        cpus = runners + 1 + beside
-    there = min(cpus, available.cpus)
-    if runners + 1 > there:
-        raise InputError(
-            f"{counted(runners, 'env runner')} and a learner need {runners + 1} CPUs, and this run has {there};"
-            f" use --num-env-runners {there - 1} or fewer"
-        )
+        cpus = planned.cores + beside
+    _check_cores(planned, min(cpus, available.cpus))
     return (
-        Layout(
-            num_env_runners=runners,
-            num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
-            num_gpus=num_gpus,
-            learner_threads=1 if options.local_mode else options.num_cpus or available.cpus,
-            local_mode=options.local_mode,
-            evaluation=_evaluation(options, beside),
-        ),
+        replace(planned, evaluation=_evaluation(options, beside)),
         Resources(cpus=cpus, gpus=-int(-num_gpus // 1), memory=available.memory),
     )
+
+
+def _check_cores(planned: Layout, there: int) -> None:
+    """Refuse env runners that take more cores than there are. Raises InputError."""
+    runners, each = planned.num_env_runners, planned.cores_of_runner
+    if planned.cores <= there:
+        return
+    if each > there or runners == 0:
+        raise InputError(
+            f"--env-processes is {each}, and this run has {there} CPUs; a process needs one: use {there} or fewer"
+        )
+    asked = counted(runners, "env runner") + _of_processes(planned.env_processes)
+    raise InputError(
+        f"{asked} and a learner need {planned.cores} CPUs, and this run has {there};"
+        f" use --num-env-runners {(there - 1) // each} or fewer"
+    )
+
+
+def _of_processes(each: int) -> str:
+    """What an env runner is made of, for a message; empty where it steps environments itself."""
+    return f" of {each} process{'es' * (each != 1)} each" if each else ""
 
 
 def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) -> Layout:
     """The same for the nodes of a job: an env runner a rollout core, unless told otherwise. Raises InputError."""
     if options.local_mode:
         raise InputError("--local-mode is for one process; a job's nodes would have nothing to do")
-    asked = (options.num_cpus or cluster.rollout_cpus + 1) - 1
+    each = options.env_processes or 1
+    most = cluster.env_runners(each)
+    if most == 0 and options.env_processes:
+        raise InputError(f"--env-processes is {each}, and no rollout node has as many CPUs; use fewer, or larger nodes")
+    asked = (options.num_cpus - 1) // each if options.num_cpus else most
     runners = options.num_env_runners if options.num_env_runners is not None else asked
-    if not 1 <= runners <= cluster.rollout_cpus:
+    if not 1 <= runners <= most:
+        processes, cpus = _of_processes(options.env_processes or 0), counted(cluster.rollout_cpus, "CPU")
         raise InputError(
-            f"--num-env-runners is {runners} and the rollout nodes have {counted(cluster.rollout_cpus, 'CPU')};"
-            f" use --num-env-runners 1 to {cluster.rollout_cpus}, or ask Slurm for more nodes"
-        )
-    num_gpus = float(cluster.learner_gpus) if options.num_gpus is None else options.num_gpus
-    if num_gpus > cluster.learner_gpus:
-        raise InputError(
-            f"--num-gpus is {num_gpus:g}, but the learner node has {cluster.learner_gpus};"
-            " ask Slurm for more, as in --gres=gpu:2 in the learner's group"
+            f"--num-env-runners is {runners}{processes} and the rollout nodes have {cpus};"
+            f" use --num-env-runners 1 to {most}, or ask Slurm for more nodes"
         )
     return Layout(
         num_env_runners=runners,
         num_envs_per_env_runner=options.num_envs_per_env_runner or preset_envs,
-        num_gpus=num_gpus,
+        num_gpus=_gpus_of_job(options, cluster),
         learner_threads=cluster.learner_cpus,
         by_role=True,
         elastic=options.num_env_runners is None and options.num_cpus is None,
         evaluation=_evaluation(options, beside=cluster.learner_cpus > 1),
+        env_processes=options.env_processes or 0,
     )
+
+
+def _gpus_of_job(options: TrainOptions, cluster: Cluster) -> float:
+    """The GPUs of the learner: one of its node's where there are some, unless told otherwise. Raises InputError."""
+    if options.num_gpus is None:
+        return min(GPUS_OF_A_LEARNER, cluster.learner_gpus)
+    if options.num_gpus > cluster.learner_gpus:
+        raise InputError(
+            f"--num-gpus is {options.num_gpus:g}, but the learner node has {cluster.learner_gpus};"
+            " ask Slurm for one, as in --gres=gpu:1 in the learner's group"
+        )
+    return options.num_gpus
 
 
 def _evaluation(options: TrainOptions, beside: bool) -> Evaluation | None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources, available
-from rlsif.envs import recorded
+from rlsif.envs import recorded, vector
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import ONE, FoundEnv
 from rlsif.envs.find import find as find_env
 from rlsif.envs.reference import EnvRef, WrapperRef, parse
-from rlsif.errors import InputError
-from rlsif.learning import assignment, catalogue, hyperparameters
+from rlsif.errors import InputError, counted
+from rlsif.learning import assignment, catalogue, hyperparameters, own_network, rllib_callbacks
 from rlsif.learning.descriptor import Algorithm
-from rlsif.learning.settings import check_hyperparameters, resolve
-from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
+from rlsif.learning.settings import check_hyperparameters, rehearse, resolve
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec, check_sampler
 from rlsif.policies.spaces import has_images
 from rlsif.training import callbacks, checkpoints, results, saved, tracking
 from rlsif.training.checkpoints import Progress
@@ -54,7 +54,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
         return _resumed(options, cluster)
     if options.env is None:
         raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
-    algorithm = catalogue.find(options.algo or "PPO", options.framework or "tf")
+    algorithm = catalogue.find(options.algo or catalogue.DEFAULT, options.framework or "tf")
     named = options.env
     options = _of_algorithm(options, algorithm)
     policies = assignment.told(options.policies or assignment.SHARED)
@@ -66,13 +66,23 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     for view in env.views.values():
         catalogue.check_spaces(algorithm, env.ref.title, view.observations, view.actions)
     _check_input(algorithm, options.input, env)
+    network = own_network.named(options.network) if options.network else None
     given = _given_hyperparameters(options, algorithm.name)
-    merged = merge(hyperparameters.preset(algorithm.name, env.ref.short, images=_has_images(env)), given)
+    own_network.check(algorithm, network, given)
+    merged = merge(_preset(algorithm.name, env, network), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    spec = RunSpec(algorithm.name, options.framework or "tf", env.ref, options.seed, merged, many, _text(options.input))
+    of_run = options.framework or "tf", env.ref, options.seed, merged, many, _text(options.input), network
+    spec = RunSpec(algorithm.name, *of_run, options.normalize_rewards)
+    _check_rewards(spec, algorithm, env)
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
     return Plan(spec, env, processes, resources, stop, None, None, None)
+
+
+def _preset(algo: str, env: FoundEnv, network: str | None) -> dict[str, Any]:
+    """The preset's settings, without those of its network where the user has another."""
+    preset = hyperparameters.preset(algo, env.ref.short, images=_has_images(env))
+    return {name: value for name, value in preset.items() if name != "model" or network is None}
 
 
 def _text(path: Path | None) -> str | None:
@@ -147,7 +157,46 @@ def _placed(
         placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
     resumed_at, tasks = (progress.training_iteration, bool(progress.task)) if progress else (0, False)
     planned = replace(placed[0], resumed_at=resumed_at, tasks=tasks or options.callbacks is not None)
-    return replace(planned, rllib_samples=_rllib_samples(spec, planned, env)), placed[1]
+    check_env_processes(planned, env)
+    planned = replace(planned, rllib_samples=_rllib_samples(spec, planned, env))
+    check_sampler(spec, planned)
+    return planned, placed[1]
+
+
+def _check_rewards(spec: RunSpec, algorithm: Algorithm, env: FoundEnv) -> None:
+    """Refuse a scale of rewards where old ones would have another, or nobody has one. Raises InputError."""
+    if not spec.normalize_rewards:
+        return
+    if algorithm.offline or "replay_buffer_config" in algorithm.defaults:
+        keeps = "recorded episodes" if algorithm.offline else "a replay buffer, whose rewards would have old scales"
+        raise InputError(f"--normalize-rewards: {algorithm.name} learns from {keeps}; use --algo PPO, APPO or IMPALA")
+    if env.agents:
+        raise InputError(
+            f"--normalize-rewards is for environments of one agent, and {env.ref.short} has {len(env.agents)}"
+        )
+
+
+def check_env_processes(planned: Layout, env: FoundEnv) -> None:
+    """Refuse processes for environments that cannot be in several. Raises InputError."""
+    processes, copies = planned.env_processes, planned.num_envs_per_env_runner
+    if not processes:
+        return
+    given = f"--env-processes is {processes}, and"
+    if env.agents:
+        raise InputError(
+            f"{given} {env.ref.short} has {len(env.agents)} agents; environments of many agents are stepped in the env"
+            " runner's own process: leave it out"
+        )
+    if vector.steps_together(env.ref):
+        raise InputError(
+            f"{given} {env.ref.short} steps all of its copies together, in a vector environment of its own; leave it"
+            " out"
+        )
+    if processes > copies:
+        raise InputError(
+            f"{given} an env runner steps {counted(copies, 'environment')}; a process needs one at least: use"
+            " fewer, or more environments by --num-envs-per-env-runner"
+        )
 
 
 def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
@@ -155,6 +204,8 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
 
     RLlib is asked only where settings are not those of a preset, all of which are known to be covered.
     """
+    if spec.network:
+        return _own_network_acts(spec, planned, env)
     if catalogue.catalogue()[spec.algo].offline:
         return None
     found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values())
@@ -166,13 +217,34 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     return resolve(spec, planned, env)
 
 
+def _own_network_acts(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
+    """Have the user's network act; give why RLlib samples, or None. Raises InputError where it cannot act."""
+    acted = rehearse(spec, planned, env)
+    if acted.fails:
+        raise InputError(f"--model {spec.network} cannot be trained in {env.ref.title}: {acted.fails}")
+    return acted.rllib_samples
+
+
 def _given_hyperparameters(options: TrainOptions, algo: str) -> dict[str, Any]:
     """What the user gave by file and option, over the preset. Raises InputError."""
     from_file = of_yaml_file(options.config_file, "--config") if options.config_file else {}
     given = merge(from_file, from_settings(options.settings))
     if options.save_replay_buffer:
         given = merge(given, _buffer_in_checkpoints(algo))
-    return check_hyperparameters(algo, given)[0] if given else given
+    given = check_hyperparameters(algo, given)[0] if given else given
+    return {**given, **_rllibs_callbacks(algo, given)}
+
+
+def _rllibs_callbacks(algo: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The class of RLlib's callbacks among hyperparameters, found from every folder. Raises InputError."""
+    name = given.get(rllib_callbacks.KEY)
+    if name is None:
+        return {}
+    if catalogue.catalogue()[algo].offline:
+        raise InputError(
+            f"'callbacks' is {name!r}: RLlib calls them where it samples, and {algo} samples none; use --callbacks"
+        )
+    return {rllib_callbacks.KEY: rllib_callbacks.named(name)}
 
 
 def _buffer_in_checkpoints(algo: str) -> dict[str, Any]:
@@ -216,7 +288,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
 
 def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec:
     """The spec of a run that is resumed, with the hyperparameters given anew. Raises InputError for contradictions."""
-    spec = replace(spec, env=saved.moved(spec.env, options.env, options.code_folder))
+    spec = saved.moved(spec, options.env, options.network, options.code_folder)
     asked = _ref(options, options.env or spec.env.name)
     for name, value, is_ in (
         ("--env", options.env and asked.name, spec.env.name),
@@ -226,11 +298,13 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
+        ("--normalize-rewards", options.normalize_rewards or None, spec.normalize_rewards),
         *_policies_asked(options, spec.policies),
     ):
         if value is not None and value != is_:
             raise InputError(f"{name} is {value}, but {checkpoint} is of {is_}; leave {name} out to resume that run")
     given = _given_hyperparameters(options, spec.algo)
+    own_network.check(catalogue.catalogue()[spec.algo], spec.network, given)
     for name in OF_THE_NETWORK:
         before = spec.hyperparameters.get(name)
         wanted = merge({name: before}, given)[name]

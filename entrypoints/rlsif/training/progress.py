@@ -55,6 +55,8 @@ class Watch:
     _started: float = 0.0
     # How often the process of a runner has ended on its node since rows came last.
     _ends: Counter[int] = field(default_factory=Counter)
+    # What was not told yet of processes of environments that ended.
+    _lost: list[str] = field(default_factory=list)
 
     def sampled(self) -> None:
         """An iteration has brought rows."""
@@ -77,6 +79,7 @@ class Watch:
         self._runners = {number: seen for number, seen in self._runners.items() if number in there}
         for beat in heartbeats:
             seen = self._runners.get(beat.runner)
+            self._note_lost(beat, seen)
             if seen is None or (beat.ray_node, beat.pid) != (seen.heartbeat.ray_node, seen.heartbeat.pid):
                 # A new one, or one that was started again.
                 self._runners[beat.runner] = _Seen(beat, now, now)
@@ -89,6 +92,16 @@ class Watch:
                 seen.beat_at = now
             seen.heartbeat = beat
         self._check(now)
+
+    def _note_lost(self, beat: Heartbeat, seen: _Seen | None) -> None:
+        before = seen.heartbeat.lost if seen and seen.heartbeat.pid == beat.pid else 0
+        if beat.lost > before:
+            self._lost.append(f"env runner {beat.runner} on {beat.node}: {beat.lost_how} ({beat.lost} so far)")
+
+    def lost(self) -> list[str]:
+        """What is to be told of processes of environments that ended since the last call."""
+        told, self._lost = self._lost, []
+        return told
 
     def _count_end(self, last: Heartbeat) -> None:
         self._ends[last.runner] += 1

@@ -187,6 +187,7 @@ def resources_in_numbers(layout: Layout, cpus: int) -> dict[str, Any]:
         "num_gpus": layout.num_gpus,
         "num_env_runners": layout.num_env_runners,
         "num_envs_per_env_runner": layout.num_envs_per_env_runner,
+        **({"env_processes": layout.env_processes} if layout.env_processes else {}),
     }
 
 

@@ -20,7 +20,7 @@ from rlsif.cluster.resources import available
 from rlsif.errors import REQUEUE, InputError, RlsifError, counted, near
 from rlsif.files import replace as replace_file
 from rlsif.learning.finite import SpoiltWeights, check_finite
-from rlsif.learning.spec import ManyPolicies
+from rlsif.learning.spec import Layout, ManyPolicies
 from rlsif.training import checkpoints, results, saved
 from rlsif.training.callbacks import CallbackFailed, Callbacks
 from rlsif.training.checkpoints import CheckpointError
@@ -104,7 +104,7 @@ class Run:
         self._looked, self._advised = 0.0, False
         self._watch = Watch(0, options.env_timeout)
         self._seconds_to_finish = SECONDS_TO_FINISH_IN_A_JOB if job else SECONDS_TO_FINISH
-        cpus = plan.resources.cpus if plan.resources else plan.layout.num_env_runners + 1
+        cpus = plan.resources.cpus if plan.resources else plan.layout.cores
         resources = resources_in_numbers(plan.layout, cpus)
         keep, log_to, spaces = options.keep_checkpoints, options.log_to, plan.env.described
         evaluated = plan.layout.evaluation is not None
@@ -247,6 +247,7 @@ class Run:
             self._record.pending_evaluation = evaluate or self._record.pending_evaluation
             row = self._record.add(iteration, time.monotonic() - started)
             self._tell(row)
+            self._look_after_iteration(algorithm)
             self._callbacks.iteration(row, iteration)
             end = self._end(row, signals)
             cut = plan.stop.may_cut(row["time_total_s"], row["time_this_iter_s"])
@@ -307,11 +308,21 @@ class Run:
             told = self._watch.told()
             if told:
                 self._display.progress(told)
+            self._tell_of_lost()
             advice = None if self._advised else self._watch.advice()
             if advice:
                 self._advised = True
                 self._display.note(advice)
         return signals.waited_long(self._seconds_to_finish)
+
+    def _look_after_iteration(self, algorithm: Host) -> None:
+        """One may be so short that nobody looks while it runs."""
+        if self._plan.layout.env_processes and self._look(algorithm):
+            self._tell_of_lost()
+
+    def _tell_of_lost(self) -> None:
+        for lost in self._watch.lost():
+            self._display.note(f"warning: {lost}")
 
     def _end(self, row: Mapping[str, Any], signals: Signals) -> End | None:
         """The end that the run has come to with this row, if any."""
@@ -399,7 +410,7 @@ def _of_offline(plan: Plan) -> str:
     """The resources of a run that learns from recorded episodes."""
     gpus, evaluation = plan.layout.num_gpus, plan.layout.evaluation
     where = "a process of its own" if evaluation and evaluation.beside else "the learner"
-    parts = f"1 learner with {gpus:g} GPUs, nothing is sampled, {where} plays the episodes of evaluations"
+    parts = f"1 learner with {counted(gpus, 'GPU')}, nothing is sampled, {where} plays the episodes of evaluations"
     if plan.resources is None:
         return f"{parts}, on the learner's node of the job; rollout nodes have nothing to do"
     return f"{plan.resources.cpus}/{available().cpus} CPUs ({parts})"
@@ -417,20 +428,31 @@ def _policies_in_words(policies: ManyPolicies | None) -> str:
     return f"with {len(names)} {'policies' if names[1:] else 'policy'}: {', '.join(names)}{learn}"
 
 
+def _processes_in_words(layout: Layout) -> str:
+    processes, cores = layout.env_processes, layout.cores_of_runner
+    if not processes:
+        return ""
+    in_them = "one process of its own" if processes == 1 else f"{processes} processes of their own"
+    return f"stepped in {in_them} on {counted(cores, 'core')}, "
+
+
 def _resources_in_words(plan: Plan) -> str:
     runners, envs = plan.layout.num_env_runners, plan.layout.num_envs_per_env_runner
     against = plan.layout.rllib_samples
     if plan.spec.input:
         return _of_offline(plan)
     sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
-    sampler = f"{counted(envs, 'environment')} each, {sampler}"
+    sampler = f"{counted(envs, 'environment')} each, {_processes_in_words(plan.layout)}{sampler}"
     if plan.env.agents:
         sampler += f", {len(plan.env.agents)} agents in each, {_policies_in_words(plan.spec.policies)}"
     if any(view.mask for view in plan.env.views.values()):
         sampler += ", illegal actions masked"
+    if plan.spec.normalize_rewards:
+        sampler += ", rewards scaled for the learner"
     if plan.resources is None:
         gpus = plan.layout.num_gpus
-        return f"1 learner with {gpus:g} GPUs, {counted(runners, 'env runner')}, {sampler}, on the nodes of the job"
+        parts = f"1 learner with {counted(gpus, 'GPU')}, {counted(runners, 'env runner')}"
+        return f"{parts}, {sampler}, on the nodes of the job"
     there = available()
     used = plan.resources
     parts = "everything in one process" if plan.layout.local_mode else f"1 learner, {counted(runners, 'env runner')}"

@@ -10,6 +10,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.envs.recorded import SEES, sizes_of, told_of_change
 from rlsif.envs.reference import EnvRef, parse
 from rlsif.errors import InputError
+from rlsif.learning import own_network
 from rlsif.learning.spec import RunSpec, from_json
 from rlsif.packages import lacking
 from rlsif.training import checkpoints, results
@@ -43,8 +44,16 @@ def checkpoint_of(path: Path, option: str, which: str | int = LAST) -> Path:
     raise InputError(f"{path} has no checkpoint of iteration {which}; it has those of {kept}")
 
 
-def moved(env: EnvRef, given: str | None, code_folder: Path) -> EnvRef:
-    """The environment of a run, at the place that `--env` gives, where its module or file was moved to another."""
+def moved(spec: RunSpec, env: str | None, network: str | None, code_folder: Path) -> RunSpec:
+    """What a run trained, at the places that `--env` and `--model` give, where modules or files were moved to others.
+
+    Raises InputError for another network.
+    """
+    there = _moved_env(spec.env, env, code_folder)
+    return replace(spec, env=there, network=own_network.moved(spec.network, network, spec.env, there))
+
+
+def _moved_env(env: EnvRef, given: str | None, code_folder: Path) -> EnvRef:
     if given is None:
         return env
     there = parse(given, env.arguments, code_folder)

@@ -9,6 +9,7 @@ ALGORITHM = Algorithm(
     note="PPO with sampling and learning apart; many runners",
     sampler="rlsif.sampling.samplers:VTraceSampler",
     masked_model="MaskedActorCritic",
+    own_network=True,
     fixes=("rlsif.learning.compiled_async:CompiledAPPO",),
     check="rlsif.learning.checks:check_vtrace",
 )

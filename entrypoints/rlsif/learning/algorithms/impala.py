@@ -9,6 +9,7 @@ ALGORITHM = Algorithm(
     note="with tf2, RLlib's learner waits indefinitely",
     sampler="rlsif.sampling.samplers:VTraceSampler",
     masked_model="MaskedActorCritic",
+    own_network=True,
     fixes=("rlsif.learning.compiled_async:CompiledAsync",),
     check="rlsif.learning.checks:check_vtrace",
 )

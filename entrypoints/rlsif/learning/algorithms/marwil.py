@@ -9,6 +9,7 @@ ALGORITHM = Algorithm(
     note="imitates the better of recorded episodes (--input)",
     offline=True,
     masked_model="MaskedActorCritic",
+    own_network=True,
     fixes=("rlsif.learning.compiled_offline:CompiledMARWIL",),
     defaults={"actions_in_input_normalized": True, "min_sample_timesteps_per_iteration": 50_000},
 )

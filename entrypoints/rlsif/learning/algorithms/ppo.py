@@ -10,6 +10,7 @@ ALGORITHM = Algorithm(
     sampler="rlsif.sampling.samplers:PPOSampler",
     recurrent_sampler="rlsif.sampling.recurrent_sampler:RecurrentPPOSampler",
     masked_model="MaskedActorCritic",
+    own_network=True,
     many_policies=True,
     fixes=("rlsif.learning.compiled_ppo:CompiledPPO",),
 )
