@@ -14,9 +14,10 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
+from rlsif.learning.assignment import of_run
 from rlsif.learning.build import against_sampling, configure
 from rlsif.learning.compiled_async import uncompiled
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.sampling.env_runner import _seeds
 
 SCHEDULE = {"type": "PiecewiseSchedule", "endpoints": [[0, 1.0], [500, 0.1]], "outside_value": 0.1}
@@ -52,6 +53,12 @@ WITH_MEMORY = {
     "agents": (EnvRef(f"{DATA}/crowd.py:Crowd"), "tf"),
     "mixed actions": (EnvRef(f"{DATA}/aim.py:Aim"), "tf"),
 }
+# For two policies of different spaces.
+TWO = ManyPolicies("a test", {"hunter_0": "hunter", "hunter_1": "hunter", "prey": "prey"}, ("hunter",))
+OF_TWO = {
+    "as it is": {}, "filter": {"observation_filter": "MeanStdFilter"}, "memory": {"model": {"use_lstm": True}},
+    "agent steps": {"count_steps_by": "agent_steps"},
+}  # fmt: skip
 # With each of these RLlib learns itself, alone or beside others.
 LEARNT_BY_RLLIB = {
     "learner_queue_size": 4, "learner_queue_timeout": 30, "num_gpu_loader_threads": 2,
@@ -85,9 +92,9 @@ class Seen(gymnasium.Env):
         return self.observation_space.sample(), 0.0, True, False, {}
 
 
-def against(algo, given, ref=EnvRef("CartPole-v1"), framework="tf"):
-    found = find(ref)
-    spec = RunSpec(algo, framework, ref, 1, given)
+def against(algo, given, ref=EnvRef("CartPole-v1"), framework="tf", policies=None):
+    found = find(ref, of_run(policies))
+    spec = RunSpec(algo, framework, ref, 1, given, policies)
     config = configure(spec, Layout(1, 4, 0.0, 1), found)
     timeouts.append(config.sample_timeout_s)
     return against_sampling(spec, config, found)
@@ -124,6 +131,10 @@ if __name__ == "__main__":
                     learnt("IMPALA", {"_tf_policy_handles_more_than_one_loss": False}),
                 ],
                 "with memory": {name: against("PPO", memory, *what) for name, what in WITH_MEMORY.items()},
+                "of two": {
+                    name: against("PPO", given, EnvRef(f"{DATA}/hunt.py:Hunt"), policies=TWO)
+                    for name, given in OF_TWO.items()
+                },
                 "seeds": [seeds for seeds, _ in drawn],
                 "policies": [float(random.random()) for _, random in drawn],
                 "again": _seeds(*STARTS[0], 64)[0],

@@ -6,13 +6,14 @@ Environments are deterministic, and logits so far apart that one action is drawn
 from pathlib import Path
 
 import numpy as np
+from gymnasium.spaces import Box
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
+from rlsif.learning.assignment import of_run
 from rlsif.learning.build import _register, configure
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.sampling.env_runner import Sampling
 
 DATA = Path(__file__).parents[1] / "data"
@@ -36,6 +37,13 @@ def compare(note, found):
         for algo in SETTINGS:
             _compare(algo, parse(f"{DATA / env}"), note, found)
     _compare("PPO", parse(f"{DATA}/crowd_rllib.py:RLlibHeap"), note, found, clip_rewards=True)
+    # With policies of their own: agents who leave early and have other spaces, who come late, and who take turns.
+    for env, policies, train in (
+        ("hunt.py:Hunt", {"hunter_0": "hunter", "hunter_1": "hunter", "prey": "prey"}, ("hunter",)),
+        ("crowd.py:Crowd", {"anna": "some", "ben": "other", "cleo": "some"}, ("some", "other")),
+        ("crowd_rllib.py:RLlibHeap", {"white": "white", "black": "black"}, ("white", "black")),
+    ):
+        _compare("PPO", parse(f"{DATA / env}"), note, found, ManyPolicies("a test", policies, train))
 
 
 def most(found, name, number):
@@ -43,35 +51,49 @@ def most(found, name, number):
     found[name] = max(found.get(name, 0), number)
 
 
-def _compare(algo, ref, note, found, **settings):
-    env = find(ref)
-    spec = RunSpec(algo, "tf", ref, None, {**SETTINGS[algo], "rollout_fragment_length": FRAGMENT, **settings})
+def _compare(algo, ref, note, found, policies=None, **settings):
+    env = find(ref, of_run(policies))
+    given = {**SETTINGS[algo], "rollout_fragment_length": FRAGMENT, **settings}
+    spec = RunSpec(algo, "tf", ref, None, given, policies)
     config = configure(spec, Layout(0, COPIES, 0.0, 1, local_mode=True, rllib_samples="a test"), env)
     _register(ref, config.rlsif)
     config.validate()
     theirs = _rllibs(config, ref)
-    policy = theirs.policy_map[DEFAULT_POLICY_ID]
-    policy.set_weights(_weights(policy))
+    for name in env.views:
+        _decide(theirs.policy_map[name])
+    weights = theirs.get_weights()
     batch = theirs.sample()
     sampling = Sampling(config, 0)
-    sampling.sampler.set_weights(policy.get_weights())
+    sampling.set_weights(weights)
     mine = sampling.sample()
     assert (mine.env_steps(), mine.agent_steps()) == (batch.env_steps(), batch.agent_steps())
     most(found, "most agent steps for each env step", mine.agent_steps() / mine.env_steps())
-    my_rows, their_rows = (_in_order(b.policy_batches[DEFAULT_POLICY_ID]) for b in (mine, batch))
+    assert mine.policy_batches.keys() == batch.policy_batches.keys() == set(env.views)
+    for name in env.views:
+        my_rows, their_rows = (_in_order(b.policy_batches[name]) for b in (mine, batch))
+        _compare_rows(algo, ref, note, found, my_rows, their_rows)
+    if settings:
+        # RLlib's returns are those of clipped rewards, ours the environment's.
+        return
+    _compare_episodes(note, sampling, theirs)
+
+
+def _compare_rows(algo, ref, note, found, my_rows, their_rows):
     if algo == "DQN" and "Heap" in ref.short:
         # Nobody sees the end of that game; RLlib draws an observation, which does not count.
         for rows in (my_rows, their_rows):
             rows["new_obs"][rows["terminateds"].astype(bool)] = 0
     note("rows of agents", (my_rows["obs"], their_rows["obs"]))
     for column in COLUMNS[algo]:
-        note(f"{algo} {column} of agents", (my_rows[column], their_rows[column]))
+        # Advantages are differences of values, and as exact as those are.
+        size = max(1, np.abs(their_rows["value_targets"]).max()) if column == "advantages" else 1
+        note(f"{algo} {column} of agents", (my_rows[column] / size, their_rows[column] / size))
     ended, cut = their_rows["terminateds"], their_rows["truncateds"]
     most(found, "agents that left", int(ended.sum()))
     most(found, "agents that were cut off", int((cut & ~ended).sum()))
-    if settings:
-        # RLlib's returns are those of clipped rewards, ours the environment's.
-        return
+
+
+def _compare_episodes(note, sampling, theirs):
     my_episodes = sorted((e.total_reward, e.length, sorted(e.agents.items())) for e in sampling.sampler.episodes())
     their_episodes = sorted(
         (e.episode_reward, e.episode_length, sorted((agent, r) for (agent, _), r in e.agent_rewards.items()))
@@ -94,11 +116,25 @@ def _rllibs(config, ref):
     return RolloutWorker(env_creator=create, default_policy_class=policy_class, config=config, worker_index=1)
 
 
-def _weights(policy):
+def _decide(policy):
+    """Weights with which it draws one action always."""
     random = np.random.default_rng(1)
     # RLlib begins with outputs near zero.
     weights = {n: random.normal(scale=0.3, size=w.shape).astype(np.float32) for n, w in policy.get_weights().items()}
-    return {n: w * 3000 if "fc_out" in n and "value" not in n else w for n, w in weights.items()}
+    far = {n: w * 3e6 if "fc_out" in n and "value" not in n else w for n, w in weights.items()}
+    if isinstance(policy.action_space, Box):
+        # A mean of two outputs, and a deviation of e to the -30.
+        far = {n: _narrow(n, weights[n]) for n in weights}
+    policy.set_weights(far)
+
+
+def _narrow(name, weights):
+    if "fc_out" not in name or "value" in name:
+        return weights
+    half = weights.shape[-1] // 2
+    kept = weights.copy()
+    kept[..., half:] = 0 if weights.ndim > 1 else -30
+    return kept
 
 
 def _in_order(batch):

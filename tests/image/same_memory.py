@@ -75,14 +75,14 @@ def learn(mine, rows, theirs, expected, note, found):
 
 def watch(sampler):
     """Keep what every step was followed by."""
-    step = sampler._step
+    take = sampler.take
 
-    def watched(*args, **columns):
-        after = step(*args, **columns)
+    def watched(step):
+        after = take(step)
         sampler.after.append(np.array(after))
         return after
 
-    sampler._step = watched
+    sampler.take = watched
 
 
 class Theirs:

@@ -32,7 +32,7 @@ ref = EnvRef("CartPole-v1", same_sampler.ENV_CONFIG, str(Path.cwd()))
 spec = RunSpec("PPO", "tf", ref, 0, ROWS, network=f"{sys.argv[1]}:Plain")
 settings = configure(spec, Layout(0, 4, 0.0, 1, rllib_samples="own"), find(ref))
 settings.validate()
-[mine], [theirs] = policies(settings), policies(settings)
+[mine], [theirs] = policies(settings).values(), policies(settings).values()
 theirs.set_weights(mine.get_weights())
 before = mine.get_weights()
 # What another policy has sampled, for both.

@@ -25,7 +25,6 @@ from ray.rllib.utils.schedules import PiecewiseSchedule
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
-from rlsif.envs.spaces import plain
 from rlsif.learning import compiled_update
 from rlsif.learning.build import configure
 from rlsif.learning.compiled_update import CompiledUpdate
@@ -145,7 +144,7 @@ def images_beside():
         model = {"fcnet_hiddens": [8, 6], "post_fcnet_hiddens": behind, "post_fcnet_activation": "tanh"}
         policy, config, _ = policy_of("PPO", "PixelsBeside-v0", model=model)
         seen = np.random.default_rng(0).uniform(0, 99, (20, *config.observation_space.shape)).astype(np.float32)
-        parts = encoder_of(plain(config.rlsif.observation_space)).seen
+        parts = encoder_of(config.rlsif.views["default_policy"].observations).seen
         mine = ActorCritic.from_config(config.model, parts)
         mine.set_weights(policy.get_weights())
         _, _, theirs = policy.compute_actions(seen)
@@ -247,15 +246,17 @@ def watch_final_observations():
     """Keep what every step of a sampler returned."""
     from rlsif.sampling.samplers import ActorCriticSampler
 
-    step = ActorCriticSampler._step
+    take = ActorCriticSampler.take
 
-    def watched(self, *args, **columns):
+    def watched(self, step):
         global SEEN
-        after = step(self, *args, **columns)
-        SEEN = np.array(after)[None] if self._rows.steps == 1 else np.concatenate([SEEN, after[None]])
+        after = take(self, step)
+        # Where there are several samplers nobody asks for it.
+        fresh = self._rows.steps == 1 or SEEN.shape[1:] != after.shape
+        SEEN = np.array(after)[None] if fresh else np.concatenate([SEEN, after[None]])
         return after
 
-    ActorCriticSampler._step = watched
+    ActorCriticSampler.take = watched
 
 
 def vtrace():

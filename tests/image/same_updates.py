@@ -15,7 +15,6 @@ sys.path.append(str(Path(__file__).parents[2]))
 import numpy as np
 from ray.rllib.policy.sample_batch import SampleBatch
 
-from rlsif.envs.spaces import plain
 from rlsif.learning import masked_models
 from rlsif.learning.compiled_async import CompiledAPPO
 from rlsif.learning.compiled_replay import CompiledReplay
@@ -157,7 +156,8 @@ def compared(algo, env_id, settings, xla):
 
 def sampled(policy, config):
     """SAC's sampler beside RLlib's policy of the same weights."""
-    assert against(SACSampler, config, plain(config.rlsif.observation_space), plain(config.rlsif.action_space)) is None
+    view = config.rlsif.views["default_policy"]
+    assert against(SACSampler, config, view.observations, view.actions) is None
     sampler = Sampling(config, 0).sampler
     sampler.set_weights(policy.get_weights())
     batch = sampler.sample(fragments=2)

@@ -60,7 +60,7 @@ def test_agents_of_different_spaces_have_policies_of_their_own(shell):
     roles = ("--policies", "roles.yaml", "--train-policies", "hunter", "--env-config", "masks=true")
     done = shell.train("--env", HUNT, *roles, "--stop-iters", "1", "--checkpoint-every", "1", *SMALL)
     assert done.returncode == 0, done.stderr
-    assert "sampled by RLlib, for several policies, 3 agents in each" in done.stdout
+    assert "sampled in NumPy, 3 agents in each" in done.stdout
     assert "with 2 policies: hunter, prey, of which hunter learn, illegal actions masked" in done.stdout
     [run] = shell.runs
     more = shell.train("--resume", run, "--stop-iters", "2", "--local-mode", "--evaluate-every", "1")

@@ -51,3 +51,12 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
     assert found["RLlib's again"] == found["RLlib's"][0]
     # No row is dropped for its env runner is slow: what stands still is told by heartbeats.
     assert min(found["timeouts"]) > 365 * 86_400
+
+
+def test_several_policies_are_sampled_in_numpy_unless_a_setting_is_against_it(found):
+    assert found["of two"] == {
+        "as it is": None,
+        "filter": None,
+        "memory": "model.use_lstm is True, with many agents",
+        "agent steps": "count_steps_by is agent_steps",
+    }

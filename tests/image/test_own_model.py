@@ -95,6 +95,7 @@ def test_the_pages_network_in_numpy_learns_and_appo_learns_it_in_one_call(shell)
         ("Twin", "--env", f"{NETWORKS}:Shown"),
         ("Twin", "--env", "CartPole-v1", "--framework", "tf2"),
         ("--env", f"{ROOT}/data/hunt.py:Hunt", "--policies", "each", "--env-config", "masks=true"),
+        ("Twin", "--env", f"{ROOT}/data/hunt.py:Hunt", "--policies", "each", "--env-config", "masks=true"),
         ("--env", f"{ROOT}/data/crowd.py:Crowd"),
     ],
     ids=lambda settings: " ".join(word.rpartition("/")[2] for word in settings if word != "--env"),

@@ -8,7 +8,7 @@ import pytest
 from rlsif.envs.episodes import play
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
-from rlsif.envs.slots import Slots
+from rlsif.envs.slots import shared
 from rlsif.envs.vector import WrongValue
 from rlsif.errors import InputError
 from rlsif.policies.actions import ActionAdapter
@@ -21,7 +21,7 @@ def slots_of(number=2, **arguments):
     ref = parse(CROWD, arguments)
     found = find(ref)
     encoder, adapter = ObservationEncoder(found.observations), ActionAdapter(found.actions)
-    return Slots([make(ref) for _ in range(number)], list(range(number)), encoder, adapter)
+    return shared([make(ref) for _ in range(number)], list(range(number)), encoder, adapter)
 
 
 def test_agents_share_the_spaces_that_are_found():

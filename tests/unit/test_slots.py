@@ -7,7 +7,7 @@ import pytest
 
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
-from rlsif.envs.slots import Slots
+from rlsif.envs.slots import shared
 from rlsif.envs.vector import Step
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
@@ -106,7 +106,7 @@ def heap():
     found = find(ref)
     assert found.mask is not None and found.agents == ("white", "black")
     encoder, adapter = masks.encoder_of(found.observations), ActionAdapter(found.actions)
-    return Slots([make(ref) for _ in range(2)], [5, 6], encoder, adapter), found.mask.size
+    return shared([make(ref) for _ in range(2)], [5, 6], encoder, adapter), found.mask.size
 
 
 def turns(slots):

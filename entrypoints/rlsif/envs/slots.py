@@ -1,13 +1,14 @@
-"""Copies of an environment of many agents, each agent of each copy in a slot: for a policy that all agents share.
+"""Copies of an environment of many agents, each agent of each copy in a slot: for the policies of these agents.
 
-A slot is what a copy is for environments of one agent: the policy acts in all slots at once. A slot whose agent has
-left, or has not come yet, is not active.
+A slot is what a copy is for environments of one agent: a policy acts in all slots of its agents at once. A slot whose
+agent has left, or has not come yet, is not active.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,67 +25,129 @@ from rlsif.policies.masks import MaskError
 Array = NDArray[Any]
 
 
-class Slots:
-    """Environments of many agents stepped one after the other, each reset as soon as its episode ends for all."""
+class Part(NamedTuple):
+    """The agents of one policy, by their names, and what stands between them and it."""
 
-    def __init__(
-        self, envs: Sequence[ManyAgents], seeds: Sequence[int | None], encoder: Encoder, adapter: ActionAdapter
-    ) -> None:
-        """Reset them, each with a seed of its own. Raises WrongValue."""
-        self._envs, self._encoder, self._adapter = envs, encoder, adapter
-        self.agents: Sequence[str] = envs[0].names
-        self._place = {agent: number for number, agent in enumerate(envs[0].agents)}
-        self._number = len(envs) * len(self.agents)
-        self._steps = np.zeros(len(envs), np.int64)
-        self._metrics = [OfAgents() for _ in envs]
+    agents: Sequence[str]
+    encoder: Encoder
+    adapter: ActionAdapter
+
+
+class Slots:
+    """Those of the agents of one policy, copy by copy."""
+
+    def __init__(self, copies: Copies, part: Part, number: int) -> None:
+        """Take the copies that they are of, and how many of them there are; the copies fill them."""
+        self._copies, self.agents = copies, part.agents
+        self.observations, self.active = part.encoder.empty(number), np.zeros(number, np.bool_)
         # Who acted and waits for what comes of it, while others have their turns; None as long as nobody ever did.
         self.waiting: NDArray[np.bool_] | None = None
-        # Who acts next in each copy.
-        self._acting: list[Sequence[AgentId]] = [() for _ in envs]
-        self.observations, self.active = encoder.empty(self._number), np.zeros(self._number, np.bool_)
-        for copy, seed in enumerate(seeds):
-            self._begin(copy, seed=seed)
 
     def step(self, chosen: Array) -> Step:
-        """Step every copy by what a policy chose, [slots, ...]."""
-        actions = self._adapter.each(chosen)
-        next_obs, rewards = self._encoder.empty(self._number), np.zeros(self._number)
+        """Step every copy by what the only policy chose, [slots, ...]."""
+        [step] = self._copies.step([chosen])
+        return step
+
+    def set_task(self, task: Any) -> None:
+        """Tell every copy."""
+        self._copies.set_task(task)
+
+    def close(self) -> None:
+        """Close every copy."""
+        self._copies.close()
+
+
+def shared(envs: Sequence[ManyAgents], seeds: Sequence[int | None], encoder: Encoder, adapter: ActionAdapter) -> Slots:
+    """The slots of all agents, of a policy that they share; as `Copies` has them. Raises WrongValue."""
+    [slots] = Copies(envs, seeds, [Part(envs[0].names, encoder, adapter)]).slots
+    return slots
+
+
+class Copies:
+    """Environments of many agents stepped one after the other, each reset as soon as its episode ends for all."""
+
+    def __init__(self, envs: Sequence[ManyAgents], seeds: Sequence[int | None], parts: Sequence[Part]) -> None:
+        """Reset them, each with a seed of its own; each agent is in one of the parts. Raises WrongValue."""
+        self._envs, self._parts = envs, parts
+        sizes = [len(envs) * len(part.agents) for part in parts]
+        self.slots = [Slots(self, part, size) for part, size in zip(parts, sizes)]
+        # The slots of all policies one after the other, and where those of each are among them.
+        ends = np.cumsum(sizes).tolist()
+        self._number, self._mine = ends[-1], [slice(end - size, end) for end, size in zip(ends, sizes)]
+        # The policy of each slot, and the slot's place among its own.
+        self._place = [(part, row) for part, size in enumerate(sizes) for row in range(size)]
+        self._slot_of = [self._slots_in(copy) for copy in range(len(envs))]
+        self._steps = np.zeros(len(envs), np.int64)
+        self._metrics = [OfAgents() for _ in envs]
+        self._active = np.zeros(self._number, np.bool_)
+        # Who acted and waits for what comes of it; None as long as nobody ever did.
+        self._waiting: NDArray[np.bool_] | None = None
+        # Who acts next in each copy.
+        self._acting: list[Sequence[AgentId]] = [() for _ in envs]
+        observations = [slots.observations for slots in self.slots]
+        for copy, seed in enumerate(seeds):
+            self._begin(observations, copy, seed=seed)
+        self._show(observations)
+
+    def _slots_in(self, copy: int) -> dict[AgentId, int]:
+        """The slot of each agent of a copy."""
+        agents = dict(zip(self._envs[0].names, self._envs[0].agents))
+        return {
+            agents[name]: mine.start + copy * len(part.agents) + place
+            for part, mine in zip(self._parts, self._mine)
+            for place, name in enumerate(part.agents)
+        }
+
+    def step(self, chosen: Sequence[Array]) -> list[Step]:
+        """Step every copy by what each policy chose, [slots, ...] each; give what its slots got."""
+        actions = list(chain.from_iterable(part.adapter.each(each) for part, each in zip(self._parts, chosen)))
+        next_obs = [part.encoder.empty(mine.stop - mine.start) for part, mine in zip(self._parts, self._mine)]
+        rewards = np.zeros(self._number)
         terminated, truncated, there, over = (np.zeros(n, np.bool_) for n in (*[self._number] * 3, len(self._envs)))
-        acted, waited = self.active, self.waiting
-        self.active = np.zeros(self._number, np.bool_)
-        self.observations = next_obs
+        acted, waited = self._active, self._waiting
+        self._active = np.zeros(self._number, np.bool_)
         self._steps += 1
         for copy, env in enumerate(self._envs):
             outcome = self._stepped(copy, env, actions)
             for slot, agent, seen in self._slots(copy, outcome.seen):
-                self._encode(next_obs, slot, agent, *seen)
+                self._encode(next_obs, copy, slot, agent, *seen)
                 there[slot] = True
             for slot, agent, reward in self._slots(copy, outcome.rewards):
-                rewards[slot] = self._number_of(reward, slot, agent)
+                rewards[slot] = self._number_of(reward, copy, agent)
             self._flags(terminated, copy, outcome.terminated)
             self._flags(truncated, copy, outcome.truncated)
             over[copy] = outcome.over
             self._let_act(copy, outcome.acting)
-        waiting = (acted if waited is None else acted | waited) & ~(terminated | truncated | self.active)
+        waiting = (acted if waited is None else acted | waited) & ~(terminated | truncated | self._active)
         if waited is not None or waiting.any():
-            self.waiting = waiting
-        return self._restarted(Step(next_obs, rewards, terminated, truncated, {}, there, over, waited))
+            self._waiting = waiting
+        metrics = self._restarted(next_obs, over)
+        return [
+            Step(
+                seen, rewards[mine], terminated[mine], truncated[mine], metrics, there[mine], over,
+                None if waited is None else waited[mine],
+            )
+            for seen, mine in zip(next_obs, self._mine)
+        ]  # fmt: skip
 
-    def _restarted(self, step: Step) -> Step:
-        """Begin a new episode in the copies in which one is over."""
-        assert step.over is not None
-        ended = [int(copy) for copy in np.flatnonzero(step.over)]
-        if not ended:
-            return step
-        self.observations = step.observations.copy()
-        metrics = {}
+    def _restarted(self, next_obs: list[Array], over: NDArray[np.bool_]) -> dict[int, Metrics]:
+        """Begin a new episode in the copies in which one is over; give the metrics of those."""
+        ended = [int(copy) for copy in np.flatnonzero(over)]
+        observations, metrics = [seen.copy() for seen in next_obs] if ended else next_obs, {}
         for copy in ended:
             metrics[copy] = self._ended_with(copy)
             self._steps[copy] = 0
-            self._begin(copy)
-        return step._replace(metrics=metrics)
+            self._begin(observations, copy)
+        self._show(observations)
+        return metrics
 
-    def _begin(self, copy: int, **how: Any) -> None:
+    def _show(self, observations: Sequence[Array]) -> None:
+        """Let the slots of each policy have what it is to act on next."""
+        for slots, mine, seen in zip(self.slots, self._mine, observations):
+            slots.observations, slots.active = seen, self._active[mine]
+            slots.waiting = None if self._waiting is None else self._waiting[mine]
+
+    def _begin(self, observations: Sequence[Array], copy: int, **how: Any) -> None:
         """Reset a copy; a simulator may take long to begin an episode."""
         before, PROGRESS.doing = PROGRESS.doing, RESETTING
         try:
@@ -94,13 +157,13 @@ class Slots:
         PROGRESS.resets += 1
         PROGRESS.doing = before
         for slot, agent, seen in self._slots(copy, outcome.seen):
-            self._encode(self.observations, slot, agent, *seen)
+            self._encode(observations, copy, slot, agent, *seen)
         self._let_act(copy, outcome.acting)
 
     def _stepped(self, copy: int, env: ManyAgents, actions: Sequence[Any]) -> Outcome:
-        first = copy * len(self.agents)
+        slot_of = self._slot_of[copy]
         try:
-            outcome = env.step({agent: actions[first + self._place[agent]] for agent in self._acting[copy]})
+            outcome = env.step({agent: actions[slot_of[agent]] for agent in self._acting[copy]})
             PROGRESS.steps += 1
             self._metrics[copy].take(outcome)
         except (AgentError, NoNumber) as problem:
@@ -109,11 +172,11 @@ class Slots:
 
     def _slots(self, copy: int, values: Mapping[AgentId, Any]) -> Iterator[tuple[int, AgentId, Any]]:
         """The slots of agents, with them and what they have; names that are none of an agent's are left out."""
-        first = copy * len(self.agents)
+        slot_of = self._slot_of[copy]
         for agent, value in values.items():
-            place = self._place.get(agent)
-            if place is not None:
-                yield first + place, agent, value
+            slot = slot_of.get(agent)
+            if slot is not None:
+                yield slot, agent, value
 
     def _flags(self, places: NDArray[np.bool_], copy: int, flags: Mapping[AgentId, Any]) -> None:
         for slot, _, flag in self._slots(copy, flags):
@@ -121,18 +184,16 @@ class Slots:
 
     def _let_act(self, copy: int, acting: Sequence[AgentId]) -> None:
         self._acting[copy] = acting
-        first = copy * len(self.agents)
         for agent in acting:
-            self.active[first + self._place[agent]] = True
+            self._active[self._slot_of[copy][agent]] = True
 
-    def _number_of(self, reward: Any, slot: int, agent: AgentId) -> float:
+    def _number_of(self, reward: Any, copy: int, agent: AgentId) -> float:
         try:
             number = float(reward)
         except (TypeError, ValueError):
             number = np.nan
         if np.isnan(number):
-            what = f"the reward of agent {agent!r} is {reward!r}, which is no number"
-            raise self._wrong(slot // len(self.agents), what)
+            raise self._wrong(copy, f"the reward of agent {agent!r} is {reward!r}, which is no number")
         return number
 
     def _ended_with(self, copy: int) -> Metrics:
@@ -141,14 +202,17 @@ class Slots:
         except NoNumber as problem:
             raise self._wrong(copy, str(problem)) from None
 
-    def _encode(self, places: Array, slot: int, agent: AgentId, observation: Any, info: Mapping[str, Any]) -> None:
+    def _encode(
+        self, places: Sequence[Array], copy: int, slot: int, agent: AgentId, observation: Any, info: Mapping[str, Any]
+    ) -> None:
+        part, row = self._place[slot]
         try:
-            self._encoder.into(places, slot, observation, info)
+            self._parts[part].encoder.into(places[part], row, observation, info)
         except MaskError as problem:
-            raise self._wrong(slot // len(self.agents), f"agent {agent!r}: {problem}") from None
+            raise self._wrong(copy, f"agent {agent!r}: {problem}") from None
         except (MisfitError, TypeError, ValueError) as problem:
             what = f"the observation of agent {agent!r} is not in the observation space: {problem}"
-            raise self._wrong(slot // len(self.agents), what) from None
+            raise self._wrong(copy, what) from None
 
     def _wrong(self, copy: int, what: str) -> WrongValue:
         where = f"after {self._steps[copy]} steps of an episode" if self._steps[copy] else "after its reset"

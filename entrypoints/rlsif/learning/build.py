@@ -18,11 +18,11 @@ from rlsif.envs.recorded import Recorded, read
 from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning import rllib_callbacks
-from rlsif.learning.catalogue import SEVERAL, catalogue
+from rlsif.learning.catalogue import catalogue
 from rlsif.learning.checks import check, check_rewards
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
-from rlsif.learning.many_policies import set_policies, spaces_of_agents
+from rlsif.learning.many_policies import only_policy, set_policies, spaces_of_agents
 from rlsif.learning.own_network import as_rllib_has_it
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies import masks
@@ -112,7 +112,7 @@ def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
         env = make(ref, worker_index)
         how = sampling.normalize_actions, sampling.clip_actions
         if not sampling.agents:
-            return Adapted(env, *how, sampling.mask, copy)
+            return Adapted(env, *how, sampling.views[ONE].mask, copy)
         from rlsif.learning.agents_env import AdaptedAgents
 
         translations = {}
@@ -145,9 +145,13 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
 
 
 def _against(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
-    if env.policies:
-        return SEVERAL
-    return unsupported(_sampler(spec, config), config, env.observations, env.actions)
+    found = (_against_policy(spec, config, name, view) for name, view in env.views.items())
+    return next((reason for reason in found if reason), None)
+
+
+def _against_policy(spec: RunSpec, config: Any, name: str, view: FoundEnv) -> str | None:
+    own = only_policy(config, name) if spec.policies else config
+    return unsupported(_sampler(spec, own), own, view.observations, view.actions)
 
 
 def _sampler(spec: RunSpec, config: Any) -> Any:
@@ -255,9 +259,9 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         config.model = models[ONE]
     sampler = _sampler(spec, config)
     config.rlsif = SamplingSpec(
-        spec.env, env.observation_space, env.action_space, sampler, normalize, clip,
-        resumed_at=layout.resumed_at, mask=env.mask, tasks=layout.tasks, agents=env.agents, run=layout.run,
-        views=env.views, processes=layout.env_processes,
+        spec.env, sampler, normalize, clip,
+        resumed_at=layout.resumed_at, tasks=layout.tasks, agents=env.agents, run=layout.run, views=env.views,
+        models=models if spec.policies else {}, processes=layout.env_processes,
         normalize_rewards=spec.normalize_rewards,
     )  # fmt: skip
 

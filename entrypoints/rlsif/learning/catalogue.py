@@ -23,8 +23,6 @@ FRAMEWORKS = ("tf", "tf2")
 LEFT_OUT: Mapping[str, str] = {
     "CQL": "with TensorFlow, RLlib's actor imitates what was recorded until the end, whatever bc_iters is",
 }
-# Why RLlib samples whatever the settings are.
-SEVERAL = "several policies"
 # What policies choose from, as users read it.
 CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscrete", Box: "Box", Composite: "mixed"}
 

@@ -12,7 +12,7 @@ from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import ERROR, OK, WARNING, Finding
 from rlsif.errors import InputError
 from rlsif.learning import hyperparameters, own_network
-from rlsif.learning.catalogue import DEFAULT, SEVERAL, able_to_act, catalogue, known_against
+from rlsif.learning.catalogue import DEFAULT, able_to_act, catalogue, known_against
 from rlsif.learning.settings import rehearse
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
@@ -34,15 +34,12 @@ def _of_spaces(found: FoundEnv, network: str | None) -> Iterator[Finding]:
     if not found.policies:
         if found.agents:
             yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")
-        slow = IS_OWN if network else known_against(DEFAULT, found.observations)
-        yield from _of_policy(found, slow)
+        yield from _of_policy(found, found, network)
         return
     for name, view in found.policies.items():
         whose = ", ".join(view.agents)
-        yield from (
-            replace(finding, text=f"policy {name} ({whose}): {finding.text}")
-            for finding in _of_policy(view, IS_OWN if network else SEVERAL)
-        )
+        of_policy = _of_policy(view, found, network)
+        yield from (replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in of_policy)
     able = " and ".join(name for name, each in catalogue().items() if each.many_policies)
     yield Finding(OK, f"{able} can train several policies.")
 
@@ -50,9 +47,7 @@ def _of_spaces(found: FoundEnv, network: str | None) -> Iterator[Finding]:
 def _of_network(found: FoundEnv, network: str) -> Finding:
     """Whether a network of the user's own acts in the environment, with PPO."""
     name = own_network.named(network)
-    of_agents = {agent: policy for policy, view in found.policies.items() for agent in view.agents}
-    policies = ManyPolicies("", of_agents, tuple(found.policies)) if found.policies else None
-    fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, {}, policies, network=name), found)
+    fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, {}, _policies(found), network=name), found)
     if fails:
         return Finding(ERROR, f"{fails.rstrip('.')}.")
     return Finding(OK, f"the network {name} acts in it.")
@@ -66,8 +61,8 @@ def _fails(spec: RunSpec, found: FoundEnv) -> str | None:
         return str(problem)
 
 
-def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
-    """The same for one policy, which RLlib samples if it is `slow` for a reason."""
+def _of_policy(found: FoundEnv, whole: FoundEnv, network: str | None) -> Iterator[Finding]:
+    """The same for one policy, which sees this of the whole environment."""
     against = actions.unsupported(found.actions)
     if against:
         yield Finding(ERROR, f"no algorithm here can act in it: its {against}.")
@@ -80,9 +75,10 @@ def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
         return
     if played := protocol(found.ref):
         yield Finding(OK, f"{played}.")
+    slow = IS_OWN if network else known_against(DEFAULT, found.observations)
     images = convolution.images_of(masks.encoder_of(found.observations).seen)
-    if images and slow != IS_OWN:
-        yield from _of_images(found, images)
+    if images and not network:
+        yield from _of_images(found, whole, images)
     how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
     if found.mask:
@@ -96,7 +92,15 @@ def _of_policy(found: FoundEnv, slow: str | None) -> Iterator[Finding]:
         yield Finding(WARNING, "observations are float64; networks take float32, so that half of each is thrown away.")
 
 
-def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Finding]:
+def _policies(found: FoundEnv) -> ManyPolicies | None:
+    """The policies of its agents; None where they share one."""
+    if not found.policies:
+        return None
+    of_agents = {agent: name for name, view in found.policies.items() for agent in view.agents}
+    return ManyPolicies("", of_agents, tuple(found.policies))
+
+
+def _of_images(found: FoundEnv, whole: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Finding]:
     """How images are read, and whether the network that `train` would have acts on them."""
     given = [leaf.shape for _, leaf in leaves(found.observations) if isinstance(leaf, Box) and is_image(leaf)]
     sizes = [(*shape[1:], shape[0]) if has_channels_first(shape) else shape for shape in given]
@@ -105,7 +109,7 @@ def _of_images(found: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Findi
     filters = str(convolution.default_filters(images[0])).replace(" ", "")
     preset = hyperparameters.preset(DEFAULT, found.ref.short, images=True)
     preset.pop("num_envs_per_env_runner", None)
-    fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, preset), found)
+    fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, preset, _policies(whole)), whole)
     if fails:
         yield Finding(ERROR, f"the network that `train` would have cannot act in it: {fails.rstrip('.')}.")
         return

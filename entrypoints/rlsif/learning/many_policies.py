@@ -41,6 +41,14 @@ def set_policies(
     )
 
 
+def only_policy(config: Any, name: str) -> Any:
+    """The settings of one of the policies, as if there were no other."""
+    own, default = config.copy(copy_frozen=False), type(config)()
+    own.model = config.rlsif.models[name]
+    own.policies, own.policy_mapping_fn = default.policies, default.policy_mapping_fn
+    return own
+
+
 def spaces_of_agents(env: FoundEnv, spaces: Mapping[str, tuple[Any, Any]]) -> tuple[Any, Any]:
     """The spaces of observations and actions of all agents, of `spaces` by policy."""
     of_agents = {agent: spaces[name] for name, view in env.policies.items() for agent in view.agents}

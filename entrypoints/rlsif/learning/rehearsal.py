@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,14 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
         config.num_gpus = 0
         config.validate()
         config.rollout_fragment_length = STEPS
-        for policy in policies(config):
-            if spec.network and sampled:
-                own_model.check_twin(policy, config.model, masks.encoder_of(env.observations).seen)
-            policy.compute_actions(_seen(config, policy, sampled=sampled))
+        made = policies(config)
+        if spec.network and sampled:
+            for name, policy in made.items():
+                model = config.rlsif.models.get(name, config.model)
+                own_model.check_twin(policy, model, masks.encoder_of(env.views[name].observations).seen)
+        seen = _seen(config, made) if sampled else {}
+        for name, policy in made.items():
+            policy.compute_actions(seen[name] if name in seen else _any_of(policy.observation_space))
     except InputError as problem:
         return {"refused": str(problem)}
     except Exception as problem:
@@ -47,8 +52,8 @@ def rehearse(spec: RunSpec, layout: Layout, env: FoundEnv) -> dict[str, Any]:
     return {"fails": None, "rllib_samples": against}
 
 
-def policies(config: Any) -> list[Any]:
-    """RLlib's policies of a run."""
+def policies(config: Any) -> dict[str, Any]:
+    """RLlib's policies of a run, by their names."""
     from ray.rllib.utils.framework import try_import_tf
     from ray.rllib.utils.policy import create_policy_for_framework
     from ray.rllib.utils.tf_utils import get_tf_eager_cls_if_necessary
@@ -60,22 +65,24 @@ def policies(config: Any) -> list[Any]:
         tf1.enable_eager_execution()
     settings = config.to_dict()
     policy_class = get_tf_eager_cls_if_necessary(config.algo_class.get_default_policy_class(config), settings)
-    made = []
+    made = {}
     for name, given in config.policies.items():
         spaces = given.observation_space or config.observation_space, given.action_space or config.action_space
         own = merge(settings, given.config or {})
-        made.append(create_policy_for_framework(name, policy_class, own, *spaces))
+        made[name] = create_policy_for_framework(name, policy_class, own, *spaces)
     return made
 
 
-def _seen(config: Any, policy: Any, *, sampled: bool) -> Any:
-    """Observations: those of steps in the environment where they are `sampled` in NumPy, else any of the space."""
-    if not sampled:
-        return np.array([policy.observation_space.sample() for _ in range(STEPS)])
+def _seen(config: Any, made: Mapping[str, Any]) -> dict[str, Any]:
+    """Observations of steps in the environment that policies sampled in NumPy, of each that acted."""
     from rlsif.sampling.env_runner import Sampling
 
-    sampler = Sampling(config, 0).sampler
-    sampler.set_weights(policy.get_weights())
-    seen = sampler.sample()["obs"]
-    sampler.close()
-    return seen
+    sampling = Sampling(config, 0)
+    sampling.set_weights({name: policy.get_weights() for name, policy in made.items()})
+    batches = sampling.sample().policy_batches
+    sampling.close()
+    return {name: rows["obs"] for name, rows in batches.items()}
+
+
+def _any_of(space: Any) -> Any:
+    return np.array([space.sample() for _ in range(STEPS)])

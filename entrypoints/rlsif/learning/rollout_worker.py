@@ -18,7 +18,7 @@ import_rllib()
 from ray.rllib.connectors.util import maybe_get_filters_for_syncing
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, concat_samples
+from ray.rllib.policy.sample_batch import MultiAgentBatch, concat_samples
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.cluster.failures import reporting
@@ -118,12 +118,11 @@ class LearnersEnvRunner(EnvRunner):
         without_env.create_local_env_runner = False
         super().__init__(env_creator=env_creator, config=without_env, **{**kwargs, "num_workers": 1})
         # They go where the filters of observations go: to env runners and back, and into checkpoints.
-        self.filters.update(of_rewards := filters_of_rewards(self.config.rlsif))
-        shared = DEFAULT_POLICY_ID, *of_rewards
+        self.filters.update(filters_of_rewards(self.config.rlsif))
         self._sampling = None
         # Who learns from recorded episodes has no sampler.
         if config.num_env_runners == 0 and config.rlsif.sampler:
-            self._sampling = Sampling(self.config, 0, {name: self.filters[name] for name in shared})
+            self._sampling = Sampling(self.config, 0, self.filters)
 
     def _take_filter_of(self, policy: str) -> None:
         """Keep the filter that the sampler in NumPy has."""
@@ -132,9 +131,10 @@ class LearnersEnvRunner(EnvRunner):
     def sample(self, fragments: int = 1, **_: Any) -> MultiAgentBatch:
         """A batch of experience, by the policy as it is now."""
         assert self._sampling is not None
-        sampler = self._sampling.sampler
-        sampler.set_weights(self.policy_map[DEFAULT_POLICY_ID].get_weights())
-        sampler.timestep = max(sampler.timestep, int(self.policy_map[DEFAULT_POLICY_ID].global_timestep))
+        policies = {name: self.policy_map[name] for name in self._sampling.samplers}
+        self._sampling.set_weights({name: policy.get_weights() for name, policy in policies.items()})
+        counted = [sampler.timestep for sampler in self._sampling.samplers.values()]
+        self._sampling.set_timestep(max(*counted, *(int(policy.global_timestep) for policy in policies.values())))
         with doing("stepping its environments"):
             return self._sampling.sample(fragments)
 
@@ -142,7 +142,7 @@ class LearnersEnvRunner(EnvRunner):
         """Close the environments."""
         super().stop()
         if self._sampling:
-            self._sampling.sampler.close()
+            self._sampling.close()
 
     def get_metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call."""

@@ -10,7 +10,7 @@ import functools
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
@@ -22,7 +22,7 @@ import numpy as np
 import ray
 from ray.rllib.env import INPUT_ENV_SPACES
 from ray.rllib.evaluation.metrics import RolloutMetrics
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID, MultiAgentBatch, SampleBatch
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.actor_manager import FaultAwareApply
 from ray.rllib.utils.filter import get_filter
 
@@ -31,17 +31,17 @@ from rlsif.cluster import heartbeat, membership
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, slots, vector
+from rlsif.envs.adapted import policy_spaces
 from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
 from rlsif.envs.processes import Processes
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
-from rlsif.envs.spaces import plain
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
-from rlsif.policies.spaces import ActionMask
 from rlsif.sampling.filters import REWARDS, Filtered, RewardScale
 from rlsif.sampling.samplers import Sampler
+from rlsif.sampling.team import Team
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -52,9 +52,6 @@ class SamplingSpec:
     """What an env runner must know beside RLlib's settings. Travels in the config, as `rlsif`."""
 
     env: EnvRef
-    # Of the environment, as Gymnasium has them.
-    observation_space: Any
-    action_space: Any
     # None where RLlib samples.
     sampler: type[Sampler] | None
     # RLlib's own settings, which its sampler would use; it is told that there is nothing to do.
@@ -62,16 +59,16 @@ class SamplingSpec:
     clip_actions: bool
     # The iteration that a resumed run begins after: seeds are not drawn again.
     resumed_at: int = 0
-    # Of the environment.
-    mask: ActionMask | None = None
     # Whether the run may set tasks.
     tasks: bool = False
-    # The names of the agents that share the policy; none where an environment is one agent's.
+    # The names of the agents; none where an environment is one agent's.
     agents: tuple[str, ...] = ()
     # What tells the run from others on the same Ray.
     run: str = ""
     # The environment as each policy sees it, by the policy's name.
     views: Mapping[str, find.FoundEnv] = field(default_factory=dict)
+    # RLlib's settings of the network of each policy, where there are several.
+    models: Mapping[str, Any] = field(default_factory=dict)
     # In which an env runner steps its environments; 0: in its own.
     processes: int = 0
     # Whether rewards that are learned from are divided by the deviation of returns.
@@ -79,7 +76,7 @@ class SamplingSpec:
 
 
 class Sampling:
-    """A sampler with all that stands around it, as one env runner of an algorithm has it."""
+    """A sampler for each policy with all that stands around it, as one env runner of an algorithm has it."""
 
     def __init__(
         self,
@@ -88,41 +85,40 @@ class Sampling:
         rllib_filters: Mapping[str, Any] | None = None,
         start: int = 0,
     ) -> None:
-        """Make environments and sampler; `rllib_filters` are those to share, else new ones are made.
+        """Make environments and samplers; `rllib_filters` are those to share, else new ones are made.
 
         `start` tells the starts of one env runner apart.
         """
         spec: SamplingSpec = config.rlsif
-        assert spec.sampler is not None
-        observations, actions = masks.masked(plain(spec.observation_space), spec.mask), plain(spec.action_space)
-        encoder, mask = masks.encoder_of(observations), masks.size_of(observations)
-        adapter = ActionAdapter(actions, spec.normalize_actions, spec.clip_actions)
-        filters = rllib_filters or {DEFAULT_POLICY_ID: get_filter(config.observation_filter, encoder.shape)}
-        # By the names that the learner has for them.
-        self.filters = {**filters, **({} if rllib_filters else filters_of_rewards(spec))}
         number = config.num_envs_per_env_runner
         seeds, random = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
-        self._env, self._tasks = spec.env, Tasks(spec.tasks)
+        self._env, self._env_has_agents, self._tasks = spec.env, bool(spec.agents), Tasks(spec.tasks)
         create = functools.partial(find.make, spec.env, worker_index)
-        made: vector.Environments
+        parts = {name: _part(spec, view) for name, view in spec.views.items()}
+        # By the names that the learner has for them.
+        self.filters = rllib_filters or {
+            **{name: get_filter(config.observation_filter, part.encoder.shape) for name, part in parts.items()},
+            **filters_of_rewards(spec),
+        }
+        self._environments: vector.Environments | slots.Copies
+        of_policies: Sequence[vector.Environments]
         if spec.agents:
-            made = slots.Slots([create() for _ in range(number)], seeds, encoder, adapter)
-        elif spec.processes:
-            made = Processes(create, seeds, spec.processes, encoder, adapter)
+            copies = slots.Copies([create() for _ in range(number)], seeds, list(parts.values()))
+            self._environments, of_policies = copies, copies.slots
         else:
-            made = vector.make(spec.env, number, seeds, create, encoder, adapter)
-        self._environments = made
-        self.sampler = spec.sampler(
-            self._environments,
-            masks.without_filter_on_masks(Filtered(self.filters[DEFAULT_POLICY_ID]), mask),
-            config.to_dict(),
-            policy_space(actions, spec.normalize_actions),
-            config.get_rollout_fragment_length(worker_index),
-            random,
-            mask,
-            encoder.seen,
-            RewardScale(self.filters[REWARDS], config.gamma, number) if spec.normalize_rewards else None,
-        )
+            [part] = parts.values()
+            made: vector.Environments
+            if spec.processes:
+                made = Processes(create, seeds, spec.processes, part.encoder, part.adapter)
+            else:
+                made = vector.make(spec.env, number, seeds, create, part.encoder, part.adapter)
+            self._environments, of_policies = made, [made]
+        self.samplers = {
+            name: _sampler(config, worker_index, name, mine, parts[name], self.filters, random)
+            for name, mine in zip(parts, of_policies)
+        }
+        each = list(self.samplers.values())
+        self.sampler = Team(copies, each) if spec.agents and each[1:] else each[0]
         # What sampling took since its metrics were told, and what the environments had taken before.
         self._seconds = self._env_seconds = 0.0
 
@@ -132,14 +128,38 @@ class Sampling:
             self._environments.set_task(task)
         began = time.perf_counter()
         try:
-            rows = SampleBatch(self.sampler.sample(fragments))
+            given = self.sampler.sample(fragments)
         except vector.WrongValue as problem:
             raise vector.WrongValue(f"environment {self._env.name}: {problem}") from None
         finally:
             self._seconds += time.perf_counter() - began
-        if not self._environments.agents:
-            return rows.as_multi_agent()
-        return MultiAgentBatch({DEFAULT_POLICY_ID: rows}, self.sampler.env_steps)
+        batches = [SampleBatch(rows) for rows in (given if isinstance(given, list) else [given])]
+        if not self._env_has_agents:
+            return batches[0].as_multi_agent()
+        # RLlib, too, has none of a policy whose agents did not act.
+        rows = {name: batch for name, batch in zip(self.samplers, batches) if len(batch)}
+        return MultiAgentBatch(rows, self.sampler.env_steps)
+
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
+        """Take the weights of policies, by their names."""
+        for name, sampler in self.samplers.items():
+            # IMPALA sends those of the policies that were updated, which may be none.
+            if name in weights:
+                sampler.set_weights(weights[name])
+
+    def set_timestep(self, timestep: int) -> None:
+        """Take the count of all env steps, for schedules."""
+        for sampler in self.samplers.values():
+            sampler.timestep = timestep
+
+    def set_fragment(self, steps: int) -> None:
+        """Collect so many steps of every environment from now on."""
+        for sampler in self.samplers.values():
+            sampler.fragment = steps
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._environments.close()
 
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call, each with the environments' share of the time until now."""
@@ -154,6 +174,39 @@ class Sampling:
             )
             for e in ended
         ]
+
+
+def _part(spec: SamplingSpec, view: find.FoundEnv) -> slots.Part:
+    """What stands between a policy and the environment as it sees it."""
+    adapter = ActionAdapter(view.actions, spec.normalize_actions, spec.clip_actions)
+    return slots.Part(view.agents, masks.encoder_of(view.observations), adapter)
+
+
+def _sampler(
+    config: AlgorithmConfig,
+    worker_index: int,
+    policy: str,
+    environments: vector.Environments,
+    part: slots.Part,
+    filters: Mapping[str, Any],
+    random: np.random.Generator,
+) -> Sampler:
+    """The sampler of a policy."""
+    spec: SamplingSpec = config.rlsif
+    assert spec.sampler is not None
+    view = spec.views[policy]
+    mask = masks.size_of(view.observations)
+    return spec.sampler(
+        environments,
+        masks.without_filter_on_masks(Filtered(filters[policy]), mask),
+        {**config.to_dict(), **({"model": spec.models[policy]} if spec.models else {})},
+        policy_space(view.actions, spec.normalize_actions),
+        config.get_rollout_fragment_length(worker_index),
+        random,
+        mask,
+        part.encoder.seen,
+        RewardScale(filters[REWARDS], config.gamma, config.num_envs_per_env_runner) if spec.normalize_rewards else None,
+    )
 
 
 def filters_of_rewards(spec: SamplingSpec) -> dict[str, Any]:
@@ -219,8 +272,8 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         lost_before = ray.is_initialized() and private_api.was_restarted()
         self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)
         self._spaces = config.observation_space, config.action_space
-        # Which the weights have seen.
-        self._updates = 0
+        # Which the weights of each policy have seen.
+        self._updates: dict[str, int] = {}
         PROGRESS.doing = "waiting"
 
     @reporting
@@ -236,7 +289,8 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
             self.set_weights(weights, global_vars)
         with doing("stepping its environments"):
             batch = self._sampling.sample(fragments)
-        batch.policy_batches[DEFAULT_POLICY_ID].num_grad_updates = self._updates
+        for name, rows in batch.policy_batches.items():
+            rows.num_grad_updates = self._updates.get(name, 0)
         return batch
 
     def get_metrics(self) -> list[RolloutMetrics]:
@@ -246,25 +300,22 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
     @reporting
     def set_weights(self, weights: Mapping[str, Any], global_vars: Mapping[str, Any] | None = None, **_: Any) -> None:
         """Take the learner's weights, and its count of env steps."""
-        # IMPALA sends those of the policies that were updated, which may be none.
-        if DEFAULT_POLICY_ID in weights:
-            self._sampling.sampler.set_weights(weights[DEFAULT_POLICY_ID])
+        self._sampling.set_weights(weights)
         if global_vars:
             self.set_global_vars(global_vars)
 
     def set_global_vars(self, global_vars: Mapping[str, Any], **_: Any) -> None:
         """Take the count of all env steps, and of the updates that the weights have seen."""
-        self._sampling.sampler.timestep = int(global_vars["timestep"])
-        updates = global_vars.get("num_grad_updates_per_policy", {})
-        self._updates = int(updates.get(DEFAULT_POLICY_ID, self._updates))
+        self._sampling.set_timestep(int(global_vars["timestep"]))
+        self._updates.update(global_vars.get("num_grad_updates_per_policy", {}))
 
     @reporting
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take over where an env runner that failed has left off, from the learner's state."""
-        policy = state["policy_states"][DEFAULT_POLICY_ID]
-        self._sampling.sampler.set_weights(policy["weights"])
-        self._sampling.sampler.timestep = int(policy["global_timestep"])
-        self._updates = int(policy["num_grad_updates"])
+        policies = {name: state["policy_states"][name] for name in self._sampling.samplers}
+        self._sampling.set_weights({name: policy["weights"] for name, policy in policies.items()})
+        self._sampling.set_timestep(max(int(policy["global_timestep"]) for policy in policies.values()))
+        self._updates = {name: int(policy["num_grad_updates"]) for name, policy in policies.items()}
         self.sync_filters(state["filters"])
 
     def get_filters(self, flush_after: bool = False) -> dict[str, Any]:
@@ -283,15 +334,17 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
 
     def set_fragment(self, steps: int) -> None:
         """Collect so many steps of every environment from now on."""
-        self._sampling.sampler.fragment = steps
+        self._sampling.set_fragment(steps)
 
     def get_spaces(self) -> dict[str, tuple[Any, Any]]:
         """Spaces of observations and actions, of policy and environment."""
-        return dict.fromkeys((DEFAULT_POLICY_ID, INPUT_ENV_SPACES), self._spaces)
+        spec: SamplingSpec = self.config.rlsif
+        of_policies = {name: policy_spaces(view, spec.normalize_actions) for name, view in spec.views.items()}
+        return {**of_policies, INPUT_ENV_SPACES: self._spaces}
 
     def assert_healthy(self) -> None:
         """Say by answering that this env runner is there."""
 
     def stop(self) -> None:
         """Close the environments."""
-        self._sampling.sampler.close()
+        self._sampling.close()

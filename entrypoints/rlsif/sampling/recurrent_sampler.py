@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.envs.vector import Step
 from rlsif.policies import networks, recurrent
 from rlsif.policies.distributions import of_actions
 from rlsif.policies.encoder import Seen
@@ -29,26 +30,24 @@ class RecurrentPPOSampler(PPOSampler):
         self._distribution = of_actions(actions)
         self._longest = int(config["model"]["max_seq_len"])
 
-    def _act(self) -> None:
-        active, self._before = self._environments.active, self._policy.state
-        super()._act()
-        # Where an environment only begins an episode, nothing was seen of it.
-        self._policy.forget(self._done | ~active)
+    def _choose(self) -> dict[str, Array]:
+        output, cells = self._policy.state
+        return {**super()._choose(), "state_in_0": output, "state_in_1": cells}
 
-    def _step(self, actions: Array, **columns: Array) -> Array:
-        output, cells = self._before
-        return super()._step(actions, state_in_0=output, state_in_1=cells, **columns)
+    def take(self, step: Step) -> Array:
+        """Append the row of what was chosen, and forget what was seen of episodes that ended."""
+        next_obs = super().take(step)
+        # Where an environment only begins an episode, nothing was seen of it.
+        self._policy.forget(self._done | ~self._active)
+        return next_obs
 
     def _values_at(self, observations: Array, which: NDArray[np.intp]) -> Array:
         values: Array = self._policy.values(observations[which], which)
         return values
 
-    def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of about `fragments` times `fragment` env steps of every environment.
-
-        Beside its rows it has the lengths of their sequences, which end with an episode, and the states before each.
-        """
-        batch, rows = super().sample(fragments), self._rows
+    def batch(self) -> dict[str, Array]:
+        """The rows since `begin`, the lengths of their sequences, which end with an episode, and the states before."""
+        batch, rows = super().batch(), self._rows
         env, step = np.nonzero(rows["valid"].T)
         ends = (rows["terminateds"] | rows["truncateds"])[step, env] | np.append(env[1:] != env[:-1], True)
         starts, lengths = sequences(ends, self._longest)

@@ -76,6 +76,8 @@ class Sampler:
         # The row of each environment's last action, which may wait for what others do, and whether it was cut off now.
         self._last = np.zeros(len(environments.active), np.intp)
         self._cut = np.zeros(len(environments.active), np.bool_)
+        # Which act now, and what their rows have of that.
+        self._active, self._columns = environments.active, dict[str, Array]()
         # Where an episode ended now.
         self._done = np.zeros(len(environments.active), np.bool_)
         # What that action has earned so far, as the environment says it.
@@ -128,6 +130,17 @@ class Sampler:
 
         It has about `fragments` times `fragment` env steps of every environment; `env_steps` is what they come to.
         """
+        self.begin()
+        while self.env_steps < self.wanted(fragments):
+            self._act()
+        return self.batch()
+
+    def wanted(self, fragments: int) -> int:
+        """The env steps of a batch of so many fragments."""
+        return fragments * self.fragment * self._tally.copies
+
+    def batch(self) -> dict[str, Array]:
+        """What was taken since `begin`, as `sample` gives it."""
         raise NotImplementedError
 
     def episodes(self) -> list[Episode]:
@@ -139,13 +152,29 @@ class Sampler:
         """Close the environments."""
         self._environments.close()
 
-    def _step(self, actions: Array, **columns: Array) -> Array:
-        """Act, and append a row; give what the policy would see of the true next observations."""
-        environments, seen = self._environments, self._seen
-        active = environments.active
+    def choose(self) -> Array:
+        """Actions [envs, ...] for what is seen now. What they come to is given to `take`."""
+        self._active, self._columns = self._environments.active, {"obs": self._seen, **self._choose()}
+        return self._columns["actions"]
+
+    def _choose(self) -> dict[str, Array]:
+        """Actions for what is seen now, and the other columns that come with them, [envs, ...] each."""
+        raise NotImplementedError
+
+    def _act(self) -> None:
+        """Step every environment by this policy alone."""
+        actions = self.choose()
         began = time.perf_counter()
-        step = environments.step(actions)
+        step = self._environments.step(actions)
         self.env_seconds += time.perf_counter() - began
+        self.take(step)
+
+    def take(self, step: Step) -> Array:
+        """Append the row of what was chosen; give what the policy would see of the true next observations.
+
+        Raises WrongValue.
+        """
+        environments, active, columns = self._environments, self._active, self._columns
         self._check_finite(step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
         next_obs = self._see(step, done)
@@ -153,8 +182,6 @@ class Sampler:
             columns["new_obs"] = next_obs
         ends = step.terminated if step.life_lost is None else step.terminated | step.life_lost
         self._rows.add(
-            obs=seen,
-            actions=actions,
             rewards=self._learned(step.rewards, active, done).astype(np.float32),
             terminateds=ends,
             truncateds=step.truncated,
@@ -196,7 +223,7 @@ class Sampler:
             rows["new_obs"][at] = next_obs[waited]
         self._cut |= waits & step.truncated & ~step.terminated
 
-    def _begin_batch(self) -> None:
+    def begin(self) -> None:
         """Forget the rows of the last batch, but those whose outcome is still open."""
         waiting, self.env_steps = self._environments.waiting, 0
         if waiting is None or not self._rows.steps:
@@ -277,18 +304,26 @@ class ActorCriticSampler(Sampler):
         self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
         self._distribution = of_actions(actions)
 
-    def _act(self) -> None:
+    def _choose(self) -> dict[str, Array]:
         logits, values = self._policy.forward(self._seen)
         actions, log_probabilities = self._distribution.sample(logits, self._random)
-        # The value of what an episode ended with; of the others it is the next row's.
-        last_values = np.zeros_like(values)
-        next_obs = self._step(
-            actions, action_dist_inputs=logits, action_logp=log_probabilities, values=values, last_values=last_values
-        )
+        return {
+            "actions": actions,
+            "action_dist_inputs": logits,
+            "action_logp": log_probabilities,
+            "values": values,
+            # The value of what an episode ended with; of the others it is the next row's.
+            "last_values": np.zeros_like(values),
+        }
+
+    def take(self, step: Step) -> Array:
+        """Append the row of what was chosen, with the value of what an episode was cut off at."""
+        next_obs = super().take(step)
         if self._cut.any():
             cut = np.flatnonzero(self._cut)
             at = self._last[cut] if self._environments.agents else self._rows.steps - 1
             self._rows["last_values"][at, cut] = self._values_at(next_obs, cut)
+        return next_obs
 
     def _values_at(self, observations: Array, which: NDArray[np.intp]) -> Array:
         """The values [which] of what some of the environments show, of [envs, ...]."""
@@ -316,12 +351,9 @@ class PPOSampler(ActorCriticSampler):
     NEEDS = {**ActorCriticSampler.NEEDS, "use_critic": True}
     SHARES_BATCH = True
 
-    def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of about `fragments` times `fragment` env steps of every environment."""
-        rows, wanted = self._rows, fragments * self.fragment * self._tally.copies
-        self._begin_batch()
-        while self.env_steps < wanted:
-            self._act()
+    def batch(self) -> dict[str, Array]:
+        """The rows since `begin`, with what they came to."""
+        rows = self._rows
         next_values, done = self._next_values()
         chosen = self._complete()
         turns = None if self._environments.waiting is None else chosen
@@ -395,16 +427,9 @@ class TransitionSampler(Sampler):
 
     KEEPS_NEXT = True
 
-    def _choose(self) -> Array:
-        """Actions [envs, ...] for what is seen now."""
-        raise NotImplementedError
-
-    def sample(self, fragments: int = 1) -> dict[str, Array]:
-        """A batch of about `fragments` times `fragment` env steps of every environment."""
-        rows, wanted = self._rows, fragments * self.fragment * self._tally.copies
-        self._begin_batch()
-        while self.env_steps < wanted:
-            self._step(self._choose())
+    def batch(self) -> dict[str, Array]:
+        """The rows since `begin`, each over n steps."""
+        rows = self._rows
         chosen = self._complete()
         columns = {name: rows[name] for name in ("rewards", "terminateds", "truncateds", "new_obs")}
         batch = {
@@ -438,10 +463,9 @@ class DQNSampler(TransitionSampler):
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
         self._distribution = EpsilonGreedy(**exploration)
 
-    def _choose(self) -> Array:
+    def _choose(self) -> dict[str, Array]:
         values = self._policy.forward(self._seen)
-        actions: Array = self._distribution.sample(values, self._random, self.timestep)
-        return actions
+        return {"actions": self._distribution.sample(values, self._random, self.timestep)}
 
 
 class SACSampler(TransitionSampler):
@@ -458,6 +482,5 @@ class SACSampler(TransitionSampler):
         self._policy = PolicyNetwork.from_config(self.model(config), seen)
         self._distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
 
-    def _choose(self) -> Array:
-        actions: Array = self._distribution.sample(self._policy.forward(self._seen), self._random)[0]
-        return actions
+    def _choose(self) -> dict[str, Array]:
+        return {"actions": self._distribution.sample(self._policy.forward(self._seen), self._random)[0]}

@@ -38,8 +38,8 @@ class Tally:
         self._part = np.zeros(self._slots, np.bool_)
 
     def active_copies(self, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """In which copies somebody acts, of the slots that do: each is an env step."""
-        return np.asarray(active.reshape(self.copies, self._each).any(axis=1)) if self._agents else active
+        """Of which copies this is an env step, of the slots that act; of many agents, there is always one who does."""
+        return np.ones(self.copies, np.bool_) if self._agents else active
 
     def begun(self, step: Step, active: NDArray[np.bool_], done: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The slots that act on the first observation of a new episode, of those that are active now."""

@@ -209,10 +209,10 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     if catalogue.catalogue()[spec.algo].offline:
         return None
     found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values())
-    against = catalogue.SEVERAL if env.policies else next((reason for reason in found if reason), None)
+    against = next((reason for reason in found if reason), None)
     preset = hyperparameters.preset(spec.algo, spec.env.short, images=_has_images(env))
     preset.pop("num_envs_per_env_runner", None)
-    if dict(spec.hyperparameters) == preset or (against and not env.policies):
+    if dict(spec.hyperparameters) == preset or against:
         return against
     return resolve(spec, planned, env)
 
