@@ -15,7 +15,7 @@ def test_no_setting_is_taken_that_nothing_reads(shell):
     done = shell("python", Path(__file__).with_name("unread_settings.py"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert {algo: told["taken"] for algo, told in found.items()} == dict.fromkeys(found, [])
+    assert {algo: told["taken"] for algo, told in found.items()} == {algo: [] for algo in found}
     for told in found.values():
         assert {"action_mask_key", "episodes_to_numpy", "torch_ddp_kwargs"} <= set(told["unread"])
 
