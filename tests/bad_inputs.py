@@ -181,6 +181,18 @@ train --env CartPole-v1 --set num_sgd_iter=5
     'num_sgd_iter' has another name in RLlib today: 'num_epochs'
 train --env CartPole-v1 --set synchronize_filters=false
     'synchronize_filters' has no effect: RLlib no longer uses it
+train --env CartPole-v1 --set num_learners=2
+    'num_learners' has no effect here: the learner is one process; --num-gpus gives it a GPU, and --num-cpus bounds its threads
+train --env CartPole-v1 --set env_to_module_connector=mine.py
+    'env_to_module_connector' has no effect here: it is of RLlib's new API stack, which has no TensorFlow; model.KEY sets the network, --wrap what it sees
+train --env CartPole-v1 --set torch_compile_learner=true
+    'torch_compile_learner' has no effect here: it is PyTorch's, and TensorFlow learns here
+train --env CartPole-v1 --set evaluation_num_env_runners=1
+    'evaluation_num_env_runners' has no effect here: use --evaluate-every and --evaluate-episodes
+train --env Pendulum-v1 --algo SAC --set lr=1e-3
+    'lr' has no effect here: SAC's rates are optimization.actor_learning_rate, .critic_learning_rate and .entropy_learning_rate
+train --env CartPole-v1 --algo DQN --set epsilon=0.1
+    'epsilon' has no effect here: use exploration_config.initial_epsilon, .final_epsilon and .epsilon_timesteps
 train --env CartPole-v1 --set train_batch_size=50
     PPO's 'minibatch_size' is ... and its 'train_batch_size' 50; a minibatch is a part of a batch: --set minibatch_size=50 or less
 train --env CartPole-v1 --algo APPO --set num_multi_gpu_tower_stacks=2
@@ -377,6 +389,8 @@ train --env CartPole-v1 --algo BC --input played.json --env-processes 2
     --env-processes is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --set shuffle_buffer_size=9
     'shuffle_buffer_size' has no effect here: a run on recorded episodes draws from all of their steps
+train --env CartPole-v1 --algo BC --input played.json --set beta=1
+    BC's 'beta' is 1, and BC imitates all steps alike; MARWIL weighs them by it: use --algo MARWIL
 train --env CartPole-v1 --algo BC --input played.json --set input_=data
     'input_' is set by --input, not as a hyperparameter
 train --env hunt.py:Hunt --algo BC --input played.json --policies each
@@ -423,6 +437,8 @@ sweep --env CartPole-v1 --grid lr
     --grid 'lr' has no values; write it as --grid lr=1e-3,3e-4
 sweep --env CartPole-v1 --grid lr=1e-3,3e-4,0.001
     --grid 'lr=1e-3,3e-4,0.001' has 0.001 twice; the same again with other seeds is --num-samples 2
+sweep --env Pendulum-v1 --algo SAC --grid lr=1e-3,3e-4
+    'lr' has no effect here: SAC's rates are optimization.actor_learning_rate, .critic_learning_rate and .entropy_learning_rate
 sweep --env CartPole-v1 --grid lrx=1,2
     PPO has no hyperparameter 'lrx'; did you mean lr?
 sweep --env CartPole-v1 --sample 'gamma=uniform(0,2)'

@@ -25,13 +25,13 @@ from rlsif.envs.reference import EnvRef
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Evaluation, Layout, RunSpec
 
-OFF_POLICY = {"min_sample_timesteps_per_iteration": 60, "num_steps_sampled_before_learning_starts": 20, "lr": 0.01}
+OFF_POLICY = {"min_sample_timesteps_per_iteration": 60, "num_steps_sampled_before_learning_starts": 20}
 tf1, _, _ = try_import_tf()
 SETTINGS = {
     # A coefficient that moves with every update.
     "PPO": {"train_batch_size": 200, "minibatch_size": 50, "num_epochs": 2, "lr": 0.01, "kl_target": 1e-6},
     # The target network is behind the other.
-    "DQN": {**OFF_POLICY, "target_network_update_freq": 70},
+    "DQN": {**OFF_POLICY, "lr": 0.01, "target_network_update_freq": 70},
     "SAC": {**OFF_POLICY, "train_batch_size": 16},
 }
 

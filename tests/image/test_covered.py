@@ -7,6 +7,19 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.fault(
+    "a setting is one that no code reads where TensorFlow learns, as those of RLlib's new API stack",
+    promise="it is refused, and the sentence says what to use",
+)
+def test_no_setting_is_taken_that_nothing_reads(shell):
+    done = shell("python", Path(__file__).with_name("unread_settings.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert {algo: told["taken"] for algo, told in found.items()} == {algo: [] for algo in found}
+    for told in found.values():
+        assert {"action_mask_key", "episodes_to_numpy", "torch_ddp_kwargs"} <= set(told["unread"])
+
+
 @pytest.fixture
 def found(shell):
     done = shell("python", Path(__file__).with_name("covered.py"))

@@ -71,6 +71,35 @@ def test_a_resumed_run_continues_without_a_gap_in_rows_schedules_and_optimizer(s
 
 
 @pytest.mark.fault(
+    "a run of APPO or IMPALA with schedules of lr and entropy is resumed",
+    promise="no update has the values of the schedules' begin again",
+)
+@pytest.mark.parametrize(
+    ("algo", "settings"),
+    [("APPO", ()), ("IMPALA", ()), ("IMPALA", ("--set", "learner_queue_size=8"))],
+    ids=["APPO", "IMPALA", "IMPALA as RLlib learns it"],
+)
+def test_schedules_of_what_learns_without_a_pause_continue_after_a_resume(shell, algo, settings):
+    rates, coefficients = "[[0,1e-5],[20e3,1e-3]]", "[[0,0.1],[20e3,0]]"
+    schedules = ("--set", f"lr_schedule={rates}", "--set", f"entropy_coeff_schedule={coefficients}")
+    small = ("--set", "train_batch_size=400", "--set", "min_time_s_per_iteration=0", "--num-env-runners", "1")
+    # An iteration has one batch, or a few.
+    length = ("--set", "min_sample_timesteps_per_iteration=400", "--stop-iters")
+    begun = shell.train("--env", "CartPole-v1", "--algo", algo, *small, *schedules, *settings, *length, "6")
+    assert begun.returncode == 0, begun.stderr
+    assert ("RLlib learns" in begun.stdout) == bool(settings)
+    [run] = shell.runs
+    assert shell.train("--resume", run, "--num-env-runners", "1", "--stop-iters", "9").returncode == 0
+    told = [row for row in rows(run) if f"{STATS}/cur_lr" in row]
+    assert told[-1]["training_iteration"] > 6 >= told[0]["training_iteration"]
+    # Schedules that begin anew would fall back.
+    rates = [row[f"{STATS}/cur_lr"] for row in told]
+    coefficients = [row[f"{STATS}/entropy_coeff"] for row in told]
+    assert rates == sorted(rates) and rates[0] < rates[-1]
+    assert coefficients == sorted(coefficients, reverse=True)
+
+
+@pytest.mark.fault(
     "a run of PPO, DQN or SAC is resumed",
     promise="all that the learner keeps, target networks and optimizers too, is as it was",
 )

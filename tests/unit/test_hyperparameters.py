@@ -1,6 +1,7 @@
 """Presets, files and --set."""
 
 import math
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from rlsif.envs.reference import parse
 from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
 from rlsif.learning.catalogue import catalogue
+from rlsif.learning.without_effect import instead
 from rlsif.values import from_settings, of_yaml_file
 
 KNOWN = {
@@ -48,6 +50,8 @@ def test_set_without_a_value_is_refused(setting):
         ({"num_epochs": True}, "'num_epochs' is True"),
         ({"model": {"fcnet_hiddens": 64}}, "'fcnet_hiddens' is 64|'model.fcnet_hiddens' is 64"),
         ({"num_gpus": 1}, "set by --num-gpus"),
+        ({"num_gpus_per_learner": 1}, "'num_gpus_per_learner' has no effect here: .*; --num-gpus gives it GPUs"),
+        ({"rl_module_spec": {}}, "'rl_module_spec' has no effect here: .*new API stack"),
         *(
             ({"model": {"max_seq_len": n}}, f"'model.max_seq_len' is {n}; it must be a whole number of at least 1")
             for n in (0, -3, 2.5, None)
@@ -57,6 +61,26 @@ def test_set_without_a_value_is_refused(setting):
 def test_wrong_keys_and_values_are_refused(given, said):
     with pytest.raises(InputError, match=said.replace("?", r"\?")):
         hyperparameters.check(given, KNOWN, "PPO")
+
+
+def test_what_one_algorithm_alone_leaves_unread_is_refused_there():
+    known = {"lr": 5e-5, "beta": 0.0, "target_network_update_freq": 2}
+    with pytest.raises(InputError, match="'lr' has no effect here: SAC's rates are optimization.actor_learning_rate"):
+        hyperparameters.check({"lr": 1e-3}, known, "SAC")
+    with pytest.raises(InputError, match="APPO's target network follows after each batch"):
+        hyperparameters.check({"target_network_update_freq": 500}, known, "APPO")
+    with pytest.raises(InputError, match="BC's 'beta' is 1, .* use --algo MARWIL"):
+        hyperparameters.check({"beta": 1}, known, "BC")
+    hyperparameters.check({"lr": 1e-3, "target_network_update_freq": 500}, known, "DQN")
+    hyperparameters.check({"beta": 1}, known, "MARWIL")
+    hyperparameters.check({"beta": 0.0}, known, "BC")
+
+
+@pytest.mark.parametrize("algo", catalogue())
+def test_presets_have_settings_with_an_effect(algo):
+    text = Path(hyperparameters.__file__).parents[1].joinpath(f"presets/{algo.lower()}.yaml").read_text()
+    given = {name for preset in yaml.safe_load(text).values() for name in preset or {}}
+    assert [name for name in (*given, *catalogue()[algo].defaults) if instead(name, algo)] == []
 
 
 SCHEDULE = {"type": "PiecewiseSchedule", "endpoints": [[0, 1.0], [100, 0.1]], "outside_value": 0.1}

@@ -86,6 +86,7 @@ class Runs:
         self.output = io.StringIO()
         self._monkeypatch = monkeypatch
         self.while_ray_starts = lambda: None
+        self.spec = RunSpec("PPO", "tf", EnvRef("CartPole-v1"))
         monkeypatch.setattr(record, "_versions", dict)
         monkeypatch.setattr(record, "installed_packages", dict)
         monkeypatch.setattr(tasks.private_api, "put_shared", lambda key, value, **_: self.shared.update({key: value}))
@@ -106,11 +107,9 @@ class Runs:
 
     def _plan(self, iterations, every):
         last = ([None, *checkpoints.complete(self.folder / "checkpoints")])[-1]
-        ref = EnvRef("CartPole-v1")
         layout = Layout(0, 1, 0.0, 1, local_mode=True, evaluation=every and Evaluation(every, 1, beside=True))
         progress = checkpoints.read(last) if last else None
-        spec = RunSpec("PPO", "tf", ref)
-        return Plan(spec, find(ref), layout, None, Stop(iters=iterations), self.folder, last, progress)
+        return Plan(self.spec, find(self.spec.env), layout, None, Stop(iters=iterations), self.folder, last, progress)
 
     @property
     def summary(self):
@@ -221,6 +220,24 @@ def test_an_evaluation_that_was_under_way_is_made_up_for(interrupted):
     again = Learner()
     assert interrupted(again, iterations=6, evaluate_every=10) == 0
     assert again.calls[:2] == ["build", "restore"]
+
+
+def test_a_resumed_run_that_learns_from_recorded_episodes_knows_its_last_evaluation(runs, tmp_path):
+    (tmp_path / "played.json").write_text("")
+    runs.spec = RunSpec("BC", "tf", EnvRef("CartPole-v1"), input=str(tmp_path / "played.json"))
+    learner = Learner()
+    learner.evaluated = {2: evaluation(2, 7.0)}
+    assert runs(learner, iterations=2, evaluate_every=2) == 0
+    # The next would be that of the fourth iteration.
+    assert runs(Learner(), iterations=3, evaluate_every=2) == 0
+    assert "done: mean return 7.0 of the last evaluation" in runs.output.getvalue().splitlines()[-1]
+    assert runs.summary["episode_return_mean"] == 7.0
+    # One that has ended after the last row is known by its checkpoint alone.
+    learner = Learner()
+    learner.evaluation = lambda: evaluation(4, 9.0)
+    assert runs(learner, iterations=4, evaluate_every=2) == 0
+    assert runs(Learner(), iterations=5, evaluate_every=2) == 0
+    assert "done: mean return 9.0 of the last evaluation" in runs.output.getvalue().splitlines()[-1]
 
 
 def test_an_evaluation_that_was_interrupted_again_stays_due(interrupted):

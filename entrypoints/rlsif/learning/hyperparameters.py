@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from rlsif.errors import InputError, near
+from rlsif.learning.without_effect import instead
 from rlsif.values import merge, read
 
 # Set by options of `train`, so that a run has one place that says each.
@@ -28,7 +29,6 @@ UNAVAILABLE = {
     "preprocessor_pref": "observations reach the network as they are; --wrap changes them",
     "input_config": "--input names the file or the folder",
     "shuffle_buffer_size": "a run on recorded episodes draws from all of their steps",
-    "offline_evaluation_interval": "use --evaluate-every",
     "off_policy_estimation_methods": "use --evaluate-every, which plays episodes",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
 }
@@ -37,7 +37,6 @@ RENAMED = {
     "sgd_minibatch_size": "minibatch_size",
     "num_sgd_iter": "num_epochs",
     "vf_share_layers": "model.vf_share_layers",
-    "target_update_frequency": "target_network_update_freq",
 }
 # RLlib's default of what it takes and no longer uses.
 GIVEN_UP = -1
@@ -83,7 +82,7 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
     for key, value in given.items():
         name = f"{prefix}{key}"
         if not prefix:
-            _check_available(key)
+            _check_available(key, algo)
         if key not in known:
             valid = [k for k in known if not str(k).startswith("_")]
             raise InputError(
@@ -106,6 +105,10 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
 
 
 def _check_value(algo: str, name: str, key: str, value: Any) -> None:
+    if algo == "BC" and name == "beta" and value:
+        raise InputError(
+            f"BC's 'beta' is {value!r}, and BC imitates all steps alike; MARWIL weighs them by it: use --algo MARWIL"
+        )
     least, most = LIMITS.get(key, (-math.inf, math.inf))
     if isinstance(value, (int, float)) and not least <= value <= most:
         right = f"at least {least}" if most == math.inf else f"from {least} to {most}"
@@ -171,15 +174,16 @@ def whole_numbers(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[st
     return found
 
 
-def _check_available(key: str) -> None:
+def _check_available(key: str, algo: str) -> None:
     if key in BY_OPTION:
         raise InputError(f"{key!r} is set by {BY_OPTION[key]}, not as a hyperparameter")
-    if key in UNAVAILABLE:
-        raise InputError(f"{key!r} has no effect here: {UNAVAILABLE[key]}")
     if key.startswith("callbacks_on_"):
         raise InputError(
             f"{key!r} takes a function of Python; put it into a class: --set callbacks=mine.py:MyCallbacks"
         )
+    advice = UNAVAILABLE.get(key) or instead(key, algo)
+    if advice:
+        raise InputError(f"{key!r} has no effect here: {advice}")
     if key in RENAMED:
         raise InputError(f"{key!r} has another name in RLlib today: {RENAMED[key]!r}")
 

@@ -48,8 +48,8 @@ class Record:
         self._rows = results.Row(progress)
         self._tracking = Tracking((), {}, "", folder)
         self.last_checkpoint: Path | None = None
-        # The mean return of every evaluation of this process, by its iteration.
-        self._evaluations: dict[int, float] = {}
+        # The mean return of every evaluation, by its iteration.
+        self._evaluations = self._evaluated_before(progress) if progress else {}
         self._by_evaluation = by_evaluation
         # The iteration of the one that is under way; its checkpoint is kept.
         self.pending_evaluation: int | None = None
@@ -74,7 +74,7 @@ class Record:
 
     @property
     def last_evaluation(self) -> float | None:
-        """The mean return of the newest evaluation of this process; None where none has ended."""
+        """The mean return of the newest evaluation, also of one before a resume; None where none has ended."""
         return self._evaluations[max(self._evaluations)] if self._evaluations else None
 
     @property
@@ -148,6 +148,13 @@ class Record:
             by_evaluation=self._by_evaluation,
             task=self.task,
         )
+
+    def _evaluated_before(self, progress: Progress) -> dict[int, float]:
+        """What evaluations came to before the run was resumed. The last row knows nothing of one that ended after it."""
+        rows = results.read_rows(self.folder)
+        found = {row.get("evaluation/training_iteration"): row.get("evaluation/episode_return_mean") for row in rows}
+        found[progress.training_iteration] = progress.evaluation_return_mean
+        return {int(iteration): mean for iteration, mean in found.items() if iteration and mean is not None}
 
     @property
     def evaluation_to_make_up(self) -> Path | None:
