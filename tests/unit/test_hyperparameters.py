@@ -50,7 +50,7 @@ def test_set_without_a_value_is_refused(setting):
         ({"num_epochs": True}, "'num_epochs' is True"),
         ({"model": {"fcnet_hiddens": 64}}, "'fcnet_hiddens' is 64|'model.fcnet_hiddens' is 64"),
         ({"num_gpus": 1}, "set by --num-gpus"),
-        ({"num_gpus_per_learner": 1}, "'num_gpus_per_learner' has no effect here: .*; --num-gpus gives it GPUs"),
+        ({"num_gpus_per_learner": 1}, "'num_gpus_per_learner' has no effect here: .*; --num-gpus gives it a GPU"),
         ({"rl_module_spec": {}}, "'rl_module_spec' has no effect here: .*new API stack"),
         *(
             ({"model": {"max_seq_len": n}}, f"'model.max_seq_len' is {n}; it must be a whole number of at least 1")

@@ -150,7 +150,7 @@ class Record:
         )
 
     def _evaluated_before(self, progress: Progress) -> dict[int, float]:
-        """What evaluations came to before the run was resumed. The last row knows nothing of one that ended after it."""
+        """What evaluations came to before the run was resumed; of one after the last row, the checkpoint knows."""
         rows = results.read_rows(self.folder)
         found = {row.get("evaluation/training_iteration"): row.get("evaluation/episode_return_mean") for row in rows}
         found[progress.training_iteration] = progress.evaluation_return_mean
