@@ -8,6 +8,7 @@ import pytest
 from rlsif.commands.rollout_demo import rollout_demo
 from rlsif.envs.episodes import LEAST_OF_MOST_STEPS, MOST_STEPS, most_steps, play
 from rlsif.errors import RlsifError
+from rlsif.evaluation.waiting import Waiting, bound_of
 
 
 class Counts(gymnasium.Env):
@@ -100,6 +101,32 @@ def test_the_demo_tells_it_too(tmp_path, capsys):
 def test_an_episode_that_does_not_end_is_told():
     with pytest.raises(RlsifError, match="episode of seed 0 has not ended after 500 steps; give the env"):
         played(None, 500)
+
+
+@pytest.mark.fault(
+    "an environment is so slow, or endless, that no episode of `evaluate` ends for a minute",
+    promise="a line a minute says how far the episodes are, and when one that does not end is given up",
+)
+def test_it_is_told_while_no_episode_ends():
+    now, told = [0.0], []
+    waiting = Waiting(bound_of(None, 500), told.append, lambda: now[0])
+
+    def watch(episode):
+        now[0] += 0.5
+        waiting(episode)
+
+    with pytest.raises(RlsifError, match="has not ended after 500 steps"):
+        play(Still(), [Counts()], 1, 7, True, watch, most_steps=500)
+    assert len(told) == 4
+    assert told[0] == (
+        "no episode has ended for 60 s: that of seed 7 has 119 steps; after 500 it is given up, for the environment has"
+        " no max_episode_steps, and Ctrl-C ends this"
+    )
+    assert told[1].startswith("no episode has ended for 120 s: that of seed 7 has 239 steps")
+    told.clear()
+    # Half a minute each.
+    play(Still(), [Counts(59)], 4, 0, True, watch)
+    assert told == [] and bound_of(200, 100_000) == "its time limit is 200"
 
 
 def test_an_episode_that_ends_with_the_last_step_is_one():

@@ -87,6 +87,8 @@ class Episode:
     # Of all agents together.
     total_reward: float = 0.0
     length: int = 0
+    # Whether it has ended.
+    over: bool = False
     # The environment's own numbers.
     metrics: Mapping[str, float] = field(default_factory=dict)
     # What each agent got that took part, where there are many.
@@ -235,6 +237,6 @@ class _Table:
                 " give the environment a max_episode_steps"
             )
         if over or episode.length >= most:
-            episode.metrics = self._metrics.ended()
+            episode.metrics, episode.over = self._metrics.ended(), True
             return True
         return False

@@ -20,6 +20,7 @@ from rlsif.evaluation import duel, video
 from rlsif.evaluation.drawing import Drawing
 from rlsif.evaluation.recording import RecordedAgent, RecordedEnv, Recording
 from rlsif.evaluation.video import Video
+from rlsif.evaluation.waiting import Waiting, bound_of, to_standard_error
 from rlsif.learning import assignment
 from rlsif.learning.spec import RunSpec
 from rlsif.training import checkpoints, saved
@@ -77,9 +78,10 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     most = MOST_STEPS if env.max_episode_steps else most_steps(progress.lengths)
     with (
         tempfile.TemporaryDirectory() as private,
+        to_standard_error() as say,
         noise_into(Path(private) / "noise"),
         _environments(asked, spec) as environments,
-        _recording(asked, environments[0]) as watch,
+        _recording(asked, environments[0]) as shoot,
         _record(asked, env, checkpoint) as recording,
     ):
         for environment in environments if progress.task else ():
@@ -93,6 +95,12 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
             recording.about["normalize_actions"] = agent.normalizes
             agent = RecordedAgent(agent)
             tables = [RecordedEnv(each, agent, slot, recording) for slot, each in enumerate(environments)]
+        waiting = Waiting(bound_of(env.max_episode_steps, most), say)
+
+        def watch(episode: Episode) -> None:
+            shoot(episode)
+            waiting(episode)
+
         episodes = play(agent, tables, asked.episodes, asked.seed, asked.deterministic, watch, most)
     return {
         "algo": spec.algo,
