@@ -199,6 +199,8 @@ train --env CartPole-v1 --algo APPO --set num_multi_gpu_tower_stacks=2
     APPO's 'num_multi_gpu_tower_stacks' is 2, and there are no towers, which RLlib has for many GPUs; leave it at 1
 train --env CartPole-v1 --algo IMPALA --set minibatch_buffer_size=4
     IMPALA's 'minibatch_buffer_size' is 4 and its 'num_multi_gpu_tower_stacks' 1; with --framework tf, RLlib keeps no more batches than that; leave it at 1
+train --env CartPole-v1 --algo IMPALA --set learner_queue_size=8 --set train_batch_size=400 --set rollout_fragment_length=32
+    IMPALA's 'train_batch_size' is 400 and its 'rollout_fragment_length' 32; for learner_queue_size=8 RLlib learns, which takes whole fragments alone: --set train_batch_size=416
 train --env CartPole-v1 --algo IMPALA --set grad_clip=null
     IMPALA's 'grad_clip' is null; it must be a number, and 1e9 clips nothing
 train --env CartPole-v1 --set evaluation_interval=1

@@ -80,11 +80,12 @@ def test_a_resumed_run_continues_without_a_gap_in_rows_schedules_and_optimizer(s
     ids=["APPO", "IMPALA", "IMPALA as RLlib learns it"],
 )
 def test_schedules_of_what_learns_without_a_pause_continue_after_a_resume(shell, algo, settings):
-    rates, coefficients = "[[0,1e-5],[20e3,1e-3]]", "[[0,0.1],[20e3,0]]"
+    rates, coefficients = "[[0,1e-5],[80e3,1e-3]]", "[[0,0.1],[80e3,0]]"
     schedules = ("--set", f"lr_schedule={rates}", "--set", f"entropy_coeff_schedule={coefficients}")
-    small = ("--set", "train_batch_size=400", "--set", "min_time_s_per_iteration=0", "--num-env-runners", "1")
-    # An iteration has one batch, or a few.
-    length = ("--set", "min_sample_timesteps_per_iteration=400", "--stop-iters")
+    small = ("--set", "train_batch_size=512", "--set", "min_time_s_per_iteration=0", "--num-env-runners", "1")
+    # An iteration has one batch; of RLlib's own, whose updates come later than their rows, some.
+    rows_of_one = 4096 if settings else 512
+    length = ("--set", f"min_sample_timesteps_per_iteration={rows_of_one}", "--stop-iters")
     begun = shell.train("--env", "CartPole-v1", "--algo", algo, *small, *schedules, *settings, *length, "6")
     assert begun.returncode == 0, begun.stderr
     assert ("RLlib learns" in begun.stdout) == bool(settings)

@@ -52,3 +52,22 @@ def check_vtrace(config: AlgorithmConfig, algo: str) -> None:
             f"{algo}'s 'minibatch_buffer_size' is {kept} and its 'num_multi_gpu_tower_stacks' {stacks}; with"
             " --framework tf, RLlib keeps no more batches than that; leave it at 1"
         )
+    _check_stretches(config, algo)
+
+
+def _check_stretches(config: AlgorithmConfig, algo: str) -> None:
+    """Refuse batches that RLlib's learner would cut within a fragment, which it cannot fill up. Raises InputError."""
+    from rlsif.learning.compiled_async import uncompiled
+    from rlsif.sampling.env_runner import ArrayEnvRunner
+
+    batch, fragment = config.train_batch_size, config.get_rollout_fragment_length()
+    recurrent = config.model["use_lstm"] or config.model["use_attention"]
+    in_arrays = config.env_runner_cls is ArrayEnvRunner and config.framework_str == "tf"
+    if not in_arrays or recurrent or config.minibatch_size is not None or batch % fragment == 0:
+        return
+    against = uncompiled(config, recurrent)
+    if against:
+        raise InputError(
+            f"{algo}'s 'train_batch_size' is {batch} and its 'rollout_fragment_length' {fragment}; for {against} RLlib"
+            f" learns, which takes whole fragments alone: --set train_batch_size={(batch // fragment + 1) * fragment}"
+        )
