@@ -24,6 +24,17 @@ def module_at(place: str, wanted_by: str) -> ModuleType:
     return _of_file(Path(place), wanted_by) if place.endswith(".py") else _named(place, wanted_by)
 
 
+def class_at(name: str, wanted_by: str) -> type:
+    """The class of a name that has its module or file before it; `wanted_by` begins a message. Raises InputError."""
+    place, _, short = name.rpartition(":")
+    module = module_at(place, wanted_by)
+    found = getattr(module, short, None)
+    if not inspect.isclass(found):
+        has = ", ".join(classes_of(module)) or "none"
+        raise InputError(f"{wanted_by}: {module.__file__} has no class {short}; it has {has}")
+    return found
+
+
 def classes_of(module: ModuleType, kind: type = object) -> list[str]:
     """The names of the classes of a kind that a module has, without those that it imports."""
     found = [(name, value) for name, value in vars(module).items() if inspect.isclass(value)]

@@ -5,10 +5,9 @@ Needs RLlib, and no TensorFlow, once a class is looked at.
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from rlsif.envs.code import add_code_folder, classes_of, module_at
+from rlsif.envs.code import add_code_folder, class_at
 from rlsif.envs.reference import Ref, absolute
 from rlsif.errors import InputError
 
@@ -51,13 +50,7 @@ class OwnCallbacks:
 
     def _class(self) -> Any:
         add_code_folder(self._code_folder)
-        ref, wanted_by = Ref(self._name), f"--set {KEY}={self._name}"
-        module = module_at(ref.place, wanted_by)
-        found = getattr(module, ref.short, None)
-        if not inspect.isclass(found):
-            has = ", ".join(classes_of(module)) or "none"
-            raise InputError(f"{wanted_by}: {module.__file__} has no class {ref.short}; it has {has}")
-        return found
+        return class_at(self._name, f"--set {KEY}={self._name}")
 
 
 def _check(name: str, found: type) -> None:

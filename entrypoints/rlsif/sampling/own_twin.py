@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.envs.code import add_code_folder, classes_of, module_at
-from rlsif.envs.reference import Ref
-from rlsif.errors import InputError
+from rlsif.envs.code import add_code_folder, class_at
 from rlsif.policies import masks
 from rlsif.policies.encoder import Seen, has_parts, shapes_of
 
@@ -24,13 +21,7 @@ METHOD = "in_numpy"
 def class_of(name: str, code_folder: str) -> Any:
     """The class of a user's network. Raises InputError where there is none."""
     add_code_folder(code_folder)
-    ref = Ref(name)
-    module = module_at(ref.place, f"--model {name}")
-    found = getattr(module, ref.short, None)
-    if not inspect.isclass(found):
-        has = ", ".join(classes_of(module)) or "none"
-        raise InputError(f"--model {name}: {module.__file__} has no class {ref.short}; it has {has}")
-    return found
+    return class_at(name, f"--model {name}")
 
 
 def settings_of(model: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster import tasks
-from rlsif.envs.code import classes_of, module_at
-from rlsif.envs.reference import absolute
+from rlsif.envs.code import class_at
+from rlsif.envs.reference import Ref, absolute
 from rlsif.errors import InputError, near
 from rlsif.training.learner_host import RunFailed
 
@@ -130,14 +129,9 @@ def _made(name: str) -> Any:
 
 def _class(name: str) -> type:
     """The user's class, with methods that a run calls. Raises InputError."""
-    place, _, short = absolute(name).rpartition(":")
-    if not place:
+    if not Ref(name).place:
         raise InputError(f"--callbacks {name} names no class; write it as mine.py:MyCallbacks")
-    module = module_at(place, f"--callbacks {name}")
-    found = getattr(module, short, None)
-    if not inspect.isclass(found):
-        has = ", ".join(classes_of(module)) or "none"
-        raise InputError(f"--callbacks {name}: {module.__file__} has no class {short}; it has {has}")
+    found = class_at(absolute(name), f"--callbacks {name}")
     _check_hooks(name, found)
     return found
 
