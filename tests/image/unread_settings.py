@@ -52,7 +52,9 @@ def of_algorithm(config):
 
 def main():
     groups = RLLIB / "env/env_runner_group.py"
-    mine = (file for file in Path(rlsif.__file__).parent.rglob("*.py") if file.name != "without_effect.py")
+    # Those name settings that nothing reads.
+    tables = {"without_effect.py", *(f"{name.lower()}.py" for name in catalogue())}
+    mine = (file for file in Path(rlsif.__file__).parent.rglob("*.py") if file.name not in tables)
     shared = [file for name in SHARED for file in (RLLIB / name).rglob("*.py")]
     both = code([*shared, RLLIB / "algorithms/algorithm.py", RLLIB / "algorithms/utils.py", *mine])
     both += _without_declarations(groups.read_text())

@@ -39,6 +39,10 @@ class Algorithm:
     squashes_actions: bool = False
     # `module:function` that refuses settings which RLlib takes for it, and fails of later; called with config and name.
     check: Optional[str] = None
+    # Settings that RLlib takes for it and nothing reads, `*` standing for any letters, by what to use in their place.
+    without_effect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Settings that must stay 0, with what to say of others.
+    stay_zero: Mapping[str, str] = field(default_factory=dict)
     # Settings that RLlib's defaults, made for its new stack, have wrong for the old one.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 

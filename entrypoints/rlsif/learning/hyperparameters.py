@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from rlsif.errors import InputError, near
+from rlsif.learning.catalogue import catalogue
 from rlsif.learning.without_effect import instead
 from rlsif.values import merge, read
 
@@ -105,10 +106,9 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
 
 
 def _check_value(algo: str, name: str, key: str, value: Any) -> None:
-    if algo == "BC" and name == "beta" and value:
-        raise InputError(
-            f"BC's 'beta' is {value!r}, and BC imitates all steps alike; MARWIL weighs them by it: use --algo MARWIL"
-        )
+    stays = catalogue()[algo].stay_zero
+    if name in stays and value:
+        raise InputError(f"{algo}'s {name!r} is {value!r}, and {stays[name]}")
     least, most = LIMITS.get(key, (-math.inf, math.inf))
     if isinstance(value, (int, float)) and not least <= value <= most:
         right = f"at least {least}" if most == math.inf else f"from {least} to {most}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
-# What to use, and the settings, `*` standing for any letters.
+from rlsif.learning.catalogue import catalogue
+
+# What to use, and the settings, `*` standing for any letters; the descriptor of an algorithm has its own.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "the learner is one process; use train_batch_size": ("train_batch_size_per_learner",),
     "the learner is one process; --num-gpus gives it a GPU, and --num-cpus bounds its threads": (
@@ -43,31 +45,6 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "the rows of an update are always shuffled": ("shuffle_batch_per_epoch",),
     "docs/columns.md has what is logged": ("log_gradients", "log_sys_usage"),
 }  # fmt: skip
-# The same of one algorithm.
-OF_ALGORITHM: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "SAC": {
-        "SAC's rates are optimization.actor_learning_rate, .critic_learning_rate and .entropy_learning_rate": (
-            "lr", "actor_lr", "critic_lr", "alpha_lr",
-        ),
-    },
-    "DQN": {
-        "use exploration_config.initial_epsilon, .final_epsilon and .epsilon_timesteps": ("epsilon",),
-        "it is of RLlib's new API stack, which has no TensorFlow": ("burn_in_len",),
-    },
-    "APPO": {
-        "with TensorFlow, APPO keeps no such buffer": (
-            "use_circular_buffer", "circular_buffer_*", "simple_queue_size",
-        ),
-        "with TensorFlow, APPO's target network follows after each batch; tau says how far": (
-            "target_network_update_freq", "target_update_frequency", "target_worker_clipping",
-        ),
-    },
-    "BC": {
-        "BC draws single steps": ("burnin_len",),
-        "BC learns no value function; MARWIL does": ("vf_coeff", "moving_average_sqd_adv_norm_*"),
-    },
-    "MARWIL": {"MARWIL draws single steps": ("burnin_len",)},
-}  # fmt: skip
 
 
 def instead(name: str, algo: str) -> str | None:
@@ -76,6 +53,6 @@ def instead(name: str, algo: str) -> str | None:
 
 
 def _patterns(algo: str) -> Iterator[tuple[str, str]]:
-    for kinds in (OF_ALGORITHM.get(algo, {}), KINDS):
+    for kinds in (catalogue()[algo].without_effect, KINDS):
         for advice, patterns in kinds.items():
             yield from ((advice, pattern) for pattern in patterns)

@@ -19,4 +19,8 @@ ALGORITHM = Algorithm(
             "type": "MultiAgentPrioritizedReplayBuffer", "capacity": 50_000, "replay_sequence_length": 1,
         }
     },
+    without_effect={
+        "use exploration_config.initial_epsilon, .final_epsilon and .epsilon_timesteps": ("epsilon",),
+        "it is of RLlib's new API stack, which has no TensorFlow": ("burn_in_len",),
+    },
 )  # fmt: skip

@@ -12,4 +12,5 @@ ALGORITHM = Algorithm(
     own_network=True,
     fixes=("rlsif.learning.compiled_offline:CompiledMARWIL",),
     defaults={"actions_in_input_normalized": True, "min_sample_timesteps_per_iteration": 50_000},
+    without_effect={"MARWIL draws single steps": ("burnin_len",)},
 )

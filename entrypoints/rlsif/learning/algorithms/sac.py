@@ -13,4 +13,12 @@ ALGORITHM = Algorithm(
     defaults={
         "replay_buffer_config": {"type": "MultiAgentReplayBuffer", "capacity": 100_000, "replay_sequence_length": 1}
     },
+    without_effect={
+        "SAC's rates are optimization.actor_learning_rate, .critic_learning_rate and .entropy_learning_rate": (
+            "lr",
+            "actor_lr",
+            "critic_lr",
+            "alpha_lr",
+        ),
+    },
 )
