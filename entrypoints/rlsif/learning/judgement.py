@@ -94,10 +94,7 @@ def _of_policy(found: FoundEnv, whole: FoundEnv, network: str | None) -> Iterato
 
 def _policies(found: FoundEnv) -> ManyPolicies | None:
     """The policies of its agents; None where they share one."""
-    if not found.policies:
-        return None
-    of_agents = {agent: name for name, view in found.policies.items() for agent in view.agents}
-    return ManyPolicies("", of_agents, tuple(found.policies))
+    return ManyPolicies.of("", found.policies) if found.policies else None
 
 
 def _of_images(found: FoundEnv, whole: FoundEnv, images: list[tuple[int, ...]]) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from rlsif.envs.reference import EnvRef, Ref, absolute
 from rlsif.errors import InputError
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.descriptor import Algorithm
+from rlsif.policies import masks
 
 # By which RLlib knows the model around it.
 MODEL = "OwnNetwork"
@@ -64,9 +65,7 @@ def as_rllib_has_it(name: str, code_folder: str, model: Mapping[str, Any]) -> di
 
 def put_name(model: Mapping[str, Any], name: str) -> None:
     """Write another name into settings that `as_rllib_has_it` gave, which may be inside those of a mask."""
-    arguments = model[ARGUMENTS]
-    arguments = arguments["inner"][ARGUMENTS] if "inner" in arguments else arguments
-    arguments["network"] = name
+    masks.inner_model(model)[ARGUMENTS]["network"] = name
 
 
 def moved(name: str | None, given: str | None, before: EnvRef, env: EnvRef) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +20,12 @@ class ManyPolicies:
     of_agents: Mapping[str, str]
     # Those that learn; the others keep their initial weights.
     train: tuple[str, ...]
+
+    @classmethod
+    def of(cls, given: str, views: Mapping[str, Any], train: Sequence[str] = ()) -> ManyPolicies:
+        """Those of an environment, of which each policy has a view; without `train`, all learn."""
+        of_agents = {agent: name for name, view in views.items() for agent in view.agents}
+        return cls(given, of_agents, tuple(train) or tuple(views))
 
     @property
     def names(self) -> list[str]:

@@ -127,8 +127,7 @@ def _many_policies(options: TrainOptions, given: str, env: FoundEnv) -> ManyPoli
     assignment.check_trained(train, list(env.views))
     if not env.policies:
         return None
-    of_agents = {agent: name for name, view in env.policies.items() for agent in view.agents}
-    return ManyPolicies(given, of_agents, train or tuple(env.policies))
+    return ManyPolicies.of(given, env.policies, train)
 
 
 def _has_images(env: FoundEnv) -> bool:
