@@ -121,7 +121,7 @@ class Processes:
         """Step every copy by what a policy chose, [n, ...]."""
         answers = self._asked({share.place: (STEP, chosen[_copies(share)]) for share in self._shares})
         rows = self._rows
-        after, rewards = rows.observations.copy(), rows.rewards.copy()
+        next_obs, rewards = rows.observations.copy(), rows.rewards.copy()
         terminated, truncated, life_lost = rows.terminated.copy(), rows.truncated.copy(), rows.life_lost.copy()
         metrics: dict[int, Metrics] = {}
         for share in self._shares:
@@ -132,14 +132,14 @@ class Processes:
                     self._ends[share.place] = 0
                 continue
             # Nobody knows what the step would have given.
-            after[mine], rewards[mine] = self.observations[mine], 0
+            next_obs[mine], rewards[mine] = self.observations[mine], 0
             terminated[mine], truncated[mine], life_lost[mine] = False, True, False
-        self._replace([share for share in self._shares if answers[share.place] is LOST])
-        self.observations, done = after, terminated | truncated
+        self._begin(self._ended([share for share in self._shares if answers[share.place] is LOST]))
+        self.observations, done = next_obs, terminated | truncated
         if done.any():
-            self.observations = after.copy()
+            self.observations = next_obs.copy()
             self.observations[done] = rows.begun[done]
-        return Step(after, rewards, terminated, truncated, metrics, life_lost=life_lost)
+        return Step(next_obs, rewards, terminated, truncated, metrics, life_lost=life_lost)
 
     def set_task(self, task: Any) -> None:
         """Tell every copy its task. Raises RlsifError for an environment that has none."""
@@ -168,10 +168,6 @@ class Processes:
             if self._task:
                 answers = self._asked({share.place: (TASK, self._task[0]) for share in shares})
             shares = self._ended([share for share in shares if answers[share.place] is LOST])
-
-    def _replace(self, lost: Sequence[Share]) -> None:
-        """Start processes again that have ended."""
-        self._begin(self._ended(lost))
 
     def _started(self, share: Share) -> _Child:
         ours, theirs = Pipe()
