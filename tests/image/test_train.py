@@ -147,7 +147,7 @@ def test_two_local_runs_of_one_seed_are_alike(shell):
     assert one == other
 
 
-IN_ONE_CALL = "each batch of at least 2,000 env steps is learned in one call of TensorFlow, while the next is collected"
+IN_ONE_CALL = "each batch of at least 256 env steps is learned in one call of TensorFlow, while the next is collected"
 
 
 @pytest.mark.parametrize(

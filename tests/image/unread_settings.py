@@ -71,7 +71,8 @@ def is_taken(name, known, algo):
     try:
         check({name: known[name]}, known, algo)
     except InputError as problem:
-        return "has no effect" not in str(problem)
+        # What takes a function is refused, too, with what to use instead.
+        return not any(said in str(problem) for said in ("has no effect", "takes a function"))
     return True
 
 
