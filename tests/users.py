@@ -37,6 +37,15 @@ class User:
         print(done.stdout + done.stderr)
         return done
 
+    def keep(self, name, text):
+        """Write a file of the user's own, below the home."""
+        path = self.home / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        for each in (path.parent, path):
+            if self.become:
+                os.chown(each, NOBODY, NOBODY)
+
 
 @contextmanager
 def ordinary_user():

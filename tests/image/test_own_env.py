@@ -97,27 +97,6 @@ def test_check_says_what_is_right_and_wrong(walk):
     assert re.search(r"^error .* has nan at \[0\]", done.stdout, re.M)
 
 
-IMPORTS_RLLIB = """
-import sys
-import gymnasium
-import ray.rllib
-
-
-class Here(gymnasium.Env):
-    observation_space = action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self):
-        raise RuntimeError(f"TensorFlow is here: {'tensorflow' in sys.modules}")
-"""
-
-
-@pytest.mark.parametrize("command", [("check",), ("train", "--env")])
-def test_a_file_that_imports_rllib_waits_for_no_tensorflow(container, command):
-    (container.folder / "here.py").write_text(IMPORTS_RLLIB)
-    done = container(*command, "here.py:Here")
-    assert done.returncode == 2 and "RuntimeError: TensorFlow is here: False" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -144,3 +123,54 @@ def test_the_old_interface_is_named(walk):
     done = walk("train", "--env", "code/walk.py:Walk")
     assert done.returncode == 2
     assert "Gymnasium's reset returns (observation, info)" in done.stderr
+
+
+# A file of RLlib's users, which says in which processes it is imported, and what is imported there by then.
+OF_RLLIB = """
+import os
+import sys
+
+import gymnasium
+import numpy as np
+import ray.rllib
+from gymnasium.spaces import Box, Discrete
+
+with open("imported.txt", "a") as told:
+    print(os.getpid(), os.path.basename(sys.argv[0]), "tensorflow" in sys.modules, file=told)
+
+
+class Short(gymnasium.Env):
+    observation_space, action_space = Box(-1, 1, (2,), np.float32), Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+"""
+
+
+@pytest.mark.fault(
+    "the file of an environment imports RLlib",
+    promise="a command imports it once a process, without TensorFlow where nothing learns or is evaluated",
+)
+def test_a_file_that_imports_rllib_brings_no_tensorflow(container):
+    (container.folder / "of_rllib.py").write_text(OF_RLLIB)
+    told = container.folder / "imported.txt"
+
+    def imported(*command):
+        told.unlink(missing_ok=True)
+        done = container(*command)
+        assert done.returncode == 0, done.stderr
+        numbers, names, tensorflow = zip(*map(str.split, told.read_text().splitlines()), strict=True)
+        assert len(set(numbers)) == len(numbers)
+        return dict(zip(names, tensorflow, strict=True)), len(numbers)
+
+    assert imported("check", "of_rllib.py:Short") == ({"check": "False"}, 1)
+    small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
+    run = ("--stop-iters", "1", "--num-env-runners", "1", *small, "--results-dir", container.folder / "results")
+    # The command and the env runner; the learner makes no environment.
+    processes = {"train": "False", "default_worker.py": "False"}
+    assert imported("train", "--env", "of_rllib.py:Short", *run) == (processes, 2)
+    assert imported("evaluate", container.runs[0], "--episodes", "1") == ({"evaluate": "True"}, 1)

@@ -25,6 +25,40 @@ from rlsif.images import apptainer, sif, site, sources
 images = sif.Images(apptainer.find().program)
 print(sources.base(images, site.this_machine(), Path.cwd(), apptainer.build_options(images.runtime)))
 """
+# In the shape of containers/rl.def, without Python and its packages: a folder goes from one stage to the other, and a
+# package of Debian's is installed by the script of the real one.
+SMALL = """
+Bootstrap: localimage
+From: base.sif
+Stage: build
+
+%files
+    staging /build
+
+%post
+    mkdir /opt/rl
+    chown 4321:4321 /opt/rl
+    id -u >/opt/rl/told
+
+Bootstrap: localimage
+From: base.sif
+Stage: final
+
+%files from build
+    /opt/rl /opt/rl
+    /build /build
+
+%post
+    bash -euc ". /build/debian.sh; debian::install netbase; debian::clean"
+    rm -rf /build
+"""
+MAKE_AN_IMAGE = """
+from pathlib import Path
+from rlsif.images import apptainer, sif, site, sources
+images = sif.Images(apptainer.find().program)
+site.this_machine().stage(Path("staging/site"), sources.RELEASE)
+images.build(Path("small.def"), Path("small.sif"), apptainer.build_options(images.runtime), compression=1)
+"""
 CHECKOUT = Path(__file__).parents[2]
 NAME, TAG = "debian", "bookworm-slim"
 
@@ -104,6 +138,26 @@ def test_a_user_without_subordinate_ids_gets_a_base_from_the_mirror(made, apptai
     script = "dpkg-query --show --showformat '${db:Status-Abbrev}\\n' | sort -u; ls -d /etc/shadow /dev/null"
     said = subprocess.run([apptainer, "exec", image, "sh", "-c", script], check=True, capture_output=True, text=True)
     assert said.stdout == "ii \n/dev/null\n/etc/shadow\n"
+
+
+@pytest.mark.long
+@pytest.mark.fault(
+    "a user without root and without subordinate ids builds an image",
+    promise="both stages are built, with packages of Debian's, and the image runs",
+)
+def test_a_user_without_subordinate_ids_builds_on_the_base(made, places, user, apptainer):
+    """Not a whole image, which takes eight minutes of two cores: its definition's shape, on the base of a whole one."""
+    _, _, proxy = places
+    someone, variables = user
+    proxy.mood = "open"
+    path = urlsplit(this_machine().debian_mirror).path
+    someone.keep("small.def", SMALL)
+    someone.keep("staging/debian.sh", (CHECKOUT / "containers/build/debian.sh").read_text())
+    done = someone(MAKE_AN_IMAGE, DEBIAN_MIRROR=f"https://{network.MIRROR}{path}", **variables)
+    assert done.returncode == 0, done.stderr
+    told = [apptainer, "exec", someone.home / "small.sif", "cat", "/opt/rl/told", "/etc/protocols"]
+    said = subprocess.run(told, check=True, capture_output=True, text=True).stdout
+    assert said.startswith("0\n") and "Internet" in said
 
 
 @pytest.mark.long
