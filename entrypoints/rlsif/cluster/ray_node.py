@@ -32,12 +32,6 @@ TIMES_TO_START = 3
 OBJECT_STORE_BYTES = 512 * 1024**2
 # In the image's prefix: what Ray imports for its dashboard alone.
 DASHBOARD_PACKAGES = "dashboard"
-SYSTEM_CONFIG = {
-    # A node that has lost the head for so long ends.
-    "gcs_rpc_server_reconnect_timeout_s": 10,
-    # How often the head looks for a node; one that answers none of five times is gone.
-    "health_check_period_ms": 1000,
-}
 
 
 @dataclass(frozen=True)
@@ -136,32 +130,25 @@ class RayNode:
         leave_tensorflow_to_those_who_want_it()
         # It ends workers when the machine's memory is nearly full, whosever it is; Slurm watches over the job's own.
         os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-        parameters = dict(
-            node_name=share.node,
-            node_ip_address=own_address,
-            gcs_address=head,
-            num_cpus=share.cpus,
-            num_gpus=share.gpus,
-            resources=dict(share.roles),
+        parameters = private_api.node_parameters(
+            name=share.node,
+            address=own_address,
+            head=head,
+            cpus=share.cpus,
+            gpus=share.gpus,
+            roles=share.roles,
             memory=share.memory // 2,
-            object_store_memory=object_store(share.memory),
-            temp_dir=str(folder / RAYS_OWN),
-            # Any free port, so that jobs on one node don't meet.
-            min_worker_port=0,
-            max_worker_port=0,
-            dashboard_port=0,
-            dashboard_agent_listen_port=0,
-            dashboard_host="127.0.0.1",
-            include_dashboard=dashboard,
+            object_store=object_store(share.memory),
+            folder=str(folder / RAYS_OWN),
+            dashboard=dashboard,
         )
-        config = SYSTEM_CONFIG if head is None else None
-        self._node = started_again(lambda: private_api.start_node(parameters, config, head=head is None))
+        self._node = started_again(lambda: private_api.start_node(parameters))
         # Node's own handlers end the process; a role says goodbye first.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        self.address = str(self._node.gcs_address)
-        # As address:port, on the head alone.
-        self.dashboard = str(self._node.webui_url) if dashboard and head is None else ""
-        self.logs = Path(self._node.get_logs_dir_path())
+        found = private_api.places(self._node)
+        self.address, self.logs = found.head, Path(found.logs)
+        # On the head alone.
+        self.dashboard = found.dashboard if dashboard and head is None else ""
 
     def dead(self) -> list[str]:
         """The names of its processes that have ended."""
