@@ -13,12 +13,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from rlsif import private_api
+from rlsif.errors import FAILED_RUN, Terminal
 from rlsif.private_api import NO_TENSORFLOW, StartFailed
 
 T = TypeVar("T")
@@ -30,6 +32,9 @@ RAYS_OWN = "r"
 # Ray gives its processes half a minute to come up, which is not enough on a node that is busy, or reads a slow disk.
 TIMES_TO_START = 3
 OBJECT_STORE_BYTES = 512 * 1024**2
+# Half a minute is the most that a busy machine was seen to need. Where Ray's processes answer nothing, its C++ waits
+# without an end, and no exception reaches it.
+SECONDS_TO_CONNECT = 180
 # In the image's prefix: what Ray imports for its dashboard alone.
 DASHBOARD_PACKAGES = "dashboard"
 
@@ -82,10 +87,38 @@ def private_folder() -> Iterator[Path]:
     if len(parent) + len("/rl-12345678") > LONGEST_FOLDER:
         parent = "/tmp"
     folder = Path(tempfile.mkdtemp(prefix="rl-", dir=parent))
+    _FOLDERS.add(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _FOLDERS.discard(folder)
+
+
+# Those that are there now.
+_FOLDERS: set[Path] = set()
+
+
+@contextlib.contextmanager
+def connected_in_time() -> Iterator[None]:
+    """End this process by one sentence, and leave nothing of it, if it takes too long to connect to Ray."""
+    timer = threading.Timer(SECONDS_TO_CONNECT, _give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _give_up() -> None:
+    said = f"error: Ray's processes on this machine did not answer within {SECONDS_TO_CONNECT:g} s; try again, and see"
+    os.write(Terminal.stderr, f"{said} docs/troubleshooting.md if it happens twice\n".encode())
+    with contextlib.suppress(Exception):
+        private_api.end_own_node()
+    for folder in list(_FOLDERS):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(FAILED_RUN)
 
 
 def object_store(memory: int) -> int:
