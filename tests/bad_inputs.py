@@ -278,7 +278,7 @@ train --env CartPole-v1 --num-envs-per-env-runner 0
 train --env CartPole-v1 --local-mode --num-cpus 2
     --local-mode runs everything in one process; leave out --num-env-runners, --env-processes and --num-cpus
 train --env CartPole-v1 --algo DQN --normalize-rewards
-    --normalize-rewards: DQN learns from a replay buffer, whose rewards would have old scales; use --algo PPO, APPO or IMPALA
+    --normalize-rewards: DQN learns from a replay buffer, whose rewards would have old scales; use --algo PPO or APPO or IMPALA
 train --env CartPole-v1 --normalize-rewards --set clip_rewards=true
     --normalize-rewards scales rewards, and clip_rewards=True clips them; leave one of the two out
 train --env CartPole-v1 --normalize-rewards --set model.use_attention=true
@@ -386,7 +386,7 @@ train --env CartPole-v1 --input played.json
 train --env CartPole-v1 --algo BC --input played.json --num-env-runners 2
     --num-env-runners is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --normalize-rewards
-    --normalize-rewards: BC learns from recorded episodes; use --algo PPO, APPO or IMPALA
+    --normalize-rewards: BC learns from recorded episodes; use --algo PPO or APPO or IMPALA
 train --env CartPole-v1 --algo BC --input played.json --env-processes 2
     --env-processes is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --set shuffle_buffer_size=9

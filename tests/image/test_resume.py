@@ -161,18 +161,21 @@ def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     "a resumed run is given another gamma, clipping, loss or rate of learning, with either framework",
     promise="losses and steps are those of a new learner with these settings",
 )
-@pytest.mark.parametrize("framework", ["tf", "tf2"])
-def test_losses_of_a_resumed_run_are_of_the_settings_given_to_it(shell, framework):
-    done = shell("python", Path(__file__).with_name("other_settings.py"), framework, "PPO", "DQN")
+@pytest.mark.parametrize(
+    ("framework", "algos"), [("tf", ("PPO", "DQN", "SAC", "APPO", "IMPALA")), ("tf2", ("PPO", "DQN"))]
+)
+def test_losses_of_a_resumed_run_are_of_the_settings_given_to_it(shell, framework, algos):
+    """Each algorithm is built five times, one after the other."""
+    done = shell("python", Path(__file__).with_name("other_settings.py"), framework, *algos)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert list(found["PPO"]["losses"]) == ["clip_param", "vf_loss_coeff", "entropy_coeff", "vf_clip_param"]
+    assert list(found) == list(algos)
     for told in found.values():
-        for before, resumed, new in told["losses"].values():
-            assert resumed == pytest.approx(new, rel=1e-4)
-            assert resumed != pytest.approx(before, rel=1e-3)
+        before, resumed, new = told["losses"]
+        assert resumed == pytest.approx(new, rel=1e-4)
+        assert resumed != pytest.approx(before, rel=1e-3)
         # Adam's steps are in proportion to its rate.
-        assert told["steps"][0] / told["steps"][1] == pytest.approx(100, rel=0.01)
+        assert told["steps"][0] / told["steps"][1] == pytest.approx(100, rel=0.05)
 
 
 @pytest.mark.fault(

@@ -51,6 +51,11 @@ class Algorithm:
         """Whether many updates are one call of TensorFlow, with framework tf."""
         return any(name.startswith("rlsif.learning.compiled_") for name in self.fixes)
 
+    @property
+    def replays(self) -> bool:
+        """Whether it learns from a replay buffer."""
+        return "replay_buffer_config" in self.defaults
+
     def sampler_class(self, *, recurrent: bool = False) -> type[Sampler] | None:
         """The sampler in NumPy, for networks with an LSTM where there is one for those; None where there is none."""
         name = self.recurrent_sampler if recurrent and self.recurrent_sampler else self.sampler

@@ -166,9 +166,10 @@ def _check_rewards(spec: RunSpec, algorithm: Algorithm, env: FoundEnv) -> None:
     """Refuse a scale of rewards where old ones would have another, or nobody has one. Raises InputError."""
     if not spec.normalize_rewards:
         return
-    if algorithm.offline or "replay_buffer_config" in algorithm.defaults:
+    if algorithm.offline or algorithm.replays:
         keeps = "recorded episodes" if algorithm.offline else "a replay buffer, whose rewards would have old scales"
-        raise InputError(f"--normalize-rewards: {algorithm.name} learns from {keeps}; use --algo PPO, APPO or IMPALA")
+        able = " or ".join(n for n, known in catalogue.catalogue().items() if not (known.offline or known.replays))
+        raise InputError(f"--normalize-rewards: {algorithm.name} learns from {keeps}; use --algo {able}")
     if env.agents:
         raise InputError(
             f"--normalize-rewards is for environments of one agent, and {env.ref.short} has {len(env.agents)}"
@@ -248,7 +249,7 @@ def _rllibs_callbacks(algo: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _buffer_in_checkpoints(algo: str) -> dict[str, Any]:
     """The setting that keeps the replay buffer. Raises InputError for an algorithm without one."""
-    have = [name for name, known in catalogue.catalogue().items() if "replay_buffer_config" in known.defaults]
+    have = [name for name, known in catalogue.catalogue().items() if known.replays]
     if algo not in have:
         raise InputError(f"--save-replay-buffer: {algo} has no replay buffer; {' and '.join(have)} have one")
     return {"store_buffer_in_checkpoints": True}
