@@ -64,7 +64,8 @@ CASES = {
         ),
         "masks": ("Masked-v0", PPO),
         "mixed actions": ("Both-v0", PPO),
-        "images": ("Pixels4x20-v0", {**PPO, "lr": 1e-4}),
+        # By relu, a unit that rounding turns on is a step that changes all that follow.
+        "images": ("Pixels4x20-v0", {**PPO, "lr": 1e-4, "model": {"conv_activation": "tanh"}}),
     },
     "DQN": {
         "as it is": ("CartPole-v1", {**SMALL, "hiddens": [16]}),
@@ -240,6 +241,7 @@ def synchronous(env_id, settings):
     sampler = Sampling(config, 0).sampler
     sampler.set_weights({n: w * np.float32(0.9) for n, w in policy.get_weights().items()})
     batches = [{n: column[:rows] for n, column in filled(policy, sampler.sample()).items()} for rows in ROWS_OF_BATCHES]
+    np.random.seed(3)
     chosen = [compiled_update._minibatches(rows, EPOCHS, MINIBATCH) for rows in ROWS_OF_BATCHES]
     variables, before, coefficient, told = Variables(policy), policy.get_weights(), policy.kl_coeff_val, []
     for number, batch in enumerate(batches):
@@ -249,7 +251,7 @@ def synchronous(env_id, settings):
     same_sampler.found["moved"] = max(float(np.abs(w - before[n]).max()) for n, w in policy.get_weights().items())
     same_sampler.found["weight of the divergence"] = policy.kl_coeff_val / coefficient
     compiled_update.MOST_TOGETHER = TOGETHER
-    for way, begins in (("in a call", NEVER), ("by XLA", 0), ("later by XLA", 2 * max(ROWS_OF_BATCHES) * EPOCHS)):
+    for way, begins in (("in a call", NEVER), ("by XLA", 0), ("later by XLA", len(chosen[0]) + 1)):
         variables.begin_anew()
         policy.kl_coeff_val, mine, compiled = coefficient, CompiledUpdate(policy, begins), compilations()
         for number, batch in enumerate(batches):

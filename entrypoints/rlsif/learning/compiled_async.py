@@ -105,7 +105,7 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
             return
         # On CPUs its learner mostly waits for env runners, and XLA would take 4 to 6 s of a core from them.
         policy = self.get_policy()
-        self._update = CompiledVTrace(policy, begins(policy, self.config.num_gpus, NEVER))
+        self._update = CompiledVTrace(policy, begins(policy, self.config, self.config.total_train_batch_size, NEVER))
         self._fragments, self._thread = Fragments(self.env_runner_group), ThreadPoolExecutor(1, "learner")
         # What is collected of the next batch, and its env steps.
         self._collected, self._env_steps = list[Any](), 0

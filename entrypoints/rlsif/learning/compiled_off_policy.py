@@ -88,7 +88,7 @@ class Round:
 class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
     """DQN and its like with a replay buffer of arrays, and all updates of a training step in one call."""
 
-    # After how many samples XLA compiles the updates on CPUs.
+    # After how many of them XLA compiles the updates on CPUs.
     XLA_ON_CPUS_BEGINS: float = 0
 
     def setup(self, config: Any) -> None:
@@ -110,7 +110,8 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
     def compiled_update(self) -> CompiledReplay:
         """The updates of this algorithm's policy."""
         policy = self.get_policy()
-        return CompiledReplay(policy, xla=not begins(policy, self.config.num_gpus, self.XLA_ON_CPUS_BEGINS))
+        begin = begins(policy, self.config, self.config.total_train_batch_size, self.XLA_ON_CPUS_BEGINS)
+        return CompiledReplay(policy, xla=not begin)
 
     def replay_buffer(self, config: Any, theirs: Callable[[Any], Any]) -> Any:
         """Make the buffer of arrays, where RLlib does not make the updates."""

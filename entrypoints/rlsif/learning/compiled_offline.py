@@ -40,8 +40,8 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
         """Compile the update, where it can be."""
         super().setup(config)
         fits = self.config.framework_str == "tf"
-        policy = self.get_policy()
-        self._update = CompiledUpdate(policy, begins(policy, self.config.num_gpus, REPAID)) if fits else None
+        policy, size = self.get_policy(), self.config.total_train_batch_size
+        self._update = CompiledUpdate(policy, begins(policy, self.config, size, REPAID)) if fits else None
         seed = None if self.config.seed is None else [self.config.seed, self.config.rlsif.resumed_at]
         self._random = np.random.default_rng(seed)
         # Rows that are to be drawn before all are drawn anew.

@@ -36,7 +36,7 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
         self._updates = {name: self._compiled(policy) for name, policy in policies.items()} if fits else {}
 
     def _compiled(self, policy: Any) -> CompiledUpdate:
-        return CompiledUpdate(policy, begins(policy, self.config.num_gpus, REPAID))
+        return CompiledUpdate(policy, begins(policy, self.config, self._minibatch_size, REPAID))
 
     def training_step(self) -> Any:
         """Sample, update, and send the weights, as PPO of RLlib does."""

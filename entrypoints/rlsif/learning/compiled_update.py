@@ -21,13 +21,14 @@ from rlsif.learning.xla import NEVER, FirstCall, in_any_graph, tell_failure
 tf1, tf, _ = try_import_tf()
 
 # So many minibatches, or as many as are so many bytes, are gathered together for what XLA compiles.
-MOST_TOGETHER, BYTES_TOGETHER = 256, 64 * 2**20
+MOST_TOGETHER, BYTES_TOGETHER = 64, 64 * 2**20
+
 
 class CompiledUpdate:
     """Updates a policy of framework "tf" that has one loss and no state."""
 
     def __init__(self, policy: Any, xla_begins: float = NEVER) -> None:
-        """Add the loop to the policy's graph; after `xla_begins` samples XLA compiles another."""
+        """Add the loop to the policy's graph; after `xla_begins` updates XLA compiles another."""
         self._policy, self._xla_begins = policy, xla_begins
         with policy.get_session().graph.as_default():
             # Only what the loss reads; the data stays on the device for all minibatches.
@@ -41,7 +42,7 @@ class CompiledUpdate:
             self._rows = tf1.placeholder(tf.int64, [None, None], name="update_rows")
             # How many minibatches there are; the rest of the rows fills up what XLA has made room for.
             self._count = tf1.placeholder(tf.int32, [], name="update_count")
-        self._learned, self._size, self._room = 0, 0, 0
+        self._made, self._size, self._room = 0, 0, 0
         self._first_call: FirstCall | None = None
         self._by_xla: Any = None
         self._plain = self._built(self._loop) if xla_begins else None
@@ -59,13 +60,15 @@ class CompiledUpdate:
         """The same with the rows of each minibatch given, [minibatches, rows]."""
         policy, (count, size) = self._policy, rows.shape
         self.warm_up(size)
-        statistics = self._by_xla if self._is_compiled(size) else self._without_xla()
         feed = {placeholder: batch[name] for name, placeholder in self._data.items()}
-        if statistics is self._by_xla:
+        if self._is_compiled(size):
+            statistics = self._by_xla
             rows = np.concatenate([rows, np.zeros((-count % self._room, size), np.int64)])
+        else:
+            statistics = self._without_xla()
         told = policy.get_session().run(statistics, {**feed, self._rows: rows, self._count: count})
         policy.num_grad_updates += count
-        self._learned += count * size
+        self._made += count
         return {name: float(total) / count for name, total in told.items()}
 
     def warm_up(self, size: int) -> None:
@@ -73,13 +76,14 @@ class CompiledUpdate:
 
         Minibatches of another number of rows are learned without XLA, which would compile each number anew.
         """
-        if self._first_call or self._learned < self._xla_begins:
+        if self._first_call or self._made < self._xla_begins:
             return
         row = sum(p.dtype.size * prod(p.shape.as_list()[1:]) for p in self._data.values())
         self._size, self._room = size, max(1, min(MOST_TOGETHER, BYTES_TOGETHER // (size * row)))
         try:
             # Within a loop of the graph itself, functions do not find variables.
             self._by_xla = self._built(tf.function(self._loop_of_xla, autograph=False))
+        # A user's network may raise anything where it is called in a function.
         except Exception as problem:
             tell_failure(problem)
             self._xla_begins = NEVER
