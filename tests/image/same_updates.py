@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 COMPILED = Path(tempfile.mkdtemp())
 os.environ["XLA_FLAGS"] = f"--xla_dump_to={COMPILED} --xla_dump_hlo_as_text"
 
+# ruff: noqa: E402
 import numpy as np
 from ray.rllib.policy.sample_batch import SampleBatch
 
@@ -303,7 +304,8 @@ def asynchronous(algo, env_id, settings):
         policy.kl_coeff_val, mine = coefficient, CompiledVTrace(policy, begins)
         for number, batch in enumerate(batches):
             statistics = mine.learn(batch, chosen[number])
-            same_sampler.note("statistics", *((statistics[name], value) for name, value in told[number].items()))
+            pairs = [(statistics[name], value) for name, value in told[number].items()]
+            same_sampler.note(f"statistics {way}", *pairs)
             mine_followed(policy, config, statistics, number)
         same_sampler.note(way, *zip(variables.values(), expected, strict=True))
     return {**same_sampler.found, "minibatches": len(chosen[0])}

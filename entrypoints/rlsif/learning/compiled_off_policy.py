@@ -242,7 +242,7 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
 
 
 class CompiledSAC(CompiledOffPolicy):
-    """The same for SAC, whose loss draws actions; those of XLA would not go by the run's seed, nor do those of a GPU."""
+    """The same for SAC, whose loss draws actions; on CPUs those of XLA would not go by the run's seed."""
 
     XLA_ON_CPUS_BEGINS = NEVER
 

@@ -17,8 +17,8 @@ from rlsif import private_api
 _, tf, _ = try_import_tf()
 
 NEVER = inf
-# On a CPU core, TensorFlow's own loop takes about 0.2 ms longer for an update, whatever its rows, and XLA takes 2.4 s to
-# compile another. After so many updates it has cost as much as it would to compile from the start.
+# On a CPU core, TensorFlow's own loop takes about 0.2 ms longer for an update, whatever its rows, and XLA takes 2.4 s
+# to compile another. After so many updates it has cost as much as it would to compile from the start.
 REPAID = 12_000
 # Of an update with more rows than that, times the numbers in the network's weights, TensorFlow gains more by threads.
 LARGE = 9_000_000
