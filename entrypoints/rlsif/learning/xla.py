@@ -17,10 +17,11 @@ from rlsif import private_api
 _, tf, _ = try_import_tf()
 
 NEVER = inf
-# On a CPU core, TensorFlow's own loop takes about 0.2 ms longer for an update, whatever its rows, and XLA takes 2.4 s
+# On a CPU core, TensorFlow's own loop takes about 0.15 ms longer for an update, whatever its rows, and XLA takes 1.8 s
 # to compile another. After so many updates it has cost as much as it would to compile from the start.
 REPAID = 12_000
-# Of an update with more rows than that, times the numbers in the network's weights, TensorFlow gains more by threads.
+# Rows of an update times the numbers in the network's weights. Of a larger one XLA gains at most a third, and with
+# threads on cores that others use, too, it takes up to twice as long.
 LARGE = 9_000_000
 # Operations that begin like this draw random numbers.
 DRAWING = ("Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial")
@@ -30,7 +31,7 @@ def begins(policy: Any, config: Any, rows: int, on_cpus: float) -> float:
     """After how many updates, of so many rows, XLA compiles those of a policy: at once with a GPU, else `on_cpus`.
 
     A GPU takes less time for the operations of a small update than it takes to launch them one by one. On CPUs XLA has
-    slower convolutions than TensorFlow, and one thread. Random numbers of XLA would not go by the run's seed; with a
+    slower convolutions than TensorFlow. Random numbers of XLA would not go by the run's seed; with a
     GPU none do.
     """
     if config.num_gpus:
