@@ -394,6 +394,11 @@ def statistics_names(policy: Any) -> list[str]:
     return sorted(policy._stats_fetches)
 
 
+def statistics_fetches(policy: Any) -> list[Any]:
+    """The tensors of what a policy in graph mode tells of each update, its loss among them."""
+    return list(policy._stats_fetches.values())
+
+
 def loss(policy: Any, batch: Any) -> Any:
     """The loss of a batch, by a policy in graph mode that RLlib builds from functions."""
     return policy._loss_fn(policy, policy.model, policy.dist_class, batch)

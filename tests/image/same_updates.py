@@ -5,20 +5,28 @@ comparison, and how far the weights moved.
 """
 
 import json
+import os
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 sys.path.append(str(Path(__file__).parents[2]))
+# What XLA compiles is written there.
+COMPILED = Path(tempfile.mkdtemp())
+os.environ["XLA_FLAGS"] = f"--xla_dump_to={COMPILED} --xla_dump_hlo_as_text"
 
+# ruff: noqa: E402
 import numpy as np
 from ray.rllib.policy.sample_batch import SampleBatch
 
-from rlsif.learning import masked_models
+from rlsif.learning import compiled_update, masked_models
 from rlsif.learning.compiled_async import CompiledAPPO
 from rlsif.learning.compiled_replay import CompiledReplay
+from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.compiled_vtrace import CompiledVTrace, minibatches
+from rlsif.learning.xla import NEVER
 from rlsif.sampling.coverage import unsupported as against
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.samplers import SACSampler
@@ -34,6 +42,9 @@ SAC = {"policy_model_config": NETS, "q_model_config": NETS, "_deterministic_loss
 # Stretches of a batch, and their rows; epochs of a batch, and rows of a minibatch.
 BATCHES, STRETCHES, STRETCH, EPOCHS, MINIBATCH = 4, 7, 10, 3, 30
 ASYNC = {**SMALL, "rollout_fragment_length": STRETCH, "train_batch_size": STRETCHES * STRETCH}
+# Rows of PPO's batches; all but the last make as many minibatches, of which a call of XLA's takes the first eight.
+ROWS_OF_BATCHES, TOGETHER = (256, 250, 243, 256, MINIBATCH - 10), 8
+PPO = {**SMALL, "train_batch_size": max(ROWS_OF_BATCHES)}
 # Those are clipped that reach beyond, and schedules that move with each batch.
 SCHEDULES = {
     "grad_clip": 0.05, "lr_schedule": [[0, 3e-3], [1000, 1e-3]], "entropy_coeff_schedule": [[0, 0.1], [1000, 0.0]],
@@ -42,6 +53,21 @@ SCHEDULES = {
 # What RLlib tells of an update that is of the weights before it.
 LOSSES = {"total_loss", "policy_loss", "vf_loss", "entropy", "kl", "cur_lr", "entropy_coeff"}
 CASES = {
+    "PPO": {
+        "as it is": ("CartPole-v1", PPO),
+        "settings": (
+            "Pendulum-v1",
+            {
+                **PPO, "grad_clip": 0.5, "lr_schedule": [[0, 3e-3], [1000, 1e-3]], "kl_target": 1e-4,
+                "entropy_coeff_schedule": [[0, 0.1], [1000, 0.0]], "vf_clip_param": 1.0,
+                "model": {"fcnet_hiddens": [16], "vf_share_layers": True},
+            },
+        ),
+        "masks": ("Masked-v0", PPO),
+        "mixed actions": ("Both-v0", PPO),
+        # By relu, a unit that rounding turns on is a step that changes all that follow.
+        "images": ("Pixels4x20-v0", {**PPO, "lr": 1e-4, "model": {"conv_activation": "tanh"}}),
+    },
     "DQN": {
         "as it is": ("CartPole-v1", {**SMALL, "hiddens": [16]}),
         "settings": (
@@ -188,8 +214,8 @@ def followed(policy, config, statistics, batch):
     """What comes after an update: RLlib's APPO lets its target network follow; schedules move."""
     if hasattr(policy, "target_model"):
         policy.update_target()
-        if config.use_kl_loss:
-            policy.update_kl(statistics["kl"])
+    if getattr(config, "use_kl_loss", False):
+        policy.update_kl(statistics["kl"])
     policy.on_global_var_update({"timestep": 100 * (batch + 1)})
 
 
@@ -209,6 +235,48 @@ def rllibs_means(policy, batch, chosen):
     return {name: np.mean([each[name] for each in told]) for name in LOSSES & told[0].keys()}
 
 
+def synchronous(env_id, settings):
+    """PPO's updates of batches of several sizes, by TensorFlow's loop and by XLA's, from the start or from later on."""
+    same_sampler.found.clear()
+    policy, config, _ = policy_of("PPO", env_id, **settings)
+    sampler = Sampling(config, 0).sampler
+    sampler.set_weights({n: w * np.float32(0.9) for n, w in policy.get_weights().items()})
+    batches = [{n: column[:rows] for n, column in filled(policy, sampler.sample()).items()} for rows in ROWS_OF_BATCHES]
+    np.random.seed(3)
+    chosen = [compiled_update._minibatches(rows, EPOCHS, MINIBATCH) for rows in ROWS_OF_BATCHES]
+    variables, before, coefficient, told = Variables(policy), policy.get_weights(), policy.kl_coeff_val, []
+    for number, batch in enumerate(batches):
+        told.append(rllibs_means(policy, batch, chosen[number]))
+        followed(policy, config, told[-1], number)
+    expected = variables.values()
+    same_sampler.found["moved"] = max(float(np.abs(w - before[n]).max()) for n, w in policy.get_weights().items())
+    same_sampler.found["weight of the divergence"] = policy.kl_coeff_val / coefficient
+    compiled_update.MOST_TOGETHER = TOGETHER
+    for way, begins in (("in a call", NEVER), ("by XLA", 0), ("later by XLA", len(chosen[0]) + 1)):
+        variables.begin_anew()
+        policy.kl_coeff_val, mine, compiled = coefficient, CompiledUpdate(policy, begins), compilations()
+        for number, batch in enumerate(batches):
+            statistics = mine.learn(batch, chosen[number])
+            pairs = [(statistics[name], value) for name, value in told[number].items()]
+            same_sampler.note(f"statistics {way}", *pairs)
+            followed(policy, config, statistics, number)
+        same_sampler.note(way, *zip(variables.values(), expected, strict=True))
+        same_sampler.found[f"compiled {way}"] = compilations() - compiled
+    return {**same_sampler.found, "minibatches": [len(each) for each in chosen]}
+
+
+def filled(policy, batch):
+    """A batch with the columns that RLlib's own step is fed and its loss does not read."""
+    others = {n: p for n, p in policy._loss_input_dict_no_rnn.items() if n not in batch}
+    rows = len(batch["obs"])
+    return {**batch, **{n: np.zeros((rows, *p.shape[1:]), p.dtype.as_numpy_dtype) for n, p in others.items()}}
+
+
+def compilations():
+    """How many programs XLA has compiled."""
+    return len({each.name.partition(".")[0] for each in COMPILED.glob("module_*")})
+
+
 def drawn(config):
     """Minibatches of a batch; of stretches that are whole, none twice in an epoch."""
     rows = STRETCHES * STRETCH
@@ -222,7 +290,7 @@ def drawn(config):
 def asynchronous(algo, env_id, settings):
     same_sampler.found.clear()
     policy, config, _ = policy_of(algo, env_id, **settings)
-    mine, variables = CompiledVTrace(policy), Variables(policy)
+    variables = Variables(policy)
     before, batches, coefficient = policy.get_weights(), stretches(policy, config), getattr(policy, "kl_coeff_val", 1.0)
     chosen, told = [drawn(config) for _ in batches], []
     for number, batch in enumerate(batches):
@@ -231,13 +299,15 @@ def asynchronous(algo, env_id, settings):
     expected = variables.values()
     same_sampler.found["moved"] = max(float(np.abs(w - before[n]).max()) for n, w in policy.get_weights().items())
     same_sampler.found["weight of the divergence"] = getattr(policy, "kl_coeff_val", 1.0) / coefficient
-    variables.begin_anew()
-    policy.kl_coeff_val = coefficient
-    for number, batch in enumerate(batches):
-        statistics = mine.learn(batch, chosen[number])
-        same_sampler.note("statistics", *((statistics[name], value) for name, value in told[number].items()))
-        mine_followed(policy, config, statistics, number)
-    same_sampler.note("all in a call", *zip(variables.values(), expected, strict=True))
+    for way, begins in (("all in a call", NEVER), ("by XLA", 0)):
+        variables.begin_anew()
+        policy.kl_coeff_val, mine = coefficient, CompiledVTrace(policy, begins)
+        for number, batch in enumerate(batches):
+            statistics = mine.learn(batch, chosen[number])
+            pairs = [(statistics[name], value) for name, value in told[number].items()]
+            same_sampler.note(f"statistics {way}", *pairs)
+            mine_followed(policy, config, statistics, number)
+        same_sampler.note(way, *zip(variables.values(), expected, strict=True))
     return {**same_sampler.found, "minibatches": len(chosen[0])}
 
 
@@ -249,8 +319,10 @@ if __name__ == "__main__":
     answers = {}
     for algo in sys.argv[1:]:
         for name, (env_id, settings) in CASES[algo].items():
-            if algo in ("APPO", "IMPALA"):
+            if algo == "PPO":
+                answers[f"{algo} {name}"] = synchronous(env_id, settings)
+            elif algo in ("APPO", "IMPALA"):
                 answers[f"{algo} {name}"] = asynchronous(algo, env_id, settings)
             else:
-                answers[f"{algo} {name}"] = compared(algo, env_id, settings, xla=f"{algo} {name}" == "DQN as it is")
+                answers[f"{algo} {name}"] = compared(algo, env_id, settings, xla=name == "as it is")
     print(json.dumps(answers))

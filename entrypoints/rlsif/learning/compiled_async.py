@@ -32,6 +32,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 from rlsif import private_api
 from rlsif.learning.compiled_vtrace import CompiledVTrace, minibatches
 from rlsif.learning.fragments import Fragments
+from rlsif.learning.xla import NEVER, begins
 from rlsif.sampling.env_runner import ArrayEnvRunner
 
 IDLE = "learner_idle_time_share"
@@ -102,7 +103,9 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
             super().setup(config)
         if self._uncompiled:
             return
-        self._update = CompiledVTrace(self.get_policy())
+        # On CPUs its learner mostly waits for env runners, and XLA would take 4 to 6 s of a core from them.
+        policy = self.get_policy()
+        self._update = CompiledVTrace(policy, begins(policy, self.config, self.config.total_train_batch_size, NEVER))
         self._fragments, self._thread = Fragments(self.env_runner_group), ThreadPoolExecutor(1, "learner")
         # What is collected of the next batch, and its env steps.
         self._collected, self._env_steps = list[Any](), 0

@@ -37,6 +37,7 @@ from rlsif.learning.replay_buffer import (
 )
 from rlsif.learning.rounds import Rounds
 from rlsif.learning.saved_rows import SavedRows
+from rlsif.learning.xla import NEVER, begins
 
 # RLlib's buffers that ArrayReplayBuffer stands for, and whether they are prioritized.
 BUFFERS = {"MultiAgentReplayBuffer": False, "MultiAgentPrioritizedReplayBuffer": True}
@@ -87,7 +88,8 @@ class Round:
 class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
     """DQN and its like with a replay buffer of arrays, and all updates of a training step in one call."""
 
-    XLA = True
+    # After how many of them XLA compiles the updates on CPUs.
+    XLA_ON_CPUS_BEGINS: float = 0
 
     def setup(self, config: Any) -> None:
         """Compile the updates, where they can be, while env runners start to sample."""
@@ -107,10 +109,9 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
 
     def compiled_update(self) -> CompiledReplay:
         """The updates of this algorithm's policy."""
-        # Of convolutions XLA makes slower code for CPUs than TensorFlow has; on GPUs nobody has
-        # held the two against each other.
-        dense = len(self.get_policy().observation_space.shape) == 1
-        return CompiledReplay(self.get_policy(), xla=self.XLA and dense and not self.config.num_gpus)
+        policy = self.get_policy()
+        begin = begins(policy, self.config, self.config.total_train_batch_size, self.XLA_ON_CPUS_BEGINS)
+        return CompiledReplay(policy, xla=not begin)
 
     def replay_buffer(self, config: Any, theirs: Callable[[Any], Any]) -> Any:
         """Make the buffer of arrays, where RLlib does not make the updates."""
@@ -241,9 +242,9 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
 
 
 class CompiledSAC(CompiledOffPolicy):
-    """The same for SAC, whose loss draws actions; those of XLA would not go by the run's seed."""
+    """The same for SAC, whose loss draws actions; on CPUs those of XLA would not go by the run's seed."""
 
-    XLA = False
+    XLA_ON_CPUS_BEGINS = NEVER
 
 
 def kind_of(settings: Mapping[str, Any]) -> str:

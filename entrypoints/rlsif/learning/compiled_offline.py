@@ -27,6 +27,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 from rlsif import private_api
 from rlsif.envs.recorded import Recorded
 from rlsif.learning.compiled_update import CompiledUpdate
+from rlsif.learning.xla import REPAID, begins
 
 # Values of so many observations are computed at once.
 AT_ONCE = 1024
@@ -39,7 +40,8 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
         """Compile the update, where it can be."""
         super().setup(config)
         fits = self.config.framework_str == "tf"
-        self._update = CompiledUpdate(self.get_policy()) if fits else None
+        policy, size = self.get_policy(), self.config.total_train_batch_size
+        self._update = CompiledUpdate(policy, begins(policy, self.config, size, REPAID)) if fits else None
         seed = None if self.config.seed is None else [self.config.seed, self.config.rlsif.resumed_at]
         self._random = np.random.default_rng(seed)
         # Rows that are to be drawn before all are drawn anew.

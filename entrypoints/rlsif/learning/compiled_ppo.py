@@ -21,6 +21,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 
 from rlsif import private_api
 from rlsif.learning.compiled_update import CompiledUpdate
+from rlsif.learning.xla import REPAID, begins
 
 
 class CompiledPPO(Algorithm):  # type: ignore[misc]
@@ -32,12 +33,17 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
         policies = {name: self.get_policy(name) for name in self.config.policies_to_train or self.config.policies}
         recurrent = any(policy.is_recurrent() for policy in policies.values())
         fits = self.config.framework_str == "tf" and not recurrent
-        self._updates = {name: CompiledUpdate(policy) for name, policy in policies.items()} if fits else {}
+        self._updates = {name: self._compiled(policy) for name, policy in policies.items()} if fits else {}
+
+    def _compiled(self, policy: Any) -> CompiledUpdate:
+        return CompiledUpdate(policy, begins(policy, self.config, self._minibatch_size, REPAID))
 
     def training_step(self) -> Any:
         """Sample, update, and send the weights, as PPO of RLlib does."""
         if not self._updates:
             return super().training_step()
+        for update in self._updates.values():
+            update.warm_up(self._minibatch_size)
         timers, counters = private_api.timers(self), private_api.counters(self)
         with timers[SAMPLE_TIMER]:
             batch = synchronous_parallel_sample(
@@ -72,5 +78,9 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
 
     def _updated(self, batches: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         """Update each policy that learns and has rows; give the statistics of each."""
-        epochs, size = self.config.num_epochs, self.config.minibatch_size or self.config.train_batch_size
+        epochs, size = self.config.num_epochs, self._minibatch_size
         return {name: update(batches[name], epochs, size) for name, update in self._updates.items() if name in batches}
+
+    @property
+    def _minibatch_size(self) -> int:
+        return int(self.config.minibatch_size or self.config.train_batch_size)

@@ -6,10 +6,7 @@ and target network are the policy's own.
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,23 +14,11 @@ from numpy.typing import NDArray
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif import private_api
+from rlsif.learning.xla import FirstCall, in_any_graph
 
 tf1, tf, _ = try_import_tf()
 
 Array = NDArray[Any]
-
-
-@contextlib.contextmanager
-def _in_any_graph(*models: Any) -> Iterator[None]:
-    """Let models be called inside of functions; RLlib's go back to the graph that they were made in."""
-    graphs = [model.graph for model in models]
-    for model in models:
-        model.graph = None
-    try:
-        yield
-    finally:
-        for model, graph in zip(models, graphs, strict=True):
-            model.graph = graph
 
 
 class CompiledReplay:
@@ -52,8 +37,8 @@ class CompiledReplay:
             # Whether the target network follows after each update, and how many are made of those there are data for.
             self._follows = tf1.placeholder(tf.bool, [None], name="replayed_follows")
             self._count = tf1.placeholder(tf.int32, [], name="replayed_count")
-        self._warming: threading.Thread | None = None
-        self._xla, self._told, self._without_xla = xla, self._built(xla), False
+        self._first_call: FirstCall | None = None
+        self._xla, self._told = xla, self._built(xla)
 
     @property
     def columns(self) -> list[str]:
@@ -68,11 +53,8 @@ class CompiledReplay:
         """
         policy = self._policy
         feed = {placeholder: columns[name] for name, placeholder in self._data.items()}
-        if self._warming:
-            self._warming.join()
-        if self._without_xla:
-            # Not in the thread that found it: building changes the policy for a moment.
-            self._told, self._without_xla = self._built(xla=False), False
+        if self._first_call and not self._first_call.succeeded():
+            self._told, self._first_call = self._built(xla=False), None
         told: tuple[dict[str, Array], Array]
         told = policy.get_session().run(self._told, {**feed, self._follows: follows, self._count: len(follows)})
         policy.num_grad_updates += len(follows)
@@ -82,21 +64,10 @@ class CompiledReplay:
         """Have XLA compile so many updates of so many rows, beside what this process does until the first call."""
         if not self._xla:
             return
-        self._warming = threading.Thread(target=self._compile, args=(updates, rows), daemon=True)
-        self._warming.start()
-
-    def _compile(self, updates: int, rows: int) -> None:
-        """Make no update of so many; where XLA cannot compile them, run without it."""
         feed = {p: np.zeros((updates, rows, *p.shape[2:]), p.dtype.as_numpy_dtype) for p in self._data.values()}
         nothing = {**feed, self._follows: np.zeros(updates, bool), self._count: 0}
-        began = time.monotonic()
-        try:
-            self._policy.get_session().run(self._told, nothing)
-        except tf.errors.OpError as problem:
-            print(f"XLA cannot compile the updates, which run without it: {str(problem).splitlines()[0]}", flush=True)
-            self._without_xla = True
-        else:
-            print(f"{updates} updates in one call were compiled in {time.monotonic() - began:.1f} s", flush=True)
+        session = self._policy.get_session()
+        self._first_call = FirstCall(lambda: session.run(self._told, nothing), f"{updates} updates in one call")
 
     def _built(self, xla: bool) -> Any:
         """The loop in the policy's graph."""
@@ -105,7 +76,7 @@ class CompiledReplay:
         with (
             policy.get_session().graph.as_default(),
             private_api.attributes_kept(policy, policy.model, policy.target_model),
-            _in_any_graph(policy.model, policy.target_model),
+            in_any_graph(),
         ):
             loop = tf.function(self._loop, jit_compile=True, autograph=False) if xla else self._loop
             return loop(self._data, self._follows, self._count)

@@ -1,8 +1,7 @@
 """The epochs and minibatches of APPO's and IMPALA's updates as one loop inside TensorFlow's graph.
 
 V-trace, loss, gradients, clipping and optimizers are the policy's own. RLlib makes one call for each pass over a batch;
-of a batch that is larger than `minibatch_size`, it learns the first rows alone. XLA would take two thirds of the time,
-and takes 4 to 6 s to compile it, which a learner of few env runners loses: it mostly waits for them.
+of a batch that is larger than `minibatch_size`, it learns the first rows alone.
 """
 
 from __future__ import annotations
@@ -23,13 +22,6 @@ _, tf, _ = try_import_tf()
 
 class CompiledVTrace(CompiledUpdate):
     """Updates an APPO or IMPALA policy of framework "tf" that has no state, and a loss for each optimizer."""
-
-    def __init__(self, policy: Any) -> None:
-        """Add the loop to the policy's graph."""
-        models = [getattr(policy, name) for name in ("model", "target_model") if hasattr(policy, name)]
-        # The loss leaves tensors on the policy, by which RLlib's own step finds them.
-        with private_api.attributes_kept(policy, *models):
-            super().__init__(policy)
 
     def _gradients(self, loss: Any, minibatch: SampleBatch) -> tuple[dict[str, Any], Callable[[], Any]]:
         policy, optimizers = self._policy, private_api.optimizers(self._policy)
