@@ -301,6 +301,12 @@ train --env CartPole-v1 --stop-iters -1
     --stop-iters is -1; it must be greater than 0
 train --env CartPole-v1 --stop-iters x
     Invalid value for '--stop-iters': Input should be a valid integer, unable to parse string as an integer; see `train --help`
+train --env
+    Option '--env' requires an argument; see `train --help`
+evaluate run --video
+    Option '--video' requires an argument; see `evaluate --help`
+train --env CartPole-v1 --local-mode=3
+    Option '--local-mode' does not take a value; see `train --help`
 train --env CartPole-v1 --stop-iter 1
     No such option: --stop-iter (Possible options: --stop-iters, --stop-time, --stop-timesteps); see `train --help`
 train --env CartPole-v1 --stop-reward nan

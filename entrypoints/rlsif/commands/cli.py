@@ -53,7 +53,9 @@ def _said(problem: Any) -> str:
     extra = re.search(r"unexpected extra argument\S* \((.*)\)", said)
     if extra and "=" in extra[1]:
         return f"{extra[1]!r} has no option before it: each KEY=VALUE needs its own --set or --env-config"
-    if hasattr(problem, "option_name") and any(p.name == "train" for p in problem.ctx.command.params):
+    # Click gives no context where an option lacks its value.
+    options = problem.ctx.command.params if hasattr(problem, "option_name") and problem.ctx else ()
+    if any(option.name == "train" for option in options):
         return f"{said.rstrip('.')}; options of `train` come after --, as in `submit hetjob -- --env CartPole-v1`"
     return said
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, cast
 
-from rlsif.envs import agents, agents_found, old_gym
+from rlsif.envs import agents, agents_found, envpools, old_gym
 from rlsif.envs.agents import ManyAgents
 from rlsif.envs.code import add_code_folder, classes_of, module_at
 from rlsif.envs.legal import random_action
@@ -306,6 +306,8 @@ def locate(ref: EnvRef) -> Located:
     if not place:
         return _without_place(env_id)
     module = module_at(agents_found.place_of(place, env_id), f"environment {env_id!r}")
+    if place == envpools.ENVPOOL:
+        return envpools.class_of(name, env_id)
     found = getattr(module, name, None)
     if found is None:
         if name in gymnasium.registry and place != old_gym.GYM:

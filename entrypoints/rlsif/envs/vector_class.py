@@ -33,6 +33,11 @@ def has_only_copies(located: Any) -> bool:
 
 def copies(ref: EnvRef, located: Any, number: int, **how: Any) -> Any:
     """So many copies, by the class or by the id's vector entry point. Raises InputError for a class that takes none."""
+    if "num_envs" in ref.arguments:
+        raise InputError(
+            f"--env-config num_envs={ref.arguments['num_envs']} is not for an environment that is many copies by"
+            " itself; --num-envs-per-env-runner says how many"
+        )
     if isinstance(located, str):
         return gymnasium.make_vec(located, number, vectorization_mode="vector_entry_point", **how, **ref.arguments)
     parameters = inspect.signature(located).parameters.values()
