@@ -84,6 +84,11 @@ def _check_run(given: str, checkpoint: Path, spec: RunSpec, env: FoundEnv, sampl
     folder = checkpoint.parent.parent
     saved.check_spaces(folder, env)
     its = saved.moved(saved.spec_of(folder), env.ref.name, None, Path(env.ref.code_folder))
+    if saved.spaces_of(folder) is None:
+        raise InputError(
+            f"--opponent {given} was trained in {its.env.short} by an older version, which kept no spaces of many"
+            " agents; train another one"
+        )
     lacks = [agent for agent in env.agents if its.policies and agent not in its.policies.of_agents]
     if lacks:
         raise InputError(
