@@ -12,13 +12,13 @@ DIRECTIONS = (1, HIGH, HIGH - 1, HIGH + 1)
 FULL = sum(((1 << ROWS) - 1) << HIGH * column for column in range(COLUMNS))
 
 
-def won(pieces):
-    """Whether the pieces of one player, the bits of a number, have four in a row."""
+def fours(pieces, empty):
+    """Which of the empty cells would make four in a row with the pieces of one player; all are bits of numbers."""
+    found = 0
     for way in DIRECTIONS:
-        pairs = pieces & pieces >> way
-        if pairs & pairs >> 2 * way:
-            return True
-    return False
+        before, after = pieces << way & pieces << 2 * way, pieces >> way & pieces >> 2 * way
+        found |= before & (pieces << 3 * way | pieces >> way) | after & (pieces << way | pieces >> 3 * way)
+    return found & empty
 
 
 class ConnectFour:
@@ -28,9 +28,12 @@ class ConnectFour:
     possible_agents = PLAYERS
 
     def __init__(self, render_mode=None):
-        """Both see the board from their own side: two planes of cells, their own pieces and the other's."""
+        """Both see the board from their own side.
+
+        It has four planes of cells: one's own pieces, the other's, and those that would make four in a row for each.
+        """
         self.render_mode = render_mode
-        board = Box(0, 1, (2, COLUMNS, ROWS), np.int8)
+        board = Box(0, 1, (4, COLUMNS, ROWS), np.int8)
         self._observations = Dict(observation=board, action_mask=MultiBinary(COLUMNS))
         self._actions = Discrete(COLUMNS)
 
@@ -59,19 +62,20 @@ class ConnectFour:
             self.agents.remove(me)
             self.agent_selection = other
             return
-        self._pieces[me] |= 1 << HIGH * action + self._heights[action]
-        self._heights[action] += 1
-        if won(self._pieces[me]):
+        cell = 1 << HIGH * action + self._heights[action]
+        if fours(self._pieces[me], cell):
             self.rewards = {me: 1.0, other: -1.0}
-            self.terminations = dict.fromkeys(PLAYERS, True)
-        elif self._pieces[me] | self._pieces[other] == FULL:
+        self._pieces[me] |= cell
+        self._heights[action] += 1
+        if self.rewards[me] or self._pieces[me] | self._pieces[other] == FULL:
             self.terminations = dict.fromkeys(PLAYERS, True)
         self.agent_selection = other
 
     def observe(self, agent):
         """The board and the columns that have room."""
-        other = PLAYERS[agent == PLAYERS[0]]
-        board = np.stack([_cells(self._pieces[agent]), _cells(self._pieces[other])])
+        mine, theirs = self._pieces[agent], self._pieces[PLAYERS[agent == PLAYERS[0]]]
+        empty = FULL & ~(mine | theirs)
+        board = _cells(mine, theirs, fours(mine, empty), fours(theirs, empty))
         return {"observation": board, "action_mask": np.array([height < ROWS for height in self._heights], np.int8)}
 
     def last(self, observe=True):
@@ -89,7 +93,7 @@ class ConnectFour:
         """Red and yellow pieces on blue."""
         picture = np.full((ROWS * 20, COLUMNS * 20, 3), (0, 60, 160), np.uint8)
         for player, colour in zip(PLAYERS, ((220, 40, 40), (240, 210, 40))):
-            for column, row in np.argwhere(_cells(self._pieces[player])):
+            for column, row in np.argwhere(_cells(self._pieces[player])[0]):
                 picture[(ROWS - row) * 20 - 18 : (ROWS - row) * 20 - 2, column * 20 + 2 : column * 20 + 18] = colour
         return picture
 
@@ -97,7 +101,8 @@ class ConnectFour:
         """Nothing is open."""
 
 
-def _cells(pieces):
-    """The bits of a number as [columns, rows]."""
-    bits = np.unpackbits(np.frombuffer(pieces.to_bytes(HIGH, "little"), np.uint8), bitorder="little")
-    return bits[: HIGH * COLUMNS].reshape(COLUMNS, HIGH)[:, :ROWS].view(np.int8)
+def _cells(*planes):
+    """The bits of numbers as [planes, columns, rows]."""
+    numbers = np.array(planes, "<u8").view(np.uint8).reshape(len(planes), 8)
+    bits = np.unpackbits(numbers, axis=1, bitorder="little")[:, : HIGH * COLUMNS]
+    return bits.reshape(len(planes), COLUMNS, HIGH)[:, :, :ROWS].view(np.int8)

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from connect_four import HIGH, won
 
 from rlsif.envs.duel import Duel, results
 from rlsif.envs.episodes import play
@@ -28,13 +27,12 @@ class Lookahead:
         return [self._column(**observation) for observation, _ in seen]
 
     def _column(self, observation, action_mask):
-        columns, heights = np.flatnonzero(action_mask).tolist(), observation.sum(axis=(0, 2)).tolist()
+        columns, heights = np.flatnonzero(action_mask), observation[:2].sum(axis=(0, 2))
         # Its own four in a row come first, then the other's.
-        for plane in observation:
-            pieces = sum(1 << HIGH * column + row for column, row in np.argwhere(plane).tolist())
+        for makes_four in observation[2:]:
             for column in columns:
-                if won(pieces | 1 << HIGH * column + heights[column]):
-                    return column
+                if makes_four[column, heights[column]]:
+                    return int(column)
         return int(self._random.choice(columns))
 
     def forget(self, slot):

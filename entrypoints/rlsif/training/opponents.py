@@ -35,11 +35,11 @@ def named(given: str | None) -> str | None:
     return str(saved.checkpoint_of(path, "--opponent", saved.BEST))
 
 
-def as_asked(given: str, has: str | None) -> str | None:
+def as_asked(given: str | None, has: str | None) -> str | None:
     """What `--opponent` means beside the opponent that a resumed run has; a run's checkpoint may have gone since."""
-    if given in (RANDOM, SELF) or has in (None, RANDOM, SELF):
+    if given in (None, RANDOM, SELF) or has in (None, RANDOM, SELF):
         return given
-    asked, kept = Path(given).expanduser().absolute(), Path(str(has))
+    asked, kept = Path(str(given)).expanduser().absolute(), Path(str(has))
     return has if asked in (kept, kept.parent.parent) else given
 
 

@@ -300,7 +300,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
         ("--normalize-rewards", options.normalize_rewards or None, spec.normalize_rewards),
-        ("--opponent", options.opponent and opponents.as_asked(options.opponent, spec.opponent), spec.opponent or "none"),
+        ("--opponent", opponents.as_asked(options.opponent, spec.opponent), spec.opponent or "none"),
         ("--opponent-every", options.opponent_every, spec.opponent_every),
         *_policies_asked(options, spec.policies),
     ):
