@@ -12,13 +12,13 @@ DIRECTIONS = (1, HIGH, HIGH - 1, HIGH + 1)
 FULL = sum(((1 << ROWS) - 1) << HIGH * column for column in range(COLUMNS))
 
 
-def fours(pieces, empty):
-    """Which of the empty cells would make four in a row with the pieces of one player; all are bits of numbers."""
+def fours(pieces, cells):
+    """Which of these cells would make four in a row with the pieces of one player; all are bits of numbers."""
     found = 0
     for way in DIRECTIONS:
         before, after = pieces << way & pieces << 2 * way, pieces >> way & pieces >> 2 * way
         found |= before & (pieces << 3 * way | pieces >> way) | after & (pieces << way | pieces >> 3 * way)
-    return found & empty
+    return found & cells
 
 
 class ConnectFour:
@@ -30,7 +30,8 @@ class ConnectFour:
     def __init__(self, render_mode=None):
         """Both see the board from their own side.
 
-        It has four planes of cells: one's own pieces, the other's, and those that would make four in a row for each.
+        It has four planes of cells: their own pieces, the other's, and where the next piece makes four in a row for
+        each.
         """
         self.render_mode = render_mode
         board = Box(0, 1, (4, COLUMNS, ROWS), np.int8)
@@ -74,8 +75,9 @@ class ConnectFour:
     def observe(self, agent):
         """The board and the columns that have room."""
         mine, theirs = self._pieces[agent], self._pieces[PLAYERS[agent == PLAYERS[0]]]
-        empty = FULL & ~(mine | theirs)
-        board = _cells(mine, theirs, fours(mine, empty), fours(theirs, empty))
+        # Where the next piece of each column comes to lie; above a full one nothing does.
+        free = FULL & sum(1 << HIGH * column + height for column, height in enumerate(self._heights))
+        board = _cells(mine, theirs, fours(mine, free), fours(theirs, free))
         return {"observation": board, "action_mask": np.array([height < ROWS for height in self._heights], np.int8)}
 
     def last(self, observe=True):

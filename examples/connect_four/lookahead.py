@@ -27,13 +27,11 @@ class Lookahead:
         return [self._column(**observation) for observation, _ in seen]
 
     def _column(self, observation, action_mask):
-        columns, heights = np.flatnonzero(action_mask), observation[:2].sum(axis=(0, 2))
-        # Its own four in a row come first, then the other's.
-        for makes_four in observation[2:]:
-            for column in columns:
-                if makes_four[column, heights[column]]:
-                    return int(column)
-        return int(self._random.choice(columns))
+        wins, blocks = np.flatnonzero(observation[2].any(axis=1)), np.flatnonzero(observation[3].any(axis=1))
+        for columns in (wins, blocks):
+            if len(columns):
+                return int(columns[0])
+        return int(self._random.choice(np.flatnonzero(action_mask)))
 
     def forget(self, slot):
         """It remembers nothing."""
