@@ -20,8 +20,8 @@ class PowerGrid:
 
     metadata = {"render_modes": [], "name": "power_grid"}
     possible_agents = ["coal", "gas", "battery", "load"]
-    # Chance gets -378, and a rule that knows the next hour -42.
-    reward_threshold = -55
+    # Chance gets -378, whoever does nothing -121, and a rule that knows the next hour -42.
+    reward_threshold = -65
 
     def __init__(self, render_mode=None):
         """Each agent has spaces of its own: what it sees of the grid, and what it decides."""

@@ -1,6 +1,7 @@
 """Opponents from end to end: earlier policies of the run, another run, and chance."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -143,3 +144,21 @@ def test_policies_that_do_not_learn_are_played_by_chance_and_by_another_run(shel
         )
     )
     assert "against earlier policies of its own, one more every 10 iterations" in done
+
+
+FOUR = Path(__file__).parents[2] / "examples/connect_four"
+
+
+@pytest.mark.long
+def test_connect_four_is_learned_by_self_play(shell):
+    """As its page says: against chance 95 of 100, and 8 of 10 against one that looks a move ahead. Takes 70 s."""
+    four = ("--env", FOUR / "connect_four.py:ConnectFour", "--config", FOUR / "ppo.yaml")
+    until = ("--num-envs-per-env-runner", "64", "--local-mode", "--seed", "2", "--stop-iters", "80")
+    said(shell.train(*four, "--opponent", "self", "--opponent-every", "5", *until))
+    [run] = shell.runs
+    against = json.loads(said(shell("evaluate", run, "--json", "--episodes", "100")))["against"]
+    assert against["opponent"] == "random" and against["wins"] >= 95
+    told = said(shell("python", FOUR / "lookahead.py", run, "200"))
+    won, drew, lost = map(int, re.search(r"won (\d+), drew (\d+) and lost (\d+)", told).groups())
+    assert won + drew + lost == 200 and won >= 160
+    said(shell("check", FOUR / "connect_four.py:ConnectFour"))

@@ -441,7 +441,7 @@ def _opponent_in_words(plan: Plan) -> str:
     chance = "chance" if spec.opponent == RANDOM else spec.opponent
     others = [name for name in spec.policies.names if name not in spec.learners] if spec.policies else []
     if others:
-        return f", {' and '.join(others)} played by {chance}"
+        return f", {', '.join(others)} played by {chance}"
     return f", the run plays one of them against {own or chance}{evaluated}"
 
 
