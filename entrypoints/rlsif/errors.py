@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import os
 import sys
 import traceback
@@ -13,6 +14,14 @@ BAD_INPUT = 2
 FAILED_RUN = 1
 # A run that was interrupted with a checkpoint, and whose job is to be requeued; EX_TEMPFAIL of sysexits.h.
 REQUEUE = 75
+# What a disk or its administrator decides, which no command can foresee.
+OF_DISKS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+
+
+class Terminal:
+    """Where a user reads errors: a file descriptor, also while all that libraries print goes to a file."""
+
+    stderr = 2
 
 
 class RlsifError(Exception):
@@ -49,7 +58,10 @@ def check_at_least(limits: Mapping[str, tuple[float | None, float]]) -> None:
 
 @contextlib.contextmanager
 def told_in_one_sentence() -> Iterator[None]:
-    """Print an RlsifError as `error: ...` on stderr and exit with its code; RLSIF_DEBUG=1 shows the traceback."""
+    """Print an RlsifError as `error: ...` on stderr and exit with its code; RLSIF_DEBUG=1 shows the traceback.
+
+    The same for what a disk refuses.
+    """
     try:
         yield
     except RlsifError as error:
@@ -57,6 +69,11 @@ def told_in_one_sentence() -> Iterator[None]:
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        if error.errno not in OF_DISKS or not error.filename or os.environ.get("RLSIF_DEBUG") == "1":
+            raise
+        print(f"error: {error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
+        raise SystemExit(FAILED_RUN) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from rlsif.errors import RlsifError
 
@@ -26,6 +26,14 @@ NO_AGENT = "setpriv --pdeathsig KILL sleep infinity"
 BETA_DISTRIBUTION = "_use_beta_distribution"
 # In the state of a policy, what its optimizer has.
 OPTIMIZER_VARIABLES = "_optimizer_variables"
+
+# What Ray's C++ is told, by the head for all of its nodes.
+SYSTEM_CONFIG = {
+    # A node that has lost the head for so long ends.
+    "gcs_rpc_server_reconnect_timeout_s": 10,
+    # How often the head looks for a node; one that answers none of five times is gone.
+    "health_check_period_ms": 1000,
+}
 
 
 class StartFailed(RlsifError):
@@ -60,10 +68,43 @@ def init(*, node_ip_address: str, folder: Optional[str] = None, **settings: Any)
     )
 
 
-def start_node(parameters: Mapping[str, Any], system_config: Optional[Mapping[str, Any]], *, head: bool) -> Any:
-    """Start the processes of a node, which end with this one; `parameters` are those of RayParams.
+def node_parameters(
+    *,
+    name: str,
+    address: str,
+    head: Optional[str],
+    cpus: int,
+    gpus: int,
+    roles: Mapping[str, float],
+    memory: int,
+    object_store: int,
+    folder: str,
+    dashboard: bool,
+) -> dict[str, Any]:
+    """What Ray is told of a node, by the names that RayParams has. `head` is None for the head itself."""
+    return dict(
+        node_name=name,
+        node_ip_address=address,
+        gcs_address=head,
+        num_cpus=cpus,
+        num_gpus=gpus,
+        resources=dict(roles),
+        memory=memory,
+        object_store_memory=object_store,
+        temp_dir=folder,
+        # Any free port, so that jobs on one node don't meet.
+        min_worker_port=0,
+        max_worker_port=0,
+        dashboard_port=0,
+        dashboard_agent_listen_port=0,
+        dashboard_host="127.0.0.1",
+        include_dashboard=dashboard,
+        _system_config=SYSTEM_CONFIG if head is None else None,
+    )
 
-    `system_config` is set on the head, for all of its nodes.
+
+def start_node(parameters: Mapping[str, Any]) -> Any:
+    """Start the processes of a node, which end with this one; `parameters` are those of `node_parameters`.
 
     Raises StartFailed, with nothing left of the node, where Ray takes too long or its processes end.
     """
@@ -76,13 +117,26 @@ def start_node(parameters: Mapping[str, Any], system_config: Optional[Mapping[st
     ray._private.services.get_node_ip_address = lambda *_: parameters["node_ip_address"]
     node = Node.__new__(Node)
     try:
-        described = RayParams(**parameters, _system_config=system_config)
-        node.__init__(described, head=head, shutdown_at_exit=True, spawn_reaper=True)
+        head = parameters["gcs_address"] is None
+        node.__init__(RayParams(**parameters), head=head, shutdown_at_exit=True, spawn_reaper=True)
     except Exception as problem:
         with contextlib.suppress(Exception):
             end_node(node)
         raise StartFailed(f"Ray did not come up on this node: {' '.join(str(problem).split())}") from problem
     return node
+
+
+class NodePlaces(NamedTuple):
+    """Where a node is found: its head's address, the dashboard's on the head, both address:port, and its logs."""
+
+    head: str
+    dashboard: str
+    logs: str
+
+
+def places(node: Any) -> NodePlaces:
+    """Where a node that was started is found."""
+    return NodePlaces(str(node.gcs_address), str(node.webui_url), str(node.get_logs_dir_path()))
 
 
 def dead_processes(node: Any) -> list[str]:
@@ -93,6 +147,14 @@ def dead_processes(node: Any) -> list[str]:
 def end_node(node: Any) -> None:
     """End the processes of a node."""
     node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+
+
+def end_own_node() -> None:
+    """End the processes of the Ray that `init` started for this process, if it did."""
+    from ray._private import worker
+
+    if worker._global_node is not None:
+        end_node(worker._global_node)
 
 
 def leave_out(*, dashboard: bool) -> None:
@@ -448,7 +510,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray._raylet": (
         "persist_port", "METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME", "DASHBOARD_AGENT_LISTEN_PORT_NAME",
     ),
-    "ray._private.worker": ("global_worker",),
+    "ray._private.worker": ("global_worker", "_global_node"),
     "ray.job_config:JobConfig": ("_serialize",),
     "ray.experimental.internal_kv": (
         "_internal_kv_initialized", "_internal_kv_put", "_internal_kv_get", "_internal_kv_del",

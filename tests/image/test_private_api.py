@@ -29,6 +29,14 @@ private_api.init(num_cpus=1, include_dashboard=False, node_ip_address="127.0.0.1
 from ray.rllib.algorithms.sac import SACConfig
 from ray.rllib.algorithms.impala import IMPALAConfig
 private_api.clips_each_loss(IMPALAConfig())
+from ray._private.parameter import RayParams
+from ray.job_config import JobConfig
+from ray.rllib.algorithms.marwil.marwil_tf_policy import get_marwil_tf_policy as marwil_policy
+from ray.rllib.policy.dynamic_tf_policy import DynamicTFPolicy
+from ray.rllib.policy.dynamic_tf_policy_v2 import DynamicTFPolicyV2
+class Sets:
+    def __init__(self, method):
+        vars(self).update(dict.fromkeys(method.__code__.co_names))
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
 from rlsif.learning.learner import Learner
@@ -42,7 +50,12 @@ wanted = [(SACConfig(), (private_api.BETA_DISTRIBUTION,)),
           (algorithm, ("_timers", "_counters")), (group, ("_env_creator", "_remote_config_obj_ref", "_worker_manager")),
           (group._worker_manager, ("_in_flight_req_to_actor_id",)),
           (policy, ("_optimizer", "_optimizers", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches")),
-          (policy._optimizer_variables, ("variables",))]
+          (policy._optimizer_variables, ("variables",)), (JobConfig(), ("_py_driver_sys_path",))]
+# Those that a policy of DQN, SAC or MARWIL has are set where it is made.
+wanted += [(Sets(DynamicTFPolicy.__init__), ("_loss_fn", "_stats_fn")),
+           (Sets(marwil_policy("named", DynamicTFPolicyV2).__init__), ("_moving_average_sqd_adv_norm",))]
+RayParams(**private_api.node_parameters(name="node", address="127.0.0.1", head=None, cpus=1, gpus=0, roles={},
+                                        memory=1, object_store=1, folder="/tmp/r", dashboard=False))
 print(json.dumps([name for holder, names in wanted for name in names if not hasattr(holder, name)]))
 """
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,32 @@ def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(shel
     done = shell.train("--env", "stuck.py:Stuck", *one)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "it was making its environments after 0 env steps" in done.stderr
+
+
+@pytest.mark.fault("Ray's processes answer nobody", promise="the run ends with one sentence, and leaves no process")
+def test_a_ray_that_does_not_answer_ends_the_run(container):
+    """Half of its seconds are the time, lowered for it, after which nobody waits for Ray."""
+    script = Path(__file__).with_name("silent_ray.py")
+    typed = ("python", script, "--env", "CartPole-v1", "--stop-iters", "1", "--results-dir", container.folder / "r")
+    done = container(*typed, verb=("exec", "--bind", str(script.parent)))
+    assert done.returncode == 1 and done.stderr.count("error: ") == 1, done.stderr
+    assert "error: Ray's processes on this machine did not answer within 20 s; try again" in done.stderr
+    assert "Traceback" not in done.stderr
+    rays = (container.folder / "folder").read_text()
+    assert not Path(rays).exists() and not list(container.folder.glob("r/*/*/checkpoints/*"))
+    wait_until_none_has(rays)
+
+
+def wait_until_none_has(text):
+    """Wait until no process has a text in its command line; Ray's own reaper may take a moment."""
+    deadline = time.monotonic() + 60
+    while left := [p for p in Path("/proc").glob("[0-9]*") if text.encode() in command_of(p)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+def command_of(process):
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -1,5 +1,6 @@
 """Commands are parsed into what was asked for, by `train` and `sweep` as by the head of a job."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlsif.commands import sweep, train
-from rlsif.errors import InputError
+from rlsif.errors import InputError, told_in_one_sentence
 from rlsif.sweep.plan import SweepOptions
 from rlsif.training.options import TrainOptions
 from rlsif.training.stopping import Stop
@@ -30,6 +31,16 @@ def test_help_and_wrong_options_leave_nothing_to_do(parse, capsys):
     assert "--env" in capsys.readouterr().out
     assert parse(["--nonsense"]) == 2
     assert "error: No such option: --nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.fault("a disk refuses what a command has to read or write", promise="one sentence names the file")
+def test_what_a_disk_refuses_is_told_in_one_sentence(capsys):
+    with pytest.raises(SystemExit, match="1"), told_in_one_sentence():
+        raise PermissionError(errno.EACCES, "Permission denied", "/runs/summary.json")
+    assert capsys.readouterr().err == "error: /runs/summary.json cannot be read or written: Permission denied\n"
+    # A fault of ours is shown with where it is.
+    with pytest.raises(FileNotFoundError), told_in_one_sentence():
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/runs/summary.json")
 
 
 def test_what_cannot_be_right_is_told_by_the_parser():

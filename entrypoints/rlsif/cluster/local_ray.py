@@ -9,6 +9,7 @@ from pathlib import Path
 from rlsif import private_api
 from rlsif.cluster.ray_node import (
     RAYS_OWN,
+    connected_in_time,
     leave_out_what_a_run_does_not_need,
     leave_tensorflow_to_those_who_want_it,
     object_store,
@@ -45,14 +46,15 @@ def _init(resources: Resources, folder: Path) -> None:
     import ray
 
     try:
-        private_api.init(
-            node_ip_address="127.0.0.1",
-            folder=str(folder),
-            num_cpus=resources.cpus,
-            num_gpus=resources.gpus,
-            object_store_memory=object_store(resources.memory),
-            include_dashboard=False,
-        )
+        with connected_in_time():
+            private_api.init(
+                node_ip_address="127.0.0.1",
+                folder=str(folder),
+                num_cpus=resources.cpus,
+                num_gpus=resources.gpus,
+                object_store_memory=object_store(resources.memory),
+                include_dashboard=False,
+            )
     except Exception as problem:
         ray.shutdown()
         raise StartFailed(f"Ray did not start on this machine: {' '.join(str(problem).split())}") from problem

@@ -13,12 +13,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from rlsif import private_api
+from rlsif.errors import FAILED_RUN, Terminal
 from rlsif.private_api import NO_TENSORFLOW, StartFailed
 
 T = TypeVar("T")
@@ -30,14 +32,11 @@ RAYS_OWN = "r"
 # Ray gives its processes half a minute to come up, which is not enough on a node that is busy, or reads a slow disk.
 TIMES_TO_START = 3
 OBJECT_STORE_BYTES = 512 * 1024**2
+# Half a minute is the most that a busy machine was seen to need. Where Ray's processes answer nothing, its C++ waits
+# without an end, and no exception reaches it.
+SECONDS_TO_CONNECT = 180
 # In the image's prefix: what Ray imports for its dashboard alone.
 DASHBOARD_PACKAGES = "dashboard"
-SYSTEM_CONFIG = {
-    # A node that has lost the head for so long ends.
-    "gcs_rpc_server_reconnect_timeout_s": 10,
-    # How often the head looks for a node; one that answers none of five times is gone.
-    "health_check_period_ms": 1000,
-}
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,38 @@ def private_folder() -> Iterator[Path]:
     if len(parent) + len("/rl-12345678") > LONGEST_FOLDER:
         parent = "/tmp"
     folder = Path(tempfile.mkdtemp(prefix="rl-", dir=parent))
+    _FOLDERS.add(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _FOLDERS.discard(folder)
+
+
+# Those that are there now.
+_FOLDERS: set[Path] = set()
+
+
+@contextlib.contextmanager
+def connected_in_time() -> Iterator[None]:
+    """End this process by one sentence, and leave nothing of it, if it takes too long to connect to Ray."""
+    timer = threading.Timer(SECONDS_TO_CONNECT, _give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _give_up() -> None:
+    said = f"error: Ray's processes on this machine did not answer within {SECONDS_TO_CONNECT:g} s; try again, and see"
+    os.write(Terminal.stderr, f"{said} docs/troubleshooting.md if it happens twice\n".encode())
+    with contextlib.suppress(Exception):
+        private_api.end_own_node()
+    for folder in list(_FOLDERS):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(FAILED_RUN)
 
 
 def object_store(memory: int) -> int:
@@ -136,32 +163,25 @@ class RayNode:
         leave_tensorflow_to_those_who_want_it()
         # It ends workers when the machine's memory is nearly full, whosever it is; Slurm watches over the job's own.
         os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-        parameters = dict(
-            node_name=share.node,
-            node_ip_address=own_address,
-            gcs_address=head,
-            num_cpus=share.cpus,
-            num_gpus=share.gpus,
-            resources=dict(share.roles),
+        parameters = private_api.node_parameters(
+            name=share.node,
+            address=own_address,
+            head=head,
+            cpus=share.cpus,
+            gpus=share.gpus,
+            roles=share.roles,
             memory=share.memory // 2,
-            object_store_memory=object_store(share.memory),
-            temp_dir=str(folder / RAYS_OWN),
-            # Any free port, so that jobs on one node don't meet.
-            min_worker_port=0,
-            max_worker_port=0,
-            dashboard_port=0,
-            dashboard_agent_listen_port=0,
-            dashboard_host="127.0.0.1",
-            include_dashboard=dashboard,
+            object_store=object_store(share.memory),
+            folder=str(folder / RAYS_OWN),
+            dashboard=dashboard,
         )
-        config = SYSTEM_CONFIG if head is None else None
-        self._node = started_again(lambda: private_api.start_node(parameters, config, head=head is None))
+        self._node = started_again(lambda: private_api.start_node(parameters))
         # Node's own handlers end the process; a role says goodbye first.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        self.address = str(self._node.gcs_address)
-        # As address:port, on the head alone.
-        self.dashboard = str(self._node.webui_url) if dashboard and head is None else ""
-        self.logs = Path(self._node.get_logs_dir_path())
+        found = private_api.places(self._node)
+        self.address, self.logs = found.head, Path(found.logs)
+        # On the head alone.
+        self.dashboard = found.dashboard if dashboard and head is None else ""
 
     def dead(self) -> list[str]:
         """The names of its processes that have ended."""

@@ -14,7 +14,7 @@ from typing import Any
 from rlsif import private_api
 from rlsif.cluster import address
 from rlsif.cluster.job import ENDED, FORMING, LOGS, POLL, STARTING, TRAINING, JobFolder, Rendezvous
-from rlsif.cluster.ray_node import NodeShare, RayNode, write_token
+from rlsif.cluster.ray_node import NodeShare, RayNode, connected_in_time, write_token
 from rlsif.cluster.resources import Cluster
 from rlsif.errors import RlsifError
 from rlsif.roles.member import check_gpus, keep_logs, left_when_over
@@ -135,7 +135,8 @@ def _connected(ray_address: str, own: str) -> Iterator[None]:
 
     if own == LOOPBACK:
         private_api.keep_loopback()
-    private_api.init(address=ray_address, node_ip_address=own)
+    with connected_in_time():
+        private_api.init(address=ray_address, node_ip_address=own)
     # Where Slurm ends a job it ends the image's mount, too; Ray would have a dump of that be the job's last words.
     faulthandler.disable()
     try:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from rlsif.errors import Terminal
+
 
 class Signals:
     """Notes SIGINT and SIGTERM instead of dying of them; a second SIGINT ends the process at once."""
@@ -56,12 +58,14 @@ def noise_into(log: Path) -> Iterator[IO[str]]:
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        Terminal.stderr = saved[1]
         try:
             with os.fdopen(os.dup(saved[0]), "w") as terminal:
                 yield terminal
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
+            Terminal.stderr = 2
             for number, descriptor in enumerate(saved, start=1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
