@@ -120,7 +120,17 @@ GRID = Path(__file__).parents[2] / "examples/power_grid"
 def test_agents_of_a_power_grid_learn_by_policies_of_their_own(shell):
     """Until they do as the page says: chance gets -378, and who does nothing -121."""
     grid = ("--env", GRID / "power_grid.py:PowerGrid", "--policies", "each", "--config", GRID / "ppo.yaml")
-    until = ("--local-mode", "--seed", "1", "--stop-time", "200", "--num-envs-per-env-runner", "20")
+    until = (
+        "--local-mode",
+        "--seed",
+        "1",
+        "--stop-time",
+        "200",
+        "--stop-reward",
+        "-65",
+        "--num-envs-per-env-runner",
+        "20",
+    )
     done = shell.train(*grid, *until)
     assert done.returncode == 0, done.stderr
     assert "with 4 policies: coal, gas, battery, load" in done.stdout and "over 100 episodes reached -65" in done.stdout
