@@ -84,6 +84,7 @@ FILES = {
     "list.yaml": b"[1, 2]",
     "bytes.yaml": b"\xff\xfe\x00",
     "hunt.py": (Path(__file__).parent / "data/hunt.py").read_bytes(),
+    "heap.py": (Path(__file__).parent / "data/heap.py").read_bytes(),
     "half.yaml": b"hunter_*: hunter\n",
     "wolf.yaml": b"wolf: wolf\n'*': prey\n",
     "long.yaml": b"'*': a policy\n",
@@ -363,6 +364,30 @@ train --env CartPole-v1 --policies each
     --policies each is for environments of many agents, and this one has one; leave it out
 train --env CartPole-v1 --train-policies prey
     --train-policies prey says which of several policies learn, and all agents share one; give them several by --policies each
+train --env CartPole-v1 --opponent self
+    --opponent self needs several agents, and CartPole-v1 has one; leave it out
+train --env heap.py:Heap --opponent sefl
+    --opponent is 'sefl', which is neither a run nor a checkpoint; did you mean self?; it takes self, random, or the folder of one
+train --env heap.py:Heap --opponent heap.py
+    --opponent ...heap.py is neither a run's folder nor a checkpoint; runs lie under ~/ray_results/<env>/ unless --results-dir said otherwise
+train --env heap.py:Heap --opponent run
+    --opponent run was trained in CartPole-v1 by an older version, which kept no spaces of many agents; train another one
+train --env heap.py:Heap --opponent damaged
+    checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; ...
+train --env heap.py:Heap --opponent other
+    environment '...heap.py:Heap' has 2 agents, each with ..., and the run in ...other was trained with observations Box[4] of float32 and actions Discrete(2); give --env the place of the code that it was trained with
+train --env heap.py:Heap --opponent-every 5
+    --opponent-every is 5, and no policies of the run itself are kept as opponents; use it with --opponent self
+train --env heap.py:Heap --opponent self --opponent-every 0
+    --opponent-every is 0; it must be at least 1
+train --env heap.py:Heap --opponent self --set model.use_lstm=true
+    --opponent self: RLlib samples this run, for model.use_lstm is True, with action masks, and its sampler has no opponents; leave it out
+train --env hunt.py:Hunt --policies each --opponent self
+    --opponent self lets one policy play against earlier ones of its own, and --policies each has several; leave --policies out, or name another run
+train --env hunt.py:Hunt --policies each --opponent random
+    --opponent random plays for the policies that do not learn, and all of --policies each do; name those that learn by --train-policies
+train --resume run --opponent random
+    --opponent is random, but ... is of none; leave --opponent out to resume that run
 train --resume run --policies each
     --policies is each, but ... is of shared; leave --policies out to resume that run
 train --env CartPole-v1 --algo BC

@@ -135,8 +135,8 @@ if __name__ == "__main__":
                     name: against("PPO", given, EnvRef(f"{DATA}/hunt.py:Hunt"), policies=TWO)
                     for name, given in OF_TWO.items()
                 },
-                "seeds": [seeds for seeds, _ in drawn],
-                "policies": [float(random.random()) for _, random in drawn],
+                "seeds": [seeds for seeds, *_ in drawn],
+                "policies": [float(random.random()) for _, *of_both in drawn for random in of_both],
                 "again": _seeds(*STARTS[0], 64)[0],
                 "timeouts": timeouts,
                 "RLlib's": [seed_of_rllibs(*start) for start in STARTS_OF_RLLIBS],

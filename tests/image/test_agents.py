@@ -114,6 +114,40 @@ def test_two_agents_learn_to_share_out_marks(shell):
     assert json.loads(shell("evaluate", run, "--json").stdout)["return_mean"] > 28
 
 
+GRID = Path(__file__).parents[2] / "examples/power_grid"
+
+
+def test_agents_of_a_power_grid_learn_by_policies_of_their_own(shell):
+    """Until they do as the page says: chance gets -378, and who does nothing -121."""
+    grid = ("--env", GRID / "power_grid.py:PowerGrid", "--policies", "each", "--config", GRID / "ppo.yaml")
+    until = (
+        "--local-mode",
+        "--seed",
+        "1",
+        "--stop-time",
+        "200",
+        "--stop-reward",
+        "-65",
+        "--num-envs-per-env-runner",
+        "20",
+    )
+    done = shell.train(*grid, *until)
+    assert done.returncode == 0, done.stderr
+    assert "with 4 policies: coal, gas, battery, load" in done.stdout and "over 100 episodes reached -65" in done.stdout
+    [run] = shell.runs
+    told = json.loads(shell("evaluate", run, "--json").stdout)
+    assert told["return_mean"] > -68
+    assert told["custom"]["switched_off"] < 10
+    # The battery alone, beside stations as that run has them.
+    alone = ("--train-policies", "battery", "--opponent", run, "--stop-iters", "1")
+    more = shell.train(*grid, "--local-mode", "--num-envs-per-env-runner", "20", *alone)
+    assert more.returncode == 0, more.stderr
+    assert f"coal, gas, load played by {run}" in more.stdout
+    [other] = [each for each in shell.runs if each != run]
+    # They play as they do in their own run, and that is better than what chance gets beside them.
+    assert rows_of(other)[-1]["env_runners/episode_return_mean"] > -250
+
+
 def test_players_who_take_turns_learn_with_masks_and_rllib_samples_what_is_not_covered(shell):
     """An illegal move raises in the game."""
     done = shell.train(*HEAP, "--stop-iters", "2", *SMALL)

@@ -16,14 +16,20 @@ COMMANDS = sorted({typed.split()[0] for typed in bad_inputs.bad_inputs()})
 
 @pytest.fixture
 def folder_of_a_user(shell):
-    """With environments, files of settings, and runs: one whose checkpoint was changed, one without an episode."""
+    """With environments, files of settings, and runs.
+
+    Of one the checkpoint was changed, one has no episode, one knows the spaces that it was trained in.
+    """
     for name, content in bad_inputs.FILES.items():
         (shell.folder / name).write_bytes(content)
-    for run in ("run", "damaged", "young"):
+    for run in ("run", "damaged", "young", "other"):
         shutil.copytree(OLD, shell.folder / run)
     rows = [json.loads(line) for line in (shell.folder / "young/result.json").read_text().splitlines()]
     told = [json.dumps({**row, "env_runners/episode_return_mean": None}) for row in rows]
     (shell.folder / "young/result.json").write_text("\n".join(told))
+    params = json.loads((shell.folder / "other/params.json").read_text())
+    params["run"]["spaces"] = "observations Box[4] of float32 and actions Discrete(2)"
+    (shell.folder / "other/params.json").write_text(json.dumps(params))
     (shell.folder / "damaged/checkpoints/checkpoint_000002/algorithm_state.pkl").write_text("changed")
     return shell
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from rlsif.envs.duel import Duel, Random, interval, results
 from rlsif.envs.episodes import Episode, play
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
-from rlsif.evaluation.duel import Duel, Random, interval, results
 
 HEAP = f"{Path(__file__).parents[1] / 'data/heap.py'}:Heap"
 

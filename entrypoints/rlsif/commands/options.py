@@ -67,6 +67,22 @@ TRAIN_POLICIES = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+OPPONENT = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="self|random|RUN",
+        help="Who plays the agents that do not learn: earlier policies of the run itself, chance, or another run or"
+        " checkpoint. Where agents share one policy, the run plays one of them, another one in each next episode.",
+        rich_help_panel=TRAINING,
+    ),
+]
+OPPONENT_EVERY = Annotated[
+    Optional[int],
+    typer.Option(
+        help="Iterations after which --opponent self keeps the policy as one more opponent. Default: 10.",
+        rich_help_panel=TRAINING,
+    ),
+]
 ALGO = Annotated[
     Optional[str],
     typer.Option("--algo", "--run", help=ALGO_HELP, rich_help_panel=TRAINING),

@@ -22,6 +22,8 @@ def train(
     atari: options.ATARI = None,
     policies: options.POLICIES = None,
     train_policies: options.TRAIN_POLICIES = None,
+    opponent: options.OPPONENT = None,
+    opponent_every: options.OPPONENT_EVERY = None,
     algo: options.ALGO = None,
     framework: Annotated[
         Optional[str],
@@ -165,6 +167,8 @@ def train(
         atari=atari,
         policies=policies,
         train_policies=train_policies,
+        opponent=opponent,
+        opponent_every=opponent_every,
         algo=algo,
         framework=framework,
         input=input_,

@@ -18,6 +18,8 @@ KEY = "metrics"
 HISTORY = "rlsif_metrics"
 # The same for what each agent got in it.
 OF_AGENTS = "rlsif_returns_of_agents"
+# The same for whether the run won it against its opponent: 1, 0, or half of that for a draw.
+WON = "rlsif_won"
 # Among what RLlib's env runners tell of their speed, of which it gives the mean: the environments' share of the time.
 ENV_TIME_SHARE = "rlsif_env_time_share"
 # Numbers of one episode, by name.

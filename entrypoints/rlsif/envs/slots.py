@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +25,38 @@ from rlsif.policies.masks import MaskError
 Array = NDArray[Any]
 
 
+class Player(Protocol):
+    """Acts for agents whose experience nobody learns from."""
+
+    def sit(self, slots: Slots) -> None:
+        """Take the slots of these agents, before anything else."""
+
+    def choose(self) -> Array:
+        """What is chosen for what the slots show now, [slots, ...]; what it comes to is given to `take`."""
+
+    def take(self, step: Step) -> None:
+        """Hear what the slots got."""
+
+
 class Part(NamedTuple):
     """The agents of one policy, by their names, and what stands between them and it."""
 
     agents: Sequence[str]
     encoder: Encoder
     adapter: ActionAdapter
+    # Who acts for them where they are no policy's of whoever steps the copies.
+    player: Player | None = None
 
 
 class Slots:
     """Those of the agents of one policy, copy by copy."""
 
-    def __init__(self, copies: Copies, part: Part, number: int) -> None:
-        """Take the copies that they are of, and how many of them there are; the copies fill them."""
-        self._copies, self.agents = copies, part.agents
+    def __init__(self, copies: Copies, place: int, part: Part, number: int) -> None:
+        """Take the copies that they are of, and how many of them there are; the copies fill them.
+
+        `part` is the one at this place of theirs.
+        """
+        self._copies, self._place, self.agents = copies, place, part.agents
         self.observations, self.active = part.encoder.empty(number), np.zeros(number, np.bool_)
         # Who acted and waits for what comes of it, while others have their turns; None as long as nobody ever did.
         self.waiting: NDArray[np.bool_] | None = None
@@ -47,6 +65,10 @@ class Slots:
         """Step every copy by what the only policy chose, [slots, ...]."""
         [step] = self._copies.step([chosen])
         return step
+
+    def names(self, copy: int) -> Sequence[str]:
+        """The agents whose slots these are in the present episode of a copy."""
+        return self._copies.names(self._place, copy)
 
     def set_task(self, task: Any) -> None:
         """Tell every copy."""
@@ -66,16 +88,26 @@ def shared(envs: Sequence[ManyAgents], seeds: Sequence[int | None], encoder: Enc
 class Copies:
     """Environments of many agents stepped one after the other, each reset as soon as its episode ends for all."""
 
-    def __init__(self, envs: Sequence[ManyAgents], seeds: Sequence[int | None], parts: Sequence[Part]) -> None:
-        """Reset them, each with a seed of its own; each agent is in one of the parts. Raises WrongValue."""
+    def __init__(
+        self, envs: Sequence[ManyAgents], seeds: Sequence[int | None], parts: Sequence[Part], rotates: bool = False
+    ) -> None:
+        """Reset them, each with a seed of its own; each agent is in one of the parts. Raises WrongValue.
+
+        With `rotates` the parts say how many agents they have, and which ones changes from episode to episode: the
+        first part has each of them in turn, in every copy.
+        """
         self._envs, self._parts = envs, parts
         sizes = [len(envs) * len(part.agents) for part in parts]
-        self.slots = [Slots(self, part, size) for part, size in zip(parts, sizes)]
+        self._all = [Slots(self, place, part, size) for place, (part, size) in enumerate(zip(parts, sizes))]
+        # Those that whoever steps the copies acts for.
+        self.slots = [slots for slots, part in zip(self._all, parts) if part.player is None]
         # The slots of all policies one after the other, and where those of each are among them.
         ends = np.cumsum(sizes).tolist()
         self._number, self._mine = ends[-1], [slice(end - size, end) for end, size in zip(ends, sizes)]
         # The policy of each slot, and the slot's place among its own.
         self._place = [(part, row) for part, size in enumerate(sizes) for row in range(size)]
+        # Of each copy, which agent is the first in the order of the parts.
+        self._rotates, self._first = rotates, [copy % len(envs[0].names) if rotates else 0 for copy in range(len(envs))]
         self._slot_of = [self._slots_in(copy) for copy in range(len(envs))]
         self._steps = np.zeros(len(envs), np.int64)
         self._metrics = [OfAgents() for _ in envs]
@@ -84,23 +116,36 @@ class Copies:
         self._waiting: NDArray[np.bool_] | None = None
         # Who acts next in each copy.
         self._acting: list[Sequence[AgentId]] = [() for _ in envs]
-        observations = [slots.observations for slots in self.slots]
+        observations = [slots.observations for slots in self._all]
         for copy, seed in enumerate(seeds):
             self._begin(observations, copy, seed=seed)
         self._show(observations)
+        for slots, part in zip(self._all, parts):
+            if part.player:
+                part.player.sit(slots)
 
     def _slots_in(self, copy: int) -> dict[AgentId, int]:
         """The slot of each agent of a copy."""
         agents = dict(zip(self._envs[0].names, self._envs[0].agents))
         return {
-            agents[name]: mine.start + copy * len(part.agents) + place
-            for part, mine in zip(self._parts, self._mine)
-            for place, name in enumerate(part.agents)
+            agents[name]: mine.start + copy * len(part.agents) + seat
+            for place, (part, mine) in enumerate(zip(self._parts, self._mine))
+            for seat, name in enumerate(self.names(place, copy))
         }
 
+    def names(self, place: int, copy: int) -> Sequence[str]:
+        """The agents of the part at a place, in the present episode of a copy."""
+        if not self._rotates:
+            return self._parts[place].agents
+        names, first = self._envs[0].names, self._first[copy]
+        begin = first + sum(len(part.agents) for part in self._parts[:place])
+        return [names[(begin + seat) % len(names)] for seat in range(len(self._parts[place].agents))]
+
     def step(self, chosen: Sequence[Array]) -> list[Step]:
-        """Step every copy by what each policy chose, [slots, ...] each; give what its slots got."""
-        actions = list(chain.from_iterable(part.adapter.each(each) for part, each in zip(self._parts, chosen)))
+        """Step every copy by what each policy without a player chose, [slots, ...] each; give what its slots got."""
+        given = iter(chosen)
+        of_parts = [part.player.choose() if part.player else next(given) for part in self._parts]
+        actions = list(chain.from_iterable(part.adapter.each(each) for part, each in zip(self._parts, of_parts)))
         next_obs = [part.encoder.empty(mine.stop - mine.start) for part, mine in zip(self._parts, self._mine)]
         rewards = np.zeros(self._number)
         terminated, truncated, there, over = (np.zeros(n, np.bool_) for n in (*[self._number] * 3, len(self._envs)))
@@ -121,14 +166,20 @@ class Copies:
         waiting = (acted if waited is None else acted | waited) & ~(terminated | truncated | self._active)
         if waited is not None or waiting.any():
             self._waiting = waiting
+        ended = np.flatnonzero(over).tolist() if self._rotates else ()
+        names = [{copy: self.names(place, copy) for copy in ended} for place in range(len(self._parts))]
         metrics = self._restarted(next_obs, over)
-        return [
+        steps = [
             Step(
                 seen, rewards[mine], terminated[mine], truncated[mine], metrics, there[mine], over,
-                None if waited is None else waited[mine],
+                None if waited is None else waited[mine], names=whose,
             )
-            for seen, mine in zip(next_obs, self._mine)
+            for seen, mine, whose in zip(next_obs, self._mine, names)
         ]  # fmt: skip
+        for part, step in zip(self._parts, steps):
+            if part.player:
+                part.player.take(step)
+        return [step for part, step in zip(self._parts, steps) if part.player is None]
 
     def _restarted(self, next_obs: list[Array], over: NDArray[np.bool_]) -> dict[int, Metrics]:
         """Begin a new episode in the copies in which one is over; give the metrics of those."""
@@ -137,13 +188,16 @@ class Copies:
         for copy in ended:
             metrics[copy] = self._ended_with(copy)
             self._steps[copy] = 0
+            if self._rotates:
+                self._first[copy] = (self._first[copy] + 1) % len(self._envs[0].names)
+                self._slot_of[copy] = self._slots_in(copy)
             self._begin(observations, copy)
         self._show(observations)
         return metrics
 
     def _show(self, observations: Sequence[Array]) -> None:
         """Let the slots of each policy have what it is to act on next."""
-        for slots, mine, seen in zip(self.slots, self._mine, observations):
+        for slots, mine, seen in zip(self._all, self._mine, observations):
             slots.observations, slots.active = seen, self._active[mine]
             slots.waiting = None if self._waiting is None else self._waiting[mine]
 

@@ -52,7 +52,8 @@ class Step(NamedTuple):
     `metrics` are those of the episodes that ended in this step, by copy. Where there are many agents, n is their slots;
     `there` says which of them have an observation, [n], and `over` in which copies the episode ended for all. Those
     that `waited` did not act in this step: rewards and ends are those of their last action. `life_lost`, [n], is where
-    an episode ends for the learner and continues otherwise; None where there is no such thing.
+    an episode ends for the learner and continues otherwise; None where there is no such thing. `names` are the agents
+    whose slots they were in the episodes that ended, by copy, where that changes.
     """
 
     observations: Array
@@ -64,6 +65,7 @@ class Step(NamedTuple):
     over: NDArray[np.bool_] | None = None
     waited: NDArray[np.bool_] | None = None
     life_lost: NDArray[np.bool_] | None = None
+    names: Mapping[int, Sequence[str]] = {}
 
 
 class Environments(Protocol):

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlsif.envs import duel
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.episodes import AT_ONCE, MOST_STEPS, Acts, Episode, most_steps, play
 from rlsif.envs.find import FoundEnv, find, make
 from rlsif.envs.task import set_task
 from rlsif.errors import InputError, RlsifError, check_at_least
-from rlsif.evaluation import duel, video
+from rlsif.evaluation import video
 from rlsif.evaluation.drawing import Drawing
 from rlsif.evaluation.recording import RecordedAgent, RecordedEnv, Recording
 from rlsif.evaluation.video import Video
 from rlsif.evaluation.waiting import Waiting, bound_of, to_standard_error
 from rlsif.learning import assignment
 from rlsif.learning.spec import RunSpec
+from rlsif.sampling.opponents import SELF
 from rlsif.training import checkpoints, saved
 from rlsif.training.process import noise_into
 from rlsif.training.results import means, own_numbers
@@ -87,7 +89,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         for environment in environments if progress.task else ():
             set_task(environment, progress.task[0])
         slots = len(environments) * max(1, len(env.agents))
-        agent = _agent(checkpoint, spec, env, slots, asked.seed)
+        agent = _agent(checkpoint, spec, env, slots, asked.seed, with_opponent=opponent is None)
         if opponent:
             agent = _duel(agent, opponent, spec, env, slots, asked.seed)
         tables: list[Any] = environments
@@ -102,6 +104,9 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
             waiting(episode)
 
         episodes = play(agent, tables, asked.episodes, asked.seed, asked.deterministic, watch, most)
+    # Where nobody was named, a run's own opponent; it has roles of its own where there are several policies.
+    own = None if spec.learners else duel.RANDOM if spec.opponent == SELF else spec.opponent
+    against = opponent or own
     return {
         "algo": spec.algo,
         "env": spec.env.name,
@@ -111,7 +116,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         "deterministic": asked.deterministic,
         "seed": asked.seed,
         **_statistics(episodes),
-        "against": {"opponent": str(opponent), **duel.results(episodes, env.agents)} if opponent else None,
+        "against": {"opponent": str(against), **duel.results(episodes, env.agents)} if against else None,
         "video": str(asked.video.absolute()) if asked.video else None,
         "record": str(recording.path) if recording else None,
     }
@@ -162,11 +167,19 @@ def _duel(mine: Acts, opponent: Path | str, spec: RunSpec, env: FoundEnv, slots:
     return duel.Duel(mine, duel.Random(env, seed), len(env.agents))
 
 
-def _agent(checkpoint: Path, spec: RunSpec, env: FoundEnv, slots: int, seed: int) -> Any:
+def _agent(
+    checkpoint: Path, spec: RunSpec, env: FoundEnv, slots: int, seed: int, *, with_opponent: bool = False
+) -> Any:
+    """What acts by a checkpoint; with the opponent of its run, where it has one."""
     # Takes seconds to import, with TensorFlow.
+    from rlsif.learning.opponents import acting_against, fixed, pool_of
     from rlsif.learning.saved_policy import acting, load
 
-    return acting(*load(checkpoint, spec.framework, seed, env.views, spec.network), env, slots)
+    loaded = load(checkpoint, spec.framework, seed, env.views, spec.network)
+    if spec.opponent is None or not (with_opponent or spec.learners):
+        return acting(*loaded, env, slots)
+    theirs = fixed(spec.opponent, pool_of(checkpoint))
+    return acting_against(*loaded, env, slots, spec.learners, theirs, seed)
 
 
 @contextlib.contextmanager

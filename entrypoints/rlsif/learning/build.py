@@ -262,7 +262,7 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         spec.env, sampler, normalize, clip,
         resumed_at=layout.resumed_at, tasks=layout.tasks, agents=env.agents, run=layout.run, views=env.views,
         models=models if spec.policies else {}, processes=layout.env_processes,
-        normalize_rewards=spec.normalize_rewards,
+        normalize_rewards=spec.normalize_rewards, opponent=spec.opponent, learners=spec.learners,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rlsif.cluster.heartbeat import EVALUATION
 from rlsif.cluster.tasks import Tasks
+from rlsif.envs import duel
 from rlsif.envs.episodes import AT_ONCE, LEAST_OF_MOST_STEPS, play
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
+from rlsif.learning.opponents import acting_against, fixed, pool_of
 from rlsif.learning.saved_policy import acting, of_state, weights_and_filters
 from rlsif.learning.spec import Layout
 from rlsif.sampling.env_runner import beating, doing
+from rlsif.sampling.opponents import Opponent, Pool
 
 # That of `evaluate`, which plays the same episodes with the checkpoint of the iteration.
 SEED = 0
@@ -41,7 +44,9 @@ class Evaluations:
         assert layout.evaluation is not None
         self._algorithm, self._env = algorithm, env
         episodes = layout.evaluation.episodes
-        self._player: Any = None if layout.evaluation.beside else Player(env, episodes, layout.tasks)
+        mine = algorithm.config.rlsif
+        asked = env, episodes, layout.tasks, mine.opponent, mine.learners
+        self._player: Any = None if layout.evaluation.beside else Player(*asked)
         self._actor: Any = None
         if layout.evaluation.beside:
             states = {name: ray.cloudpickle.dumps(each.get_state()) for name, each in self._policies().items()}
@@ -49,14 +54,14 @@ class Evaluations:
             # In a job the cores of the learner's node are its own, and Ray counts one.
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             made = ray.remote(Beside).options(num_cpus=0 if layout.by_role else 1, scheduling_strategy=here)
-            self._actor = made.remote(env, episodes, layout.tasks, states, framework)
+            self._actor = made.remote(asked, states, framework)
         # The iteration that is evaluated beside the training, and the call.
         self._playing: tuple[int, Any] | None = None
         self._ended: list[dict[str, Any]] = []
 
     def begin(self, iteration: int) -> None:
         """Evaluate the policy as it is now, after so many iterations; one evaluation waits for the one before."""
-        self._begin(iteration, dict(self._algorithm.env_runner.filters))
+        self._begin(iteration, dict(self._algorithm.env_runner.filters), self._algorithm.env_runner.pool)
 
     def make_up(self, iteration: int, checkpoint: Path) -> None:
         """Evaluate the policies of a checkpoint, whose weights the algorithm has from then on."""
@@ -64,23 +69,24 @@ class Evaluations:
         weights, filters = weights_and_filters(checkpoint, policies)
         for name, policy in policies.items():
             policy.set_weights(weights[name])
-        self._begin(iteration, filters)
+        pool = pool_of(checkpoint) if self._algorithm.config.rlsif.opponent else Pool()
+        self._begin(iteration, filters, pool)
 
     def _policies(self) -> dict[str, Any]:
         return {name: self._algorithm.get_policy(name) for name in self._env.views}
 
-    def _begin(self, iteration: int, filters: Mapping[str, Any]) -> None:
-        policies = self._policies()
+    def _begin(self, iteration: int, filters: Mapping[str, Any], pool: Pool) -> None:
+        policies, opponent = self._policies(), fixed(self._algorithm.config.rlsif.opponent, pool)
         if self._player:
             # RLlib counts these steps, too.
             counted = {name: int(policy.global_timestep) for name, policy in policies.items()}
-            self._add(iteration, self._player.play(policies, filters))
+            self._add(iteration, self._player.play(policies, filters, opponent))
             for name, policy in policies.items():
                 policy.on_global_var_update({"timestep": counted[name]})
             return
         self._collect(wait=True)
         weights = {name: policy.get_weights() for name, policy in policies.items()}
-        self._playing = (iteration, self._actor.play.remote(weights, copy.deepcopy(filters)))
+        self._playing = (iteration, self._actor.play.remote(weights, copy.deepcopy(filters), opponent))
 
     def ended(self, wait: bool = False) -> dict[str, Any] | None:
         """One that has ended and was not given yet: its iteration, returns, lengths and seconds.
@@ -119,17 +125,23 @@ class Evaluations:
 class Player:
     """Environments, and episodes in them."""
 
-    def __init__(self, env: FoundEnv, episodes: int, tasks: bool) -> None:
-        """Make as many environments as play at once."""
+    def __init__(
+        self, env: FoundEnv, episodes: int, tasks: bool, opponent: str | None = None, learners: Sequence[str] = ()
+    ) -> None:
+        """Make as many environments as play at once; `opponent` and `learners` are those of a SamplingSpec."""
         beating(EVALUATION)
         with doing("making its environments"):
             self._environments = [make(env.ref) for _ in range(min(episodes, AT_ONCE))]
         self._env, self._episodes, self._tasks = env, episodes, Tasks(tasks)
+        self._opponent, self._learners = opponent, learners
 
-    def play(self, policies: Mapping[str, Any], filters: Mapping[str, Any]) -> dict[str, Any]:
+    def play(
+        self, policies: Mapping[str, Any], filters: Mapping[str, Any], opponent: Opponent | None = None
+    ) -> dict[str, Any]:
         """Play the episodes by the likeliest actions of RLlib's policies, which have names and may have filters.
 
-        Give returns, lengths and seconds.
+        Give returns, lengths and seconds; against an opponent, which may be another run's, the returns are those of the
+        policy's agent, and how many were won is given, too.
 
         Raises RlsifError for an environment that fails.
         """
@@ -138,16 +150,23 @@ class Player:
             for environment in self._environments:
                 set_task(environment, task)
         slots = len(self._environments) * max(1, len(self._env.agents))
-        agent = acting(policies, filters, self._env, slots)
+        given = policies, filters, self._env, slots
+        alone = self._opponent is None
+        agent = acting(*given) if alone else acting_against(*given, self._learners, opponent, SEED)
         with doing("playing the episodes of --evaluate-every"):
             # The likeliest actions of an early policy may go in circles where none ends the episode.
             limits: Any = {} if self._env.max_episode_steps else {"most_steps": LEAST_OF_MOST_STEPS, "cut": True}
             episodes = play(agent, self._environments, self._episodes, SEED, deterministic=True, **limits)
-        return {
+        played = {
             "returns": [episode.total_reward for episode in episodes],
             "lengths": [episode.length for episode in episodes],
             "seconds": time.monotonic() - began,
         }
+        if self._opponent is None or self._learners:
+            return played
+        agents = self._env.agents
+        won = duel.results(episodes, agents)["win_rate"]
+        return {**played, "returns": duel.returns(episodes, agents), "win_rate": won}
 
     def close(self) -> None:
         """Close the environments."""
@@ -158,13 +177,15 @@ class Player:
 class Beside:
     """An actor that plays by policies of its own, which get the learner's weights."""
 
-    def __init__(self, env: FoundEnv, episodes: int, tasks: bool, states: Mapping[str, bytes], framework: str) -> None:
-        """Make policies and environments."""
+    def __init__(self, asked: Sequence[Any], states: Mapping[str, bytes], framework: str) -> None:
+        """Make policies, and a player by what it is asked for."""
         self._policies = {name: of_state(state, framework, SEED) for name, state in states.items()}
-        self._player = Player(env, episodes, tasks)
+        self._player = Player(*asked)
 
-    def play(self, weights: Mapping[str, Any], filters: Mapping[str, Any]) -> dict[str, Any]:
+    def play(
+        self, weights: Mapping[str, Any], filters: Mapping[str, Any], opponent: Opponent | None = None
+    ) -> dict[str, Any]:
         """As a player does, with these weights."""
         for name, policy in self._policies.items():
             policy.set_weights(weights[name])
-        return self._player.play(self._policies, filters)
+        return self._player.play(self._policies, filters, opponent)

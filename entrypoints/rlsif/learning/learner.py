@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.envs.find import FoundEnv
-from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
+from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS, WON
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.finite import check_weights
 from rlsif.learning.old_names import know_old_names
@@ -30,6 +30,11 @@ class Learner:
         self._offline = catalogue()[spec.algo].offline
         # RLlib sends weights only after the first update.
         self._algorithm.env_runner_group.sync_weights()
+        self._opposition = None
+        if spec.opponent:
+            from rlsif.learning.opponents import Opposition
+
+            self._opposition = Opposition(self._algorithm, spec, begins=not layout.resumed_at)
         self._elastic = None
         if layout.elastic:
             from rlsif.learning.elastic import Elastic
@@ -67,6 +72,8 @@ class Learner:
         if self._elastic:
             self._elastic.adjust()
         result = self._algorithm.train()
+        if self._opposition:
+            self._opposition.after_iteration()
         if self._evaluations and evaluate:
             self._evaluations.begin(evaluate)
         return {
@@ -87,6 +94,7 @@ class Learner:
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
             "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
+            "won": [float(share) for share in history.get(WON, [])[-ended:]] if ended else [],
             "env_time_share": None if share is None else float(share),
             **self._of_agents(result, history.get(OF_AGENTS, [])[-ended:] if ended else []),
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rlsif.learning.rllib import import_rllib
@@ -27,6 +28,7 @@ from rlsif.envs.metrics import ENDED, ENV_TIME_SHARE, HISTORY, NONE, OF_AGENTS, 
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.task import set_task
 from rlsif.sampling.env_runner import Sampling, beating, doing, filters_of_rewards
+from rlsif.sampling.opponents import OPPONENTS, Pool
 
 
 class EnvRunner(RolloutWorker):  # type: ignore[misc]
@@ -120,9 +122,22 @@ class LearnersEnvRunner(EnvRunner):
         # They go where the filters of observations go: to env runners and back, and into checkpoints.
         self.filters.update(filters_of_rewards(self.config.rlsif))
         self._sampling = None
+        # The opponents of the run, for env runners and checkpoints.
+        self.pool = Pool()
         # Who learns from recorded episodes has no sampler.
         if config.num_env_runners == 0 and config.rlsif.sampler:
             self._sampling = Sampling(self.config, 0, self.filters)
+            self.pool = self._sampling.pool
+
+    def get_state(self) -> Any:
+        """As RLlib's, with the opponents of the run."""
+        state = super().get_state()
+        return {**state, OPPONENTS: replace(self.pool)} if self.config.rlsif.opponent else state
+
+    def set_state(self, state: Any) -> None:
+        """Take a state, and its opponents, if it has some."""
+        super().set_state(state)
+        self.pool.take(state.get(OPPONENTS, self.pool))
 
     def _take_filter_of(self, policy: str) -> None:
         """Keep the filter that the sampler in NumPy has."""

@@ -77,12 +77,31 @@ def of_state(pickled: bytes, framework: str, seed: int, network: str | None = No
     return Policy.from_state(state)
 
 
-def acting(policies: Mapping[str, Any], filters: Mapping[str, Any], env: FoundEnv, slots: int) -> Acts:
-    """What acts for all agents of an environment by policies of RLlib's, which have names; each agent has a slot."""
-    players = {name: Agent(policies[name], filters.get(name), view, slots) for name, view in env.views.items()}
+def acting(
+    policies: Mapping[str, Any],
+    filters: Mapping[str, Any],
+    env: FoundEnv,
+    slots: int,
+    others: Mapping[str, Acts] | None = None,
+) -> Acts:
+    """What acts for all agents of an environment by policies of RLlib's, which have names; each agent has a slot.
+
+    `others` are who acts in the place of some of several policies, by the policies' names.
+    """
+    made = {name: Agent(policies[name], filters.get(name), view, slots) for name, view in env.views.items()}
     if not env.policies:
-        return players[ONE]
+        return made[ONE]
+    players: dict[str, Acts] = {**made, **(others or {})}
     return Team({agent: players[name] for name, view in env.policies.items() for agent in view.agents}, env)
+
+
+def adapted_by(settings: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether the actions of a policy with these settings are normalized, and clipped, for its environment."""
+    # Runs of version 0.1 left that to RLlib.
+    adapted = settings.get("rlsif")
+    if adapted:
+        return adapted.normalize_actions, adapted.clip_actions
+    return settings["normalize_actions"], settings["clip_actions"]
 
 
 class Agent:
@@ -95,10 +114,7 @@ class Agent:
         self.encoded = _encoding(env)
         self._env, self._mask = env.ref.name, masks.size_of(env.observations)
         self._filter = masks.without_filter_on_masks(_without_updates(observation_filter), self._mask)
-        # Runs of version 0.1 left that to RLlib.
-        adapted = settings.get("rlsif")
-        normalize = adapted.normalize_actions if adapted else settings["normalize_actions"]
-        clip = adapted.clip_actions if adapted else settings["clip_actions"]
+        normalize, clip = adapted_by(settings)
         # Whether the policy's numbers are between -1 and 1, and not in the bounds of the environment.
         self.normalizes = bool(normalize)
         self._adapter = ActionAdapter(env.actions, normalize, clip)

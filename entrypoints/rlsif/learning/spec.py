@@ -9,6 +9,9 @@ from typing import Any
 from rlsif.envs.reference import EnvRef, WrapperRef, tuples
 from rlsif.errors import InputError
 
+# Iterations, unless others are asked for.
+OPPONENT_EVERY = 10
+
 
 @dataclass(frozen=True)
 class ManyPolicies:
@@ -56,6 +59,16 @@ class RunSpec:
     network: str | None = None
     # Whether rewards that are learned from are divided by the deviation of returns.
     normalize_rewards: bool = False
+    # Who plays agents that do not learn: chance, earlier policies of the run itself, or the checkpoint of another run;
+    # None where all agents are the run's.
+    opponent: str | None = None
+    # Iterations between two policies of the run that are kept as opponents.
+    opponent_every: int = OPPONENT_EVERY
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """Of several policies those that learn, where an opponent plays the others; else none."""
+        return self.policies.train if self.opponent and self.policies else ()
 
     def as_json(self) -> dict[str, Any]:
         """As params.json has it."""
@@ -72,6 +85,8 @@ class RunSpec:
             "input": self.input,
             "network": self.network,
             "normalize_rewards": self.normalize_rewards,
+            "opponent": self.opponent,
+            "opponent_every": self.opponent_every,
         }
 
 
@@ -82,7 +97,8 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
     policies = saved.get("policies")
     many = ManyPolicies(policies["given"], policies["of_agents"], tuple(policies["train"])) if policies else None
     given = saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"]
-    return RunSpec(*given, many, saved.get("input"), saved.get("network"), saved.get("normalize_rewards", False))
+    later = {name: saved[name] for name in ("normalize_rewards", "opponent", "opponent_every") if name in saved}
+    return RunSpec(*given, many, saved.get("input"), saved.get("network"), **later)
 
 
 @dataclass(frozen=True)
@@ -146,4 +162,9 @@ def check_sampler(spec: RunSpec, layout: Layout) -> None:
         raise InputError(
             f"--normalize-rewards: RLlib samples this run, for {against}, and its sampler scales no rewards; leave it"
             " out"
+        )
+    if spec.opponent and against:
+        raise InputError(
+            f"--opponent {spec.opponent}: RLlib samples this run, for {against}, and its sampler has no opponents;"
+            " leave it out"
         )

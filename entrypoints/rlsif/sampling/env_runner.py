@@ -32,7 +32,8 @@ from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs import find, slots, vector
 from rlsif.envs.adapted import policy_spaces
-from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS
+from rlsif.envs.duel import RANDOM
+from rlsif.envs.metrics import ENV_TIME_SHARE, HISTORY, OF_AGENTS, WON
 from rlsif.envs.processes import Processes
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.reference import EnvRef
@@ -40,6 +41,7 @@ from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.sampling.filters import REWARDS, Filtered, RewardScale
+from rlsif.sampling.opponents import OPPONENTS, Opponents, Pool, won
 from rlsif.sampling.samplers import Sampler
 from rlsif.sampling.team import Team
 
@@ -73,6 +75,10 @@ class SamplingSpec:
     processes: int = 0
     # Whether rewards that are learned from are divided by the deviation of returns.
     normalize_rewards: bool = False
+    # Who plays agents, as `--opponent` has it; None where all are the run's.
+    opponent: str | None = None
+    # Of several policies, those that learn where an opponent plays the others; else empty.
+    learners: tuple[str, ...] = ()
 
 
 class Sampling:
@@ -91,7 +97,7 @@ class Sampling:
         """
         spec: SamplingSpec = config.rlsif
         number = config.num_envs_per_env_runner
-        seeds, random = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
+        seeds, random, of_opponents = _seeds(config.seed, spec.resumed_at, start, worker_index, number)
         self._env, self._env_has_agents, self._tasks = spec.env, bool(spec.agents), Tasks(spec.tasks)
         create = functools.partial(find.make, spec.env, worker_index)
         parts = {name: _part(spec, view) for name, view in spec.views.items()}
@@ -100,10 +106,16 @@ class Sampling:
             **{name: get_filter(config.observation_filter, part.encoder.shape) for name, part in parts.items()},
             **filters_of_rewards(spec),
         }
+        # The opponents of the run, which come with its weights.
+        self.pool = Pool()
+        if spec.opponent:
+            parts = _opposed(spec, parts, self.pool, of_opponents)
+        self._opponents = [part.player for part in parts.values() if isinstance(part.player, Opponents)]
         self._environments: vector.Environments | slots.Copies
         of_policies: Sequence[vector.Environments]
         if spec.agents:
-            copies = slots.Copies([create() for _ in range(number)], seeds, list(parts.values()))
+            rotates = bool(spec.opponent) and not spec.learners
+            copies = slots.Copies([create() for _ in range(number)], seeds, list(parts.values()), rotates)
             self._environments, of_policies = copies, copies.slots
         else:
             [part] = parts.values()
@@ -115,7 +127,7 @@ class Sampling:
             self._environments, of_policies = made, [made]
         self.samplers = {
             name: _sampler(config, worker_index, name, mine, parts[name], self.filters, random)
-            for name, mine in zip(parts, of_policies)
+            for name, mine in zip((name for name, part in parts.items() if part.player is None), of_policies)
         }
         each = list(self.samplers.values())
         self.sampler = Team(copies, each) if spec.agents and each[1:] else each[0]
@@ -164,15 +176,20 @@ class Sampling:
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call, each with the environments' share of the time until now."""
         ended = self.sampler.episodes()
+        others = list(zip(*(opponents.episodes() for opponents in self._opponents)))
         if not ended:
             return []
+        results = [{WON: [won(*each)]} for each in zip(ended, others)] if others else [{}] * len(ended)
         share = {ENV_TIME_SHARE: (self.sampler.env_seconds - self._env_seconds) / self._seconds}
         self._seconds, self._env_seconds = 0.0, self.sampler.env_seconds
         return [
             RolloutMetrics(
-                e.length, e.total_reward, perf_stats=share, hist_data={HISTORY: [e.metrics], OF_AGENTS: [e.agents]}
+                e.length,
+                e.total_reward,
+                perf_stats=share,
+                hist_data={HISTORY: [e.metrics], OF_AGENTS: [e.agents], **result},
             )
-            for e in ended
+            for e, result in zip(ended, results)
         ]
 
 
@@ -180,6 +197,29 @@ def _part(spec: SamplingSpec, view: find.FoundEnv) -> slots.Part:
     """What stands between a policy and the environment as it sees it."""
     adapter = ActionAdapter(view.actions, spec.normalize_actions, spec.clip_actions)
     return slots.Part(view.agents, masks.encoder_of(view.observations), adapter)
+
+
+def _opposed(
+    spec: SamplingSpec, parts: Mapping[str, slots.Part], pool: Pool, random: np.random.Generator
+) -> dict[str, slots.Part]:
+    """The parts of an environment of which an opponent plays some.
+
+    Those of the policies that do not learn; where all agents share one policy, it plays all agents but one.
+    """
+
+    def opponents(name: str) -> Opponents:
+        view, encoder = spec.views[name], parts[name].encoder
+        actions, mask = policy_space(view.actions, spec.normalize_actions), masks.size_of(view.observations)
+        return Opponents(None if spec.opponent == RANDOM else pool, actions, mask, encoder, random)
+
+    if spec.learners:
+        return {
+            name: part if name in spec.learners else part._replace(player=opponents(name))
+            for name, part in parts.items()
+        }
+    [(name, part)] = parts.items()
+    theirs = part._replace(agents=("of the opponent",) * (len(part.agents) - 1), player=opponents(name))
+    return {name: part._replace(agents=("of the run",)), "opponent": theirs}
 
 
 def _sampler(
@@ -216,16 +256,17 @@ def filters_of_rewards(spec: SamplingSpec) -> dict[str, Any]:
 
 def _seeds(
     seed: int | None, resumed_at: int, start: int, worker_index: int, number: int
-) -> tuple[list[int | None], np.random.Generator]:
-    """A seed for each copy of the environment, [number], and what the policy's actions are drawn by.
+) -> tuple[list[int | None], np.random.Generator, np.random.Generator]:
+    """A seed for each copy of the environment, [number], and what the actions of policy and opponents are drawn by.
 
     Independent of those of other env runners, other seeds, and the same run before it was resumed.
     """
     if seed is None:
-        return [None] * number, np.random.default_rng()
+        return [None] * number, np.random.default_rng(), np.random.default_rng()
     sequence = np.random.SeedSequence(seed, spawn_key=(resumed_at, start, worker_index))
-    of_policy, of_envs = sequence.spawn(2)
-    return [int(s) for s in of_envs.generate_state(number, np.uint32) >> 1], np.random.default_rng(of_policy)
+    of_policy, of_envs, of_opponents = sequence.spawn(3)
+    seeds: list[int | None] = [int(s) for s in of_envs.generate_state(number, np.uint32) >> 1]
+    return seeds, np.random.default_rng(of_policy), np.random.default_rng(of_opponents)
 
 
 def beating(worker_index: int, run: str = "") -> None:
@@ -317,6 +358,13 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         self._sampling.set_timestep(max(int(policy["global_timestep"]) for policy in policies.values()))
         self._updates = {name: int(policy["num_grad_updates"]) for name, policy in policies.items()}
         self.sync_filters(state["filters"])
+        if OPPONENTS in state:
+            self.set_opponents(state[OPPONENTS])
+
+    @reporting
+    def set_opponents(self, pool: Pool) -> None:
+        """Take the opponents that the learner has for its env runners."""
+        self._sampling.pool.take(pool)
 
     def get_filters(self, flush_after: bool = False) -> dict[str, Any]:
         """The filters of observations and rewards, with what they saw since the last flush."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,30 @@ SMALL_NUMBER = 1e-8
 REWARDS = "rlsif_rewards"
 # The largest reward that is learned from, in deviations, as Stable-Baselines3 has it.
 LARGEST_REWARD = 10.0
+
+
+class Statistics(NamedTuple):
+    """What a MeanStdFilter of RLlib's goes by: mean and deviation of each place, and the greatest number, if any."""
+
+    mean: Array
+    std: Array
+    clip: float | None
+
+
+def statistics_of(rllib_filter: Any) -> Statistics | None:
+    """Those of a filter of RLlib's as it is now; None where it changes nothing, or has seen too little to."""
+    seen = getattr(rllib_filter, "running_stats", None)
+    if seen is None or seen.num_pushes < 2:
+        return None
+    return Statistics(np.array(seen.mean), np.array(seen.std), rllib_filter.clip)
+
+
+def filtered(observations: Array, by: Statistics) -> Array:
+    """Observations [n, features] as a filter gives them."""
+    found: Array = (observations - by.mean) / (by.std + SMALL_NUMBER)
+    if by.clip:
+        np.clip(found, -by.clip, by.clip, out=found)
+    return found.astype(np.float32, copy=False)
 
 
 class Filtered:
@@ -33,10 +57,7 @@ class Filtered:
         if not hasattr(mine, "running_stats") or not len(observations):
             return observations
         _learn(mine, observations)
-        filtered: Array = (observations - mine.running_stats.mean) / (mine.running_stats.std + SMALL_NUMBER)
-        if mine.clip:
-            np.clip(filtered, -mine.clip, mine.clip, out=filtered)
-        return filtered.astype(np.float32, copy=False)
+        return filtered(observations, Statistics(mine.running_stats.mean, mine.running_stats.std, mine.clip))
 
 
 class RewardScale:

@@ -91,7 +91,7 @@ class Sampler:
         self._actions, self._mask = actions, mask
         self._clip, self._scale = config.get("clip_rewards"), scale
         self._make_policy(config, seen or environments.observations.shape[1:], actions)
-        self._check_finite(environments.observations)
+        check_finite(self._tally, environments.observations)
         self._check_masks()
         self._seen = self._filtered(environments.observations, environments.active)
 
@@ -114,12 +114,25 @@ class Sampler:
         """Why a model of RLlib's cannot be computed here, in a few words; None where it can."""
         return networks.unsupported(model, defaults, seen)
 
-    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
-        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`.
+    @classmethod
+    def policy_of(cls, config: Mapping[str, Any], seen: Seen, actions: Space, mask: int) -> tuple[Any, Any]:
+        """The network of these settings of RLlib's, and how actions are drawn from its outputs.
 
-        `seen` is what the network sees of an encoded observation.
+        `seen` is what the network sees of an encoded observation, `mask` how many places the action mask has behind it.
         """
         raise NotImplementedError
+
+    @staticmethod
+    def drawn(policy: Any, distribution: Any, seen: Array, random: np.random.Generator, timestep: int) -> Array:
+        """Actions [n, ...] for filtered observations [n, ...], by what `policy_of` gave.
+
+        `timestep` is the count of env steps of schedules.
+        """
+        raise NotImplementedError
+
+    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+        """Make the network, `_policy`, and how actions are drawn from its outputs, `_distribution`."""
+        self._policy, self._distribution = self.policy_of(config, seen, actions, self._mask)
 
     def set_weights(self, weights: Weights) -> None:
         """Take the policy's weights as RLlib sends them."""
@@ -175,7 +188,7 @@ class Sampler:
         Raises WrongValue.
         """
         environments, active, columns = self._environments, self._active, self._columns
-        self._check_finite(step.observations, step.rewards)
+        check_finite(self._tally, step.observations, step.rewards)
         done = active & (step.terminated | step.truncated)
         next_obs = self._see(step, done)
         if self.KEEPS_NEXT:
@@ -253,7 +266,7 @@ class Sampler:
         if to_act_on is step.observations:
             self._seen = next_obs
         else:
-            self._check_finite(to_act_on)
+            check_finite(self._tally, to_act_on)
             begun = self._tally.begun(step, environments.active, done)
             self._seen = next_obs.copy()
             self._seen[begun] = self._filter(to_act_on[begun])
@@ -267,30 +280,35 @@ class Sampler:
         filtered[there] = self._filter(observations[there])
         return filtered
 
-    def _check_finite(self, observations: Array, rewards: Array | None = None) -> None:
-        """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
-        for what, values in (("observation", observations), ("reward", rewards)):
-            # A sum of squares is finite only if all of its numbers are, and costs least; it may overflow where all are.
-            if values is None or values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
-                continue
-            bad = np.argwhere(~np.isfinite(values))
-            if len(bad):
-                env, *place = (int(i) for i in bad[0])
-                raise WrongValue(
-                    f"{self._tally.who(env)} gave {values[tuple(bad[0])]} as {what}{place or ''} after"
-                    f" {self._tally.steps(env)} steps of an episode, which would spoil every weight; `check` looks for"
-                    " such values"
-                )
-
     def _check_masks(self) -> None:
         """Look at the masks of what is to be acted on. Raises WrongValue."""
-        if not self._mask:
-            return
-        active = np.flatnonzero(self._environments.active)
-        found = masks.wrong(self._environments.observations[active], self._actions, self._mask)
-        if found:
-            env = int(active[found[0]])
-            raise WrongValue(f"{self._tally.who(env)}, after {self._tally.steps(env)} steps of an episode: {found[1]}")
+        if self._mask:
+            check_masks(self._tally, self._environments, self._actions, self._mask)
+
+
+def check_finite(tally: Tally, observations: Array, rewards: Array | None = None) -> None:
+    """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
+    for what, values in (("observation", observations), ("reward", rewards)):
+        # A sum of squares is finite only if all of its numbers are, and costs least; it may overflow where all are.
+        if values is None or values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
+            continue
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            env, *place = (int(i) for i in bad[0])
+            raise WrongValue(
+                f"{tally.who(env)} gave {values[tuple(bad[0])]} as {what}{place or ''} after"
+                f" {tally.steps(env)} steps of an episode, which would spoil every weight; `check` looks for such"
+                " values"
+            )
+
+
+def check_masks(tally: Tally, environments: Environments, actions: Space, size: int) -> None:
+    """Look at the masks of so many places of what is to be acted on. Raises WrongValue."""
+    active = np.flatnonzero(environments.active)
+    found = masks.wrong(environments.observations[active], actions, size)
+    if found:
+        env = int(active[found[0]])
+        raise WrongValue(f"{tally.who(env)}, after {tally.steps(env)} steps of an episode: {found[1]}")
 
 
 class ActorCriticSampler(Sampler):
@@ -298,11 +316,18 @@ class ActorCriticSampler(Sampler):
 
     NEEDS = {"use_gae": True, "vtrace": True}
 
-    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+    @classmethod
+    def policy_of(cls, config: Mapping[str, Any], seen: Seen, actions: Space, mask: int) -> tuple[Any, Any]:
+        """The network of these settings of RLlib's, and how actions are drawn from its outputs."""
         own = settings_of(config["model"])
         network: Any = OwnTwin(own, seen) if own else ActorCritic.from_config(config["model"], seen)
-        self._policy = masks.MaskedActorCritic(network, self._mask) if self._mask else network
-        self._distribution = of_actions(actions)
+        return masks.MaskedActorCritic(network, mask) if mask else network, of_actions(actions)
+
+    @staticmethod
+    def drawn(policy: Any, distribution: Any, seen: Array, random: np.random.Generator, timestep: int) -> Array:
+        """Actions [n, ...] for filtered observations [n, ...]."""
+        actions: Array = distribution.sample(policy.forward(seen)[0], random)[0]
+        return actions
 
     def _choose(self) -> dict[str, Array]:
         logits, values = self._policy.forward(self._seen)
@@ -457,15 +482,21 @@ class DQNSampler(TransitionSampler):
             against = f"exploration_config.epsilon_schedule is {schedule}"
         return against
 
-    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
+    @classmethod
+    def policy_of(cls, config: Mapping[str, Any], seen: Seen, actions: Space, mask: int) -> tuple[Any, Any]:
+        """The network of these settings of RLlib's, and how actions are drawn from its outputs."""
         network = QNetwork.from_config(config["model"], seen, list(config["hiddens"]), config["dueling"])
-        self._policy = masks.MaskedQNetwork(network, self._mask) if self._mask else network
         exploration = {name: value for name, value in config["exploration_config"].items() if name != "type"}
-        self._distribution = EpsilonGreedy(**exploration)
+        return masks.MaskedQNetwork(network, mask) if mask else network, EpsilonGreedy(**exploration)
+
+    @staticmethod
+    def drawn(policy: Any, distribution: Any, seen: Array, random: np.random.Generator, timestep: int) -> Array:
+        """Actions [n] for filtered observations [n, ...]."""
+        actions: Array = distribution.sample(policy.forward(seen), random, timestep)
+        return actions
 
     def _choose(self) -> dict[str, Array]:
-        values = self._policy.forward(self._seen)
-        return {"actions": self._distribution.sample(values, self._random, self.timestep)}
+        return {"actions": self.drawn(self._policy, self._distribution, self._seen, self._random, self.timestep)}
 
 
 class SACSampler(TransitionSampler):
@@ -478,9 +509,17 @@ class SACSampler(TransitionSampler):
         """The settings of the policy's network, of a config that is RLlib's or a mapping."""
         return {**config["model"], **config["policy_model_config"]}
 
-    def _make_policy(self, config: Mapping[str, Any], seen: Seen, actions: Space) -> None:
-        self._policy = PolicyNetwork.from_config(self.model(config), seen)
-        self._distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
+    @classmethod
+    def policy_of(cls, config: Mapping[str, Any], seen: Seen, actions: Space, mask: int) -> tuple[Any, Any]:
+        """The network of these settings of RLlib's, and how actions are drawn from its outputs."""
+        distribution = SquashedGaussian() if isinstance(actions, Box) else of_actions(actions)
+        return PolicyNetwork.from_config(cls.model(config), seen), distribution
+
+    @staticmethod
+    def drawn(policy: Any, distribution: Any, seen: Array, random: np.random.Generator, timestep: int) -> Array:
+        """Actions [n, ...] for filtered observations [n, ...]."""
+        actions: Array = distribution.sample(policy.forward(seen), random)[0]
+        return actions
 
     def _choose(self) -> dict[str, Array]:
-        return {"actions": self._distribution.sample(self._policy.forward(self._seen), self._random)[0]}
+        return {"actions": self.drawn(self._policy, self._distribution, self._seen, self._random, self.timestep)}

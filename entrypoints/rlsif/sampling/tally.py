@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,18 +51,21 @@ class Tally:
         self._lengths += self.active_copies(active)
         if self._agents:
             self._part |= active
-        ended = self._ended if self._agents else self._ended_alone
         over = done if step.over is None else step.over
-        return [ended(copy, step.metrics.get(copy, NONE)) for copy in np.flatnonzero(over).tolist()]
+        copies = np.flatnonzero(over).tolist()
+        if not self._agents:
+            return [self._ended_alone(copy, step.metrics.get(copy, NONE)) for copy in copies]
+        names = self._agents
+        return [self._ended(copy, step.metrics.get(copy, NONE), step.names.get(copy, names)) for copy in copies]
 
     def _ended_alone(self, copy: int, metrics: Metrics) -> Episode:
         episode = Episode(float(self._returns[copy]), int(self._lengths[copy]), metrics, NONE)
         self._returns[copy] = self._lengths[copy] = 0
         return episode
 
-    def _ended(self, copy: int, metrics: Metrics) -> Episode:
+    def _ended(self, copy: int, metrics: Metrics, names: Sequence[str]) -> Episode:
         mine = slice(copy * self._each, (copy + 1) * self._each)
-        took_part = zip(self._agents, self._returns[mine].tolist(), self._part[mine].tolist())
+        took_part = zip(names, self._returns[mine].tolist(), self._part[mine].tolist())
         agents = {name: total for name, total, part in took_part if part}
         episode = Episode(float(self._returns[mine].sum()), int(self._lengths[copy]), metrics, agents)
         self._returns[mine] = self._lengths[copy] = 0

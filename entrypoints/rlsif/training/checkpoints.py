@@ -44,6 +44,8 @@ class Progress:
     by_evaluation: bool | None = None
     # The task that a callback had set for the environments, in a list; empty where none had.
     task: list[Any] = field(default_factory=list)
+    # Whether the mean return of one checkpoint can be compared with that of another: not against a changing opponent.
+    returns_compare: bool = True
 
     @property
     def episode_return_mean(self) -> float | None:
@@ -95,12 +97,17 @@ def _place(folder: Path, iteration: int) -> Path:
 def best(folder: Path) -> Path | None:
     """The checkpoint with the highest mean return, the later of equals; of those that were evaluated, if any were.
 
-    A run that was resumed without evaluations is judged by the returns of its training from then on.
+    A run that was resumed without evaluations is judged by the returns of its training from then on; where they cannot
+    be compared, the last is best.
     """
     known = [(read(path), path) for path in complete(folder)]
     by_evaluation = bool(known) and known[-1][0].by_evaluation is not False
     evaluated = _highest((progress.evaluation_return_mean, path) for progress, path in known if by_evaluation)
-    return evaluated or _highest((progress.episode_return_mean, path) for progress, path in known)
+    if evaluated or not known:
+        return evaluated
+    if not known[-1][0].returns_compare:
+        return known[-1][1]
+    return _highest((progress.episode_return_mean, path) for progress, path in known)
 
 
 def _highest(means: Iterable[tuple[float | None, Path]]) -> Path | None:

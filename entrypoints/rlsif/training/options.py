@@ -35,6 +35,10 @@ class TrainOptions:
     # Which policy acts for which of many agents, as learning/assignment.py has it, and which learn, with commas.
     policies: str | None = None
     train_policies: str | None = None
+    # Who plays agents that do not learn: random, self, or the folder of a run or checkpoint; and how many iterations
+    # lie between two policies of the run itself that are kept as opponents.
+    opponent: str | None = None
+    opponent_every: int | None = None
     seed: int | None = None
     # Whether rewards that are learned from are divided by the deviation of returns.
     normalize_rewards: bool = False
@@ -81,6 +85,7 @@ class TrainOptions:
             "--env-timeout": (self.env_timeout, 1),
             "--evaluate-every": (self.evaluate_every, 1),
             "--evaluate-episodes": (self.evaluate_episodes, 1),
+            "--opponent-every": (self.opponent_every, 1),
             "--checkpoint-every": (self.checkpoint_every, 1),
             "--keep-checkpoints": (self.keep_checkpoints, 1),
             "--seed": (self.seed, 0),

@@ -20,7 +20,7 @@ from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, rehearse, resolve
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec, check_sampler
 from rlsif.policies.spaces import has_images
-from rlsif.training import callbacks, checkpoints, results, saved, tracking
+from rlsif.training import callbacks, checkpoints, opponents, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, check_evaluated, cluster_layout, layout, of_offline, offline_layout
 from rlsif.training.stopping import Stop
@@ -72,7 +72,9 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     merged = merge(_preset(algorithm.name, env, network), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
     of_run = options.framework or "tf", env.ref, options.seed, merged, many, _text(options.input), network
-    spec = RunSpec(algorithm.name, *of_run, options.normalize_rewards)
+    spec = RunSpec(algorithm.name, *of_run, options.normalize_rewards, opponents.named(options.opponent))
+    spec = replace(spec, opponent_every=options.opponent_every or spec.opponent_every)
+    opponents.check(options, spec, env, _rllib_samples)
     _check_rewards(spec, algorithm, env)
     processes, resources = _placed(options, cluster, envs, spec, env)
     stop = options.stop.or_default(env.reward_threshold)
@@ -299,6 +301,8 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
         ("--normalize-rewards", options.normalize_rewards or None, spec.normalize_rewards),
+        ("--opponent", opponents.as_asked(options.opponent, spec.opponent), spec.opponent or "none"),
+        ("--opponent-every", options.opponent_every, spec.opponent_every),
         *_policies_asked(options, spec.policies),
     ):
         if value is not None and value != is_:

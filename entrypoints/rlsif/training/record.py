@@ -13,6 +13,7 @@ from typing import Any
 from rlsif.envs.recorded import sizes_of
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.packages import installed_packages
+from rlsif.sampling.opponents import SELF
 from rlsif.training import checkpoints, results
 from rlsif.training.checkpoints import Progress
 from rlsif.training.tracking import Tracking
@@ -147,6 +148,7 @@ class Record:
             evaluation_is_due=self.pending_evaluation == rows.iteration,
             by_evaluation=self._by_evaluation,
             task=self.task,
+            returns_compare=spec.opponent != SELF,
         )
 
     def _evaluated_before(self, progress: Progress) -> dict[int, float]:

@@ -26,6 +26,8 @@ PARAMS, PROGRESS, RESULT, SUMMARY = "params.json", "progress.csv", "result.json"
 LOG, CHECKPOINTS = "train.log", "checkpoints"
 # How the columns begin that a user's own numbers have, and what each of many agents got, and an agent of each policy.
 CUSTOM, OF_AGENT, OF_POLICY = "custom/", "agent_return/", "policy_return/"
+# Of episodes against an opponent.
+WIN_RATE = "win_rate"
 
 
 def new_folder(results: Path, algo: str, env: EnvRef) -> Path:
@@ -117,7 +119,9 @@ def _agents(iteration: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     returns = {f"{OF_AGENT}{name}": mean for name, mean in means(iteration["agents"]).items()}
     policies = {f"{OF_POLICY}{name}": mean for name, mean in _of_policies(iteration).items()}
-    return {"num_agent_steps_sampled_lifetime": steps, **returns, **policies}
+    won = iteration.get("won")
+    share = {WIN_RATE: sum(won) / len(won)} if won else {}
+    return {"num_agent_steps_sampled_lifetime": steps, **share, **returns, **policies}
 
 
 def _of_policies(iteration: Mapping[str, Any]) -> dict[str, float]:
@@ -142,6 +146,7 @@ def _evaluation(ended: Mapping[str, Any] | None) -> dict[str, Any]:
         "evaluation/episode_return_max": max(returns),
         "evaluation/episode_len_mean": statistics.fmean(lengths),
         "evaluation/episodes": len(returns),
+        **({f"evaluation/{WIN_RATE}": ended[WIN_RATE]} if WIN_RATE in ended else {}),
         "evaluation/time_s": ended["seconds"],
     }
 

@@ -17,10 +17,12 @@ from rlsif.cluster.heartbeat import INTERVAL
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import available
+from rlsif.envs.duel import RANDOM
 from rlsif.errors import REQUEUE, InputError, RlsifError, counted, near
 from rlsif.files import replace as replace_file
 from rlsif.learning.finite import SpoiltWeights, check_finite
 from rlsif.learning.spec import Layout, ManyPolicies
+from rlsif.sampling.opponents import SELF
 from rlsif.training import checkpoints, results, saved
 from rlsif.training.callbacks import CallbackFailed, Callbacks
 from rlsif.training.checkpoints import CheckpointError
@@ -428,6 +430,21 @@ def _policies_in_words(policies: ManyPolicies | None) -> str:
     return f"with {len(names)} {'policies' if names[1:] else 'policy'}: {', '.join(names)}{learn}"
 
 
+def _opponent_in_words(plan: Plan) -> str:
+    """Who plays agents that do not learn, and against whom evaluations are; empty where nobody does."""
+    spec = plan.spec
+    if spec.opponent is None:
+        return ""
+    every = counted(spec.opponent_every, "iteration")
+    own = f"earlier policies of its own, one more every {every}" if spec.opponent == SELF else ""
+    evaluated = "; evaluations are against chance" if own and plan.layout.evaluation else ""
+    chance = "chance" if spec.opponent == RANDOM else spec.opponent
+    others = [name for name in spec.policies.names if name not in spec.learners] if spec.policies else []
+    if others:
+        return f", {', '.join(others)} played by {chance}"
+    return f", the run plays one of them against {own or chance}{evaluated}"
+
+
 def _processes_in_words(layout: Layout) -> str:
     processes, cores = layout.env_processes, layout.cores_of_runner
     if not processes:
@@ -445,6 +462,7 @@ def _resources_in_words(plan: Plan) -> str:
     sampler = f"{counted(envs, 'environment')} each, {_processes_in_words(plan.layout)}{sampler}"
     if plan.env.agents:
         sampler += f", {len(plan.env.agents)} agents in each, {_policies_in_words(plan.spec.policies)}"
+        sampler += _opponent_in_words(plan)
     if any(view.mask for view in plan.env.views.values()):
         sampler += ", illegal actions masked"
     if plan.spec.normalize_rewards:

@@ -72,12 +72,18 @@ def check_same(env: EnvRef, given: str | None, code_folder: Path) -> None:
 
 def check_spaces(folder: Path, found: FoundEnv) -> None:
     """Refuse an environment that has come to have other spaces than the run was trained in. Raises InputError."""
-    trained = json.loads((folder / results.PARAMS).read_text())["run"].get("spaces")
+    trained = spaces_of(folder)
     if trained is not None and trained != found.described:
         raise InputError(
             f"environment {found.ref.name!r} has {found.described}, and the run in {folder} was trained with {trained};"
             " give --env the place of the code that it was trained with"
         )
+
+
+def spaces_of(folder: Path) -> str | None:
+    """The spaces that a run was trained in, in words; None where an older version wrote it."""
+    spaces: str | None = json.loads((folder / results.PARAMS).read_text())["run"].get("spaces")
+    return spaces
 
 
 def told_of_packages(folder: Path) -> str:

@@ -61,12 +61,17 @@ class Duel:
         return place == self._episode[environment] % self._agents
 
 
+def returns(episodes: Sequence[Episode], agents: Sequence[str]) -> list[float]:
+    """What the policy's agent got in each episode."""
+    return [episode.agents.get(agents[number % len(agents)], 0.0) for number, episode in enumerate(episodes)]
+
+
 def results(episodes: Sequence[Episode], agents: Sequence[str]) -> dict[str, Any]:
     """How often the policy won, drew and lost, its share of wins with an interval of 95 %, and its own returns.
 
     It wins where its agent got more than the best of the others. A draw is half a win.
     """
-    mine = [episode.agents.get(agents[number % len(agents)], 0.0) for number, episode in enumerate(episodes)]
+    mine = returns(episodes, agents)
     theirs = [_best_of_others(episode, agents[number % len(agents)]) for number, episode in enumerate(episodes)]
     wins = sum(my > their for my, their in zip(mine, theirs))
     draws = sum(my == their for my, their in zip(mine, theirs))

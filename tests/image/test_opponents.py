@@ -1,0 +1,164 @@
+"""Opponents from end to end: earlier policies of the run, another run, and chance."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.columns import undocumented
+
+DATA = Path(__file__).parents[1] / "data"
+HEAP = ("--env", f"{DATA}/heap.py:Heap")
+SMALL = ("--set", "train_batch_size=200", "--set", "minibatch_size=100")
+
+
+def rows_of(run):
+    return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+
+
+def said(done):
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# Of each checkpoint of a run the opponents that it has, each by a number of its weights.
+POOLS = """
+import json, sys
+from pathlib import Path
+from rlsif.learning.opponents import pool_of
+pools = [pool_of(checkpoint).opponents for checkpoint in sorted(Path(sys.argv[1]).glob("checkpoints/checkpoint_*"))]
+print(json.dumps([
+    [float(sum(abs(w).sum() for w in policy.weights.values())) for each in pool for policy in each.policies.values()]
+    for pool in pools
+]))
+"""
+
+
+def pools_of(shell, run):
+    return json.loads(said(shell("python", "-c", POOLS, run)).splitlines()[-1])
+
+
+def test_earlier_policies_of_the_run_play_and_are_the_same_ones_after_a_resume(shell):
+    """With an env runner of its own, then in one process; evaluations are against chance, as `evaluate` is."""
+    own = ("--opponent", "self", "--opponent-every", "1")
+    done = said(shell.train(*HEAP, *own, *SMALL, "--num-env-runners", "1", "--stop-iters", "2"))
+    assert "the run plays one of them against earlier policies of its own, one more every 1 iteration" in done
+    [run] = shell.runs
+    more = said(shell.train("--resume", run, "--stop-iters", "4", "--local-mode", "--evaluate-every", "2"))
+    assert "; evaluations are against chance" in more
+    last = rows_of(run)[-1]
+    assert 0 <= last["win_rate"] <= 1 and 0 <= last["evaluation/win_rate"] <= 1
+    assert not undocumented({n for n in last if not n.startswith(("agent_return/", "custom/"))})
+    # Of two agents who act in turns, one has rows.
+    share = last["num_agent_steps_sampled_lifetime"] / last["num_env_steps_sampled_lifetime"]
+    assert 0.4 < share < 0.6
+    before, after = pools_of(shell, run)
+    assert len(before) == 3 and len(set(after)) == len(after) == 5 and after[:3] == before
+    told = json.loads(said(shell("evaluate", run, "--last", "--json", "--episodes", "10")))["against"]
+    assert told["opponent"] == "random"
+    assert told["return_mean"] == pytest.approx(last["evaluation/episode_return_mean"], abs=1e-4)
+    assert told["win_rate"] == last["evaluation/win_rate"]
+    other = shell.train("--resume", run, "--opponent", "random")
+    assert other.returncode == 2 and "--opponent is random, but" in other.stderr
+
+
+# The outputs of a checkpoint's policies by RLlib, and those of the opponent that it makes, from the same observations.
+SAME = """
+import sys
+from pathlib import Path
+import numpy as np
+from rlsif.envs.find import find
+from rlsif.envs.reference import parse
+from rlsif.learning.opponents import of_checkpoint
+from rlsif.learning.saved_policy import load
+from rlsif.policies import masks
+from rlsif.policies.actions import policy_space
+from rlsif.sampling.opponents import Learned
+
+run, env = Path(sys.argv[1]), find(parse(sys.argv[2]))
+[checkpoint] = run.glob("checkpoints/checkpoint_*")
+policies, filters = load(checkpoint, "tf", 0, env.views)
+[(name, policy)] = policies.items()
+mask = masks.size_of(env.observations)
+trained = of_checkpoint(checkpoint).policy_of("white")
+mine = Learned(trained, policy_space(env.actions), mask, masks.encoder_of(env.observations).seen)
+seen = np.array([[left, number, 1, left > 1, left > 2] for left in range(1, 9) for number in range(3)], np.float32)
+found = mine._policy.forward(mine.seen(seen))
+found = found[0] if isinstance(found, tuple) else found
+theirs = seen.copy()
+if filters:
+    theirs[:, :-mask] = [filters[name](each, update=False)[:-mask] for each in seen]
+_, _, info = policy.compute_actions(theirs, explore=False)
+expected = info["action_dist_inputs"] if "action_dist_inputs" in info else info["q_values"]
+legal = seen[:, -mask:] != 0
+assert np.ptp(expected[legal]) > 0
+assert np.abs((found - expected)[legal]).max() < 1e-5, (found, expected)
+print("as evaluate")
+"""
+
+
+@pytest.mark.parametrize("algo", ["PPO", "DQN"])
+def test_another_run_plays_as_evaluate_has_it_play_and_stays_when_it_has_gone(shell, algo):
+    few = ("--set", "num_steps_sampled_before_learning_starts=100", "--set", "min_sample_timesteps_per_iteration=50")
+    settings = {
+        "PPO": (*SMALL, "--set", "observation_filter=MeanStdFilter", "--set", "model.fcnet_hiddens=[16]"),
+        "DQN": (*few, "--set", "train_batch_size=32"),
+    }[algo]
+    said(shell.train(*HEAP, "--algo", algo, *settings, "--stop-iters", "2", "--local-mode"))
+    [other] = shell.runs
+    assert said(shell("python", "-c", SAME, other, HEAP[1])).endswith("as evaluate\n")
+    done = said(shell.train(*HEAP, "--opponent", other, *SMALL, "--num-env-runners", "1", "--stop-iters", "1"))
+    assert f"the run plays one of them against {other}" in done
+    [run] = [each for each in shell.runs if each != other]
+    against = json.loads(said(shell("evaluate", run, "--against", other, "--json", "--episodes", "4")))["against"]
+    assert against["wins"] + against["losses"] == 4
+    shutil.rmtree(other)
+    said(shell.train("--resume", run, "--stop-iters", "2", "--local-mode", "--evaluate-every", "1"))
+    last = rows_of(run)[-1]
+    told = json.loads(said(shell("evaluate", run, "--last", "--json", "--episodes", "10")))["against"]
+    assert told["opponent"].startswith(str(other))
+    assert told["return_mean"] == pytest.approx(last["evaluation/episode_return_mean"], abs=1e-4)
+
+
+def test_policies_that_do_not_learn_are_played_by_chance_and_by_another_run(shell):
+    """Agents of different spaces; and with IMPALA, which learns from stretches, where all share one policy."""
+    (shell.folder / "roles.yaml").write_text("hunter_*: hunter\nprey: prey\n")
+    hunt = ("--env", f"{DATA}/hunt.py:Hunt", "--env-config", "masks=true", "--policies", "roles.yaml")
+    one = (*SMALL, "--local-mode", "--stop-iters", "1")
+    done = said(shell.train(*hunt, "--train-policies", "hunter", "--opponent", "random", *one))
+    assert "prey played by chance" in done
+    [first] = shell.runs
+    # Nobody learns from what the prey does.
+    last = rows_of(first)[-1]
+    assert last["num_agent_steps_sampled_lifetime"] <= 2 * last["num_env_steps_sampled_lifetime"]
+    assert {"win_rate", "agent_return/hunter_0"} <= set(last)
+    done = said(shell.train(*hunt, "--train-policies", "prey", "--opponent", first, *one))
+    assert f"hunter played by {first}" in done
+    [second] = [each for each in shell.runs if each != first]
+    assert json.loads(said(shell("evaluate", second, "--json", "--episodes", "3")))["episodes"] == 3
+    done = said(
+        shell.train(
+            *HEAP, "--algo", "IMPALA", "--opponent", "self", "--num-env-runners", "1", "--stop-timesteps", "2000"
+        )
+    )
+    assert "against earlier policies of its own, one more every 10 iterations" in done
+
+
+FOUR = Path(__file__).parents[2] / "examples/connect_four"
+
+
+@pytest.mark.long
+def test_connect_four_is_learned_by_self_play(shell):
+    """As its page says: against chance 95 of 100, and 8 of 10 against one that looks a move ahead. Takes 70 s."""
+    four = ("--env", FOUR / "connect_four.py:ConnectFour", "--config", FOUR / "ppo.yaml")
+    until = ("--num-envs-per-env-runner", "64", "--local-mode", "--seed", "2", "--stop-iters", "80")
+    said(shell.train(*four, "--opponent", "self", "--opponent-every", "5", *until))
+    [run] = shell.runs
+    against = json.loads(said(shell("evaluate", run, "--json", "--episodes", "100")))["against"]
+    assert against["opponent"] == "random" and against["wins"] >= 95
+    told = said(shell("python", FOUR / "lookahead.py", run, "200"))
+    won, drew, lost = map(int, re.search(r"won (\d+), drew (\d+) and lost (\d+)", told).groups())
+    assert won + drew + lost == 200 and won >= 160
+    said(shell("check", FOUR / "connect_four.py:ConnectFour"))
