@@ -38,8 +38,8 @@ doctor:  ## say what is right and wrong on this machine, and how to fix it
 	@slurm/rl doctor
 
 .PHONY: lint
-lint: dev  ## run ruff, mypy, shellcheck and import-linter alone
-	@$(DEV) -m pytest -q tests/unit/test_style.py
+lint: dev  ## run ruff, mypy, shellcheck, import-linter and the tests of what a room may import
+	@$(DEV) -m pytest -q tests/unit/test_style.py tests/unit/test_rooms.py
 
 .PHONY: bench
 bench: image-cpu dev  ## measure image, start-up and training beside others; writes bench/results

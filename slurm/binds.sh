@@ -4,18 +4,37 @@
 # binds::set FOLDERS...: `binds`, Apptainer's options for those of the folders that are there, and for RL_BIND's.
 binds::set() {
     binds=()
-    local folder
+    local folder other=
     for folder in "$@"; do
-        [[ ! -d $folder ]] || binds+=(--bind "$folder")
+        [[ -d $folder ]] || continue
+        if [[ $folder == *[:,]* ]]; then
+            binds::refuse "$folder has a colon or a comma in its path, by which Apptainer separates folders; rename it"
+        fi
+        binds::allow "$folder"
+        binds+=(--bind "$folder")
     done
     [[ -n ${RL_BIND:-} ]] || return 0
     local -a asked
     IFS=, read -ra asked <<<"$RL_BIND"
     for folder in ${asked[@]+"${asked[@]}"}; do
         if [[ $folder != /* || ! -e ${folder%%:*} ]]; then
-            echo "error: RL_BIND has '$folder', and ${folder%%:*} is no folder of $(hostname); it must be as in RL_BIND=/scratch,/data:/mnt" >&2
-            exit 2
+            binds::refuse "RL_BIND has '$folder', and ${folder%%:*} is no folder of $(hostname); it must be as in RL_BIND=/scratch,/data:/mnt"
         fi
+        [[ $folder != *:* ]] || other=${folder#*:}
+        binds::allow "${other:-$folder}"
+        other=
         binds+=(--bind "$folder")
     done
+}
+
+# binds::allow FOLDER: refuse one that would hide what the image has of its own.
+binds::allow() {
+    if [[ ${1%%:*} == /opt || ${1%%:*} == /opt/ || ${1%%:*}/ == /opt/rl/* ]]; then
+        binds::refuse "folder ${1%%:*} cannot be seen in the image, which has its own /opt/rl; use another folder, or bind it elsewhere as in RL_BIND=/opt/data:/mnt"
+    fi
+}
+
+binds::refuse() {
+    echo "error: $1" >&2
+    exit 2
 }

@@ -125,7 +125,7 @@ job::prepare() {
     done
     job::compare "${images[@]}"
     umask 077
-    mkdir -p "$RL_JOB"
+    mkdir -p "$RL_JOB" 2>/dev/null || job::fail "folder $RL_JOB cannot be made; RL_RUNS names another place"
     [[ -O $RL_JOB ]] || job::fail "$RL_JOB is another user's; RL_RUNS names a folder of your own"
     chmod 700 "$RL_JOB"
     rm -f "${of_a_start[@]}" "$RL_OVER"*

@@ -103,7 +103,7 @@ FILES = {
 
 TYPED = r"""
 train
-    no environment is given; say one as in `train --env CartPole-v1`
+    no environment is given; name one, as in `train --env CartPole-v1`
 train --env Cartpole-v1
     environment 'Cartpole-v1' is not known to Gymnasium; did you mean CartPole-v1 or ...?
 train --env none.py:Env
@@ -283,15 +283,15 @@ train --env CartPole-v1 --algo DQN --normalize-rewards
 train --env CartPole-v1 --normalize-rewards --set clip_rewards=true
     --normalize-rewards scales rewards, and clip_rewards=True clips them; leave one of the two out
 train --env CartPole-v1 --normalize-rewards --set model.use_attention=true
-    --normalize-rewards: RLlib samples this run, for model.use_attention is True, and its sampler scales no rewards; leave it out
+    --normalize-rewards: RLlib samples this run, because model.use_attention is True, and its sampler scales no rewards; leave it out
 train --env hunt.py:Hunt --policies each --normalize-rewards
     --normalize-rewards is for environments of one agent, and Hunt has 3
 train --resume run --normalize-rewards
-    --normalize-rewards is True, but ... is of False; leave --normalize-rewards out to resume that run
+    --normalize-rewards is True, but the run of ... has False; leave --normalize-rewards out to resume that run
 train --env Acrobot-v1 --env-processes 9999
     --env-processes is 9999, and this run has ... CPUs; a process needs one: use ... or fewer
 train --env Acrobot-v1 --env-processes 1 --num-envs-per-env-runner 4 --set model.use_attention=true
-    --env-processes is 1, and RLlib samples this run, for ...; its sampler steps environments in the env runner's own process: leave it out
+    --env-processes is 1, and RLlib samples this run, because ...; its sampler steps environments in the env runner's own process: leave it out
 train --env Acrobot-v1 --env-processes 2 --num-envs-per-env-runner 1
     --env-processes is 2, and an env runner steps 1 environment; a process needs one at least: use fewer, or more environments by --num-envs-per-env-runner
 train --env CartPole-v1 --env-processes 2
@@ -321,25 +321,25 @@ train --env CartPole-v1 --results-dir envs.py
 train --resume none
     --resume ...none is neither a run's folder nor a checkpoint; runs lie under ~/ray_results/<env>/ unless --results-dir said otherwise
 train --resume run --env Acrobot-v1
-    --env is Acrobot-v1, but ...checkpoint_000002 is of CartPole-v1; leave --env out to resume that run
+    --env is Acrobot-v1, but the run of ...checkpoint_000002 has CartPole-v1; leave --env out to resume that run
 train --resume run --algo DQN
-    --algo is DQN, but ...checkpoint_000002 is of PPO; leave --algo out to resume that run
+    --algo is DQN, but the run of ...checkpoint_000002 has PPO; leave --algo out to resume that run
 train --resume run --seed 9
-    --seed is 9, but ...checkpoint_000002 is of 1; leave --seed out to resume that run
+    --seed is 9, but the run of ...checkpoint_000002 has 1; leave --seed out to resume that run
 train --resume run --env-config gravity=1
-    --env-config is {'gravity': 1}, but ...checkpoint_000002 is of {}; leave --env-config out to resume that run
+    --env-config is {'gravity': 1}, but the run of ...checkpoint_000002 has {}; leave --env-config out to resume that run
 train --resume run --set model.fcnet_hiddens=[9]
     model is ...[9]..., but ...checkpoint_000002 has the weights of ...; another network is a new run
 train --resume run --model networks.py:Plain
     --model is networks.py:Plain, but the run has a network of RLlib's; --model is only for one that has moved
 train --resume run --stop-iters 1
-    the run is already at its end: 1 iterations; give a later one, as in --stop-timesteps 2000000
+    the run is already at its end: 1 iteration; give a later one, as in --stop-timesteps 2000000
 train --resume damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; there is none before it
 train --env hunt.py:Hunt
     environment '...hunt.py:Hunt' has agents with different spaces: 'hunter_0' has observations Box[2] of float32 and actions Discrete(3), 'prey' has observations Box[3] of float32 and actions Box[1] of float32; one policy for all of them needs equal ones, so pad them to one shape, or give each agent its own by --policies each
 train --env hunt.py:Hunt --policies ech
-    --policies is 'ech', which is none of its values; did you mean each?; --policies takes shared, each, a YAML file as roles.yaml, or a function as mine.py:mapping
+    --policies is 'ech'; did you mean each?; --policies takes shared, each, a YAML file as roles.yaml, or a function as mine.py:mapping
 train --env hunt.py:Hunt --policies none.yaml
     --policies ...none.yaml cannot be read: No such file or directory
 train --env hunt.py:Hunt --policies half.yaml
@@ -381,15 +381,15 @@ train --env heap.py:Heap --opponent-every 5
 train --env heap.py:Heap --opponent self --opponent-every 0
     --opponent-every is 0; it must be at least 1
 train --env heap.py:Heap --opponent self --set model.use_lstm=true
-    --opponent self: RLlib samples this run, for model.use_lstm is True, with action masks, and its sampler has no opponents; leave it out
+    --opponent self: RLlib samples this run, because model.use_lstm is True, with action masks, and its sampler has no opponents; leave it out
 train --env hunt.py:Hunt --policies each --opponent self
     --opponent self lets one policy play against earlier ones of its own, and --policies each has several; leave --policies out, or name another run
 train --env hunt.py:Hunt --policies each --opponent random
     --opponent random plays for the policies that do not learn, and all of --policies each do; name those that learn by --train-policies
 train --resume run --opponent random
-    --opponent is random, but ... is of none; leave --opponent out to resume that run
+    --opponent is random, but the run of ... has none; leave --opponent out to resume that run
 train --resume run --policies each
-    --policies is each, but ... is of shared; leave --policies out to resume that run
+    --policies is each, but the run of ... has shared; leave --policies out to resume that run
 train --env CartPole-v1 --algo BC
     BC learns from recorded episodes, and none are given; name their folder, as in --input data/, which `evaluate RUN --record data/` writes
 train --env CartPole-v1 --algo BC --input none

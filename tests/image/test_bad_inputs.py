@@ -42,6 +42,7 @@ def contents(folder):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_it_is_told_in_one_sentence_and_leaves_nothing(folder_of_a_user, command, record_property):
+    """Two hundred commands are typed, one after the other."""
     shell, before = folder_of_a_user, contents(folder_of_a_user.folder)
     given = {t: said for t, said in bad_inputs.bad_inputs().items() if t.split()[0] == command}
     lines = json.dumps([shlex.split(typed) for typed in given])

@@ -116,7 +116,7 @@ def test_rllibs_own_callbacks_are_called_where_rllib_samples(shell):
     few = (*SMALL, "--num-envs-per-env-runner", "4", "--num-env-runners", "1", "--stop-iters", "1")
     done = shell.train("--env", "CartPole-v1", *own, *few)
     assert done.returncode == 0, done.stderr
-    assert f"sampled by RLlib, for callbacks_class is {shell.folder}/mine.py:Halves" in done.stdout
+    assert f"sampled by RLlib, because callbacks_class is {shell.folder}/mine.py:Halves" in done.stdout
     [run] = shell.runs
     more = shell.train("--resume", run, "--stop-iters", "2", "--local-mode")
     assert more.returncode == 0, more.stderr

@@ -31,6 +31,7 @@ def test_the_lander_needs_box2d_and_says_how_to_have_it(container):
 
 
 def test_atari_by_its_name_alone_and_by_the_protocol_of_choice(container):
+    """Games are played in four commands, and once beside ale-py's own."""
     missing = container.train("--env", "ALE/Breakout-v5")
     assert missing.returncode == 2 and "make image-cpu EXTRAS=atari" in missing.stderr
     install("atari", container.folder)

@@ -133,6 +133,7 @@ def test_an_environment_of_an_extra_is_trained_and_recorded(layered):
     ],
 )
 def test_what_does_not_go_with_the_image_is_refused(rl_sif, wheels, tmp_path, name, status, said):
+    """An image is unpacked before it is looked at."""
     image = CHECKOUT / "of-a-test.sif"
     done = make_image(image.stem, wheels, REQUIREMENTS=asked(tmp_path, name))
     there = image.exists()

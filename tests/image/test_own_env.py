@@ -156,6 +156,7 @@ class Short(gymnasium.Env):
     promise="a command imports it once a process, without TensorFlow where nothing learns or is evaluated",
 )
 def test_a_file_that_imports_rllib_brings_no_tensorflow(container):
+    """Three commands import RLlib in processes of their own, with the file."""
     (container.folder / "of_rllib.py").write_text(OF_RLLIB)
     told = container.folder / "imported.txt"
 

@@ -23,11 +23,12 @@ def the_pages_networks():
 
 
 def test_the_pages_network_learns_and_is_found_again_after_it_moved(shell):
+    """Three commands, sampled by RLlib."""
     (shell.folder / "mine.py").write_text(the_pages_networks())
     asked = ("--model", "mine.py:Network", "--set", "model.custom_model_config.width=48")
     done = shell.train("--env", "CartPole-v1", *asked, "--stop-reward", "150", "--local-mode", "--seed", "1")
     assert done.returncode == 0, done.stderr
-    assert "sampled by RLlib, for the network is one of your own" in done.stdout
+    assert "sampled by RLlib, because the network is one of your own" in done.stdout
     assert "over 100 episodes reached 150" in done.stdout
     [run] = shell.runs
     params = json.loads((run / "params.json").read_text())
@@ -106,7 +107,7 @@ def test_it_trains_and_acts_as_it_was_saved(shell, settings):
     given = (*HERE[:-2], *plays) if "--algo" in settings else (*HERE, *plays)
     done = shell.train("--model", f"{NETWORKS}:{name}", *settings, *given)
     assert done.returncode == 0, done.stderr
-    assert ("sampled in NumPy" if name == "Twin" else "sampled by RLlib, for ") in done.stdout
+    assert ("sampled in NumPy" if name == "Twin" else "sampled by RLlib, because ") in done.stdout
     [run] = shell.runs
     found = shell("evaluate", run, "--last", "--json", "--episodes", "5")
     assert found.returncode == 0, found.stderr

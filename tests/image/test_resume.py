@@ -279,6 +279,7 @@ CARRIED = {
     promise="the run is the same as without them",
 )
 def test_nothing_that_a_host_carries_in_its_environment_changes_a_run(container):
+    """Three commands, each from its start, for variables are read there."""
     for name in ("tree.py", "numpy.py", "ray.py"):
         (container.folder / name).write_text("raise ImportError('the user\\'s file hides a library')\n")
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")

@@ -42,6 +42,7 @@ def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
     ],
 )  # fmt: skip
 def test_it_samples_as_rllib_does(found, what):
+    """RLlib samples with each kind of space and network, once for all cases."""
     assert found[what] <= CLOSE
 
 

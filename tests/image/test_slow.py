@@ -127,6 +127,7 @@ def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
     promise="the run ends after `--env-timeout`, and names env runner, node and step",
 )
 def test_an_environment_that_stands_still_ends_the_run_by_name(container):
+    """Most of the time is `--env-timeout`."""
     (container.folder / "stuck.py").write_text(STUCK)
     one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "20")
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")

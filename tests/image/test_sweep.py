@@ -27,6 +27,7 @@ def sweep(container, *arguments):
 
 
 def test_a_grid_with_samples_ends_with_a_preset_that_train_takes(shell):
+    """A sweep, and a training with what it found."""
     searched = ("--grid", "lr=1e-3,3e-4", "--sample", "gamma=uniform(0.9,0.999)")
     done = sweep(shell, *CARTPOLE, *searched, "--stop-iters", "6")
     assert done.returncode == 0, done.stderr

@@ -354,6 +354,7 @@ def processes_in(folder):
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
 def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
+    """The run has to meet the full disk, then to write again, then to end on it."""
     import subprocess
 
     results = container.folder / "results"

@@ -240,6 +240,7 @@ def test_a_job_is_requeued_while_slurmctld_is_away_and_no_more_often_than_allowe
     "a job that may not be requeued is interrupted", promise="it ends with a checkpoint, and says how to resume"
 )
 def test_a_job_that_may_not_be_requeued_says_how_to_resume(submit, slurm):
+    """Slurm looks for what it has to warn of twice a minute."""
     sizes = ("--nodes=1", "--cpus-per-task=2", "--no-requeue")
     job = submit("multinode", *STAYS, sbatch=sizes)
     job.trains()

@@ -102,21 +102,19 @@ def test_a_schedule_that_rllib_would_assert_about_is_refused(wrong):
 @pytest.mark.parametrize(
     "schedule, said",
     [
-        (0.3, "is 0.3; it must have a type, one of PiecewiseSchedule, ConstantSchedule, "),
-        ({"type": "LinearSchedul"}, "it must have a type, one of "),
-        (
-            {"type": "LinearSchedule"},
-            "must have final_p and schedule_timesteps, and may have initial_p",
-        ),
-        ({"type": "ConstantSchedule", "value": 2}, "value must be an epsilon from 0 to 1"),
-        ({"type": "ConstantSchedule", "value": 0.1, "worth": 1}, "a ConstantSchedule must have value$"),
-        ({"type": "ExponentialSchedule", "schedule_timesteps": math.nan}, "must be a number of at least 0"),
+        (0.3, "is 0.3; its type must be PiecewiseSchedule, whose two endpoints make a line, or ConstantSchedule"),
+        ({"type": "LinearSchedule", "schedule_timesteps": 10_000, "final_p": 0.1}, "its type must be Piecewise"),
+        ({"type": "PolynomialSchedule", "schedule_timesteps": 10_000, "final_p": 0.1}, "its type must be Piecewise"),
+        ({"type": "ConstantSchedule", "value": 2}, "must have a value, an epsilon from 0 to 1"),
+        ({"type": "ConstantSchedule"}, "must have a value, an epsilon from 0 to 1"),
+        ({"type": "ConstantSchedule", "value": 0.1, "worth": 1}, "a ConstantSchedule has no 'worth'$"),
+        ({**SCHEDULE, "outside_valu": 0.1}, "has no 'outside_valu'; did you mean outside_value?"),
     ],
 )
 def test_a_schedule_of_no_known_kind_is_refused(schedule, said):
     with pytest.raises(InputError, match=said):
         hyperparameters.check({"exploration_config": {"epsilon_schedule": schedule}}, KNOWN, "DQN")
-    right = {"type": "LinearSchedule", "schedule_timesteps": 10_000, "final_p": 0.1}
+    right = {"type": "ConstantSchedule", "value": 0.1}
     hyperparameters.check({"exploration_config": {"epsilon_schedule": right}}, KNOWN, "DQN")
 
 

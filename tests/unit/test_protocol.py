@@ -108,7 +108,7 @@ def test_the_cap_of_requeues_is_told(start, tmp_path):
 
 
 def test_every_start_of_the_image_sees_the_folders_of_the_site(start, tmp_path):
-    job = start("hetjob", "--", "--env", "x", RL_BIND=f"/opt,{ROOT}:/mnt")
+    job = start("hetjob", "--", "--env", "x", RL_BIND=f"/srv,{ROOT}:/mnt")
     job.says("start 0")
     job.warn()
     job.says("start 1")
@@ -118,7 +118,7 @@ def test_every_start_of_the_image_sees_the_folders_of_the_site(start, tmp_path):
     calls = (tmp_path / "calls").read_text().splitlines()
     asked = {re.search(r" rl (\w+)", call)[1] for call in calls}
     assert asked >= {"submit", "allocation", "head", "rollout", "learner", "warning", "requeue", "begin", "status"}
-    assert [call for call in calls if f"--bind /opt --bind {ROOT}:/mnt " not in call] == []
+    assert [call for call in calls if f"--bind /srv --bind {ROOT}:/mnt " not in call] == []
 
 
 @pytest.mark.fault("a job is stopped for good while it is warned of its end", promise="it is not requeued")
@@ -287,7 +287,7 @@ def test_rl_does_not_take_a_job_for_over_where_slurm_does_not_answer(tmp_path, c
         (["submit", "--local", "node", "--time", "1:00"], "--time is 1:00, and no job has a time limit without Slurm;"),
         (["logs", "7", "--node"], "--node has no name after it; as in `"),
         (["logs", "7", "--nodes", "cpu1"], "--nodes is no option of logs, which has --node and -f; as in `"),
-        (["status", "7", "8"], "'8' is more than one job; give one number, as in `"),
+        (["status", "7", "8"], "'8' is a second job; give one number, as in `"),
         (["stop"], "no job is named; give its number, as in `slurm/rl status 123`; `squeue --me` lists yours"),
     ],
 )
@@ -303,8 +303,12 @@ def test_rl_says_what_is_wrong_with_what_was_typed(tmp_path, words, said):
 @pytest.mark.parametrize(
     "name, given, said",
     [
-        ("RL_BIND", "/opt,/no/such", "RL_BIND has '/no/such', and /no/such is no folder of "),
+        ("RL_BIND", "/srv,/no/such", "RL_BIND has '/no/such', and /no/such is no folder of "),
         ("RL_BIND", "opt", "RL_BIND has 'opt', and opt is no folder of "),
+        ("RL_BIND", "/opt", "folder /opt cannot be seen in the image, which has its own /opt/rl; use another folder"),
+        ("RL_BIND", "/srv:/opt/rl/lib", "folder /opt/rl/lib cannot be seen in the image, which has its own /opt/rl"),
+        ("RL_RUNS", "/proc/no/such", "folder /proc/no/such/local-1 cannot be made; RL_RUNS names another place"),
+        ("RL_WAIT", "²", "RL_WAIT is '²'; it must be a number of seconds, as in RL_WAIT=300"),
         ("RL_WAIT", "soon", "RL_WAIT is 'soon'; it must be a number of seconds, as in RL_WAIT=300"),
         ("RL_MAX_REQUEUES", "ten", "RL_MAX_REQUEUES is 'ten'; it must be a number, as in RL_MAX_REQUEUES=10"),
     ],
@@ -313,6 +317,17 @@ def test_a_knob_that_cannot_be_right_is_refused_before_anything_starts(start, na
     job = start("hetjob", "--", "--env", "x", **{name: given})
     job.ends(code=2)
     assert job.output.startswith(f"error: {said}") and job.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["a:b", "a,b"])
+def test_a_folder_that_apptainer_would_take_for_two_is_refused(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / "apptainer").symlink_to("/bin/true")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RL_IMAGE": __file__}
+    line = [ROOT / "slurm/rl", "status", "local-1"]
+    done = subprocess.run(line, cwd=tmp_path / name, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {tmp_path / name} has a colon or a comma in its path")
 
 
 def test_a_folder_of_jobs_may_be_given_from_here(start, tmp_path):

@@ -203,7 +203,7 @@ def interrupted(runs):
 
 @pytest.mark.fault(
     "a run is interrupted while an evaluation is under way",
-    promise="the evaluation is made up for when the run is resumed, by the policy of its iteration",
+    promise="the evaluation is played when the run is resumed, by the policy of its iteration",
 )
 def test_an_evaluation_that_was_under_way_is_made_up_for(interrupted):
     learner = Learner()
@@ -211,7 +211,7 @@ def test_an_evaluation_that_was_under_way_is_made_up_for(interrupted):
     assert interrupted(learner, iterations=5, evaluate_every=10) == 0
     # Before the learner has the last checkpoint.
     assert learner.calls[:3] == ["build", ("make up", 2, "000002"), "restore"]
-    assert "the evaluation of iteration 2, which was under way, is made up for" in interrupted.output.getvalue()
+    assert "the evaluation of iteration 2, which was interrupted, is played now" in interrupted.output.getvalue()
     made_up = interrupted.checkpoints[2]
     assert made_up.evaluation_return_mean == 7.0 and not made_up.evaluation_is_due
     assert interrupted.summary["best_checkpoint"].endswith("checkpoint_000002")

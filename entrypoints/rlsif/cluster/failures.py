@@ -53,7 +53,7 @@ def reporting(method: Callable[P, T]) -> Callable[P, T]:
             return method(*args, **kwargs)
         except SystemExit as problem:
             # An environment's simulator may want to end everything.
-            ended = RlsifError(f"the environment called sys.exit({problem.code!r}); an error is to be raised instead")
+            ended = RlsifError(f"the environment called sys.exit({problem.code!r}); raise an error instead")
             report(ended)
             raise ended from problem
         except Exception as problem:

@@ -59,7 +59,8 @@ def train(
     num_gpus: Annotated[
         Optional[float],
         typer.Option(
-            help="GPUs of the learner, at most 1; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0, or a job's.",
+            help="GPUs of the learner, at most 1; 0.5 shares one. Needs rl-gpu.sif, --nv. Default: 0; in a job 1, if"
+            " the learner's node has a GPU.",
             rich_help_panel=PROCESSES,
         ),
     ] = None,
@@ -139,7 +140,7 @@ def train(
         Optional[list[str]],
         typer.Option(
             metavar="COLUMN",
-            help="Also show this column of progress.csv while the run goes, as custom/NAME. Repeatable.",
+            help="Also show this column of progress.csv during the run, as custom/NAME. Repeatable.",
             rich_help_panel=FILES,
         ),
     ] = None,

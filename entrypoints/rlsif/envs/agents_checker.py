@@ -87,7 +87,7 @@ def steps(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding
             " class, or give it by --env-config.",
         )
     if not rewards:
-        yield Finding(WARNING, f"all rewards were 0 in all of {number:,} random steps; it takes chance to find others.")
+        yield Finding(WARNING, f"all rewards were 0 in all of {number:,} random steps; agents may never find others.")
 
 
 def _look(outcome: Outcome, found: FoundEnv, where: str, wrong: dict[str, str]) -> None:

@@ -131,7 +131,7 @@ def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
             " class or in gymnasium.register.",
         )
     if not any(rewards):
-        yield Finding(WARNING, f"the reward was 0 in all of {steps:,} random steps; it takes chance to find another.")
+        yield Finding(WARNING, f"the reward was 0 in all of {steps:,} random steps; an agent may never find another.")
 
 
 def _kinds_of_numbers(env: Any, found: FoundEnv) -> Iterator[Finding]:

@@ -81,11 +81,6 @@ class EnvRef(Ref):
         """The name for RLlib's register, which takes ASCII alone."""
         return self.name if self.name.isascii() else quote(self.name, safe="/:. ")
 
-    @property
-    def of_file(self) -> bool:
-        """Whether it is from a file, as `path/to/file.py:Class`."""
-        return self.place.endswith(".py")
-
 
 def parse(
     name: str,

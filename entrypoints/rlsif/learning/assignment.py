@@ -30,7 +30,7 @@ def told(given: str) -> str:
         return str(Path(given).expanduser().absolute())
     place, _, name = given.rpartition(":")
     if not (place and name):
-        raise InputError(f"--policies is {given!r}, which is none of its values{near(given, (SHARED, EACH))}; {AS}")
+        raise InputError(f"--policies is {given!r}{near(given, (SHARED, EACH))}; {AS}")
     return absolute(given)
 
 

@@ -41,15 +41,9 @@ RENAMED = {
 }
 # RLlib's default of what it takes and no longer uses.
 GIVEN_UP = -1
-# RLlib's, in ray.rllib.utils.schedules: what each must have, and may have.
-SCHEDULES: Mapping[str, tuple[set[str], set[str]]] = {
-    "PiecewiseSchedule": (set(), {"endpoints", "outside_value", "interpolation"}),
-    "ConstantSchedule": ({"value"}, set()),
-    "LinearSchedule": ({"schedule_timesteps", "final_p"}, {"initial_p"}),
-    "PolynomialSchedule": ({"schedule_timesteps", "final_p"}, {"initial_p", "power"}),
-    "ExponentialSchedule": ({"schedule_timesteps"}, {"initial_p", "decay_rate"}),
-}
-NO_EPSILONS = ("schedule_timesteps", "power", "decay_rate")
+# Of RLlib's schedules, those that its TensorFlow policies can compute; it fails of LinearSchedule and the others.
+PIECEWISE, CONSTANT = "PiecewiseSchedule", "ConstantSchedule"
+OF_SCHEDULES = {PIECEWISE: {"type", "endpoints", "outside_value"}, CONSTANT: {"type", "value"}}
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
 LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("num_epochs", "minibatch_size", "train_batch_size", "n_step"), (1, math.inf)),
@@ -125,24 +119,18 @@ def _check_schedule(algo: str, schedule: Any) -> None:
         return
     given = f"{algo}'s 'exploration_config.epsilon_schedule' is {schedule!r}"
     kind = str(schedule.get("type")) if isinstance(schedule, Mapping) else ""
-    if kind not in SCHEDULES:
+    if kind not in (PIECEWISE, CONSTANT):
         raise InputError(
-            f"{given}; it must have a type, one of {', '.join(SCHEDULES)}, as in"
+            f"{given}; its type must be {PIECEWISE}, whose two endpoints make a line, or {CONSTANT}, as in"
             " {type: PiecewiseSchedule, endpoints: [[0, 1.0], [20000, 0.1]], outside_value: 0.1}"
         )
-    needs, takes = SCHEDULES[kind]
-    has = set(schedule) - {"type"}
-    if not needs <= has <= needs | takes:
-        also = f", and may have {' and '.join(sorted(takes))}" if takes else ""
-        raise InputError(f"{given}; a {kind} must have {' and '.join(sorted(needs))}{also}")
-    if kind == "PiecewiseSchedule":
+    unknown = sorted(set(schedule) - OF_SCHEDULES[kind])
+    if unknown:
+        raise InputError(f"{given}; a {kind} has no {unknown[0]!r}{near(unknown[0], OF_SCHEDULES[kind])}")
+    if kind == PIECEWISE:
         _check_endpoints(given, schedule)
-        return
-    for name in sorted(has):
-        value, most = schedule[name], math.inf if name in NO_EPSILONS else 1
-        if not (_is_finite_number(value) and 0 <= value <= most):
-            right = "a number of at least 0" if most == math.inf else "an epsilon from 0 to 1"
-            raise InputError(f"{given}; {name} must be {right}")
+    elif not (_is_finite_number(schedule.get("value")) and 0 <= schedule["value"] <= 1):
+        raise InputError(f"{given}; it must have a value, an epsilon from 0 to 1")
 
 
 def _check_endpoints(given: str, schedule: Mapping[str, Any]) -> None:

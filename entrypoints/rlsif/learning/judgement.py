@@ -79,7 +79,7 @@ def _of_policy(found: FoundEnv, whole: FoundEnv, network: str | None) -> Iterato
     images = convolution.images_of(masks.encoder_of(found.observations).seen)
     if images and not network:
         yield from _of_images(found, whole, images)
-    how = f"sampled by RLlib, which is slower, for {slow}" if slow else "sampled in NumPy, the fast way"
+    how = f"sampled by RLlib, which is slower, because {slow}" if slow else "sampled in NumPy, the fast way"
     yield Finding(OK, f"observations are {described(found.observations)}; {how}.")
     if found.mask:
         able = ", ".join(name for name in able_to_act(found.actions) if catalogue()[name].masked_model)
@@ -87,9 +87,9 @@ def _of_policy(found: FoundEnv, whole: FoundEnv, network: str | None) -> Iterato
         yield Finding(OK, f"{where} says which actions are legal; {able} choose no other.")
     space = found.actions
     if isinstance(space, Box) and not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        yield Finding(WARNING, "its actions have no bounds, so that none are scaled to; Box(-1, 1, ...) learns best.")
+        yield Finding(WARNING, "its actions have no bounds and are not scaled; Box(-1, 1, ...) learns best.")
     if isinstance(found.observations, Box) and found.observations.dtype == np.float64:
-        yield Finding(WARNING, "observations are float64; networks take float32, so that half of each is thrown away.")
+        yield Finding(WARNING, "observations are float64; networks take float32; return that.")
 
 
 def _policies(found: FoundEnv) -> ManyPolicies | None:

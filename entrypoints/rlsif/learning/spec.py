@@ -155,16 +155,16 @@ def check_sampler(spec: RunSpec, layout: Layout) -> None:
     against = layout.rllib_samples
     if layout.env_processes and against:
         raise InputError(
-            f"--env-processes is {layout.env_processes}, and RLlib samples this run, for {against}; its sampler steps"
-            " environments in the env runner's own process: leave it out"
+            f"--env-processes is {layout.env_processes}, and RLlib samples this run, because {against}; its sampler"
+            " steps environments in the env runner's own process: leave it out"
         )
     if spec.normalize_rewards and against:
         raise InputError(
-            f"--normalize-rewards: RLlib samples this run, for {against}, and its sampler scales no rewards; leave it"
-            " out"
+            f"--normalize-rewards: RLlib samples this run, because {against}, and its sampler scales no rewards;"
+            " leave it out"
         )
     if spec.opponent and against:
         raise InputError(
-            f"--opponent {spec.opponent}: RLlib samples this run, for {against}, and its sampler has no opponents;"
+            f"--opponent {spec.opponent}: RLlib samples this run, because {against}, and its sampler has no opponents;"
             " leave it out"
         )

@@ -45,13 +45,13 @@ def _own(variables: Mapping[str, str]) -> dict[str, Value]:
 def _check_wait(variables: Mapping[str, str]) -> None:
     """Refuse a time to wait that is none. Raises InputError."""
     given = variables.get("RL_WAIT", "300")
-    if not (given.isdigit() and int(given)):
+    if not (given.isdecimal() and int(given)):
         raise InputError(f"RL_WAIT is {given!r}; it must be a number of seconds, as in RL_WAIT=300")
 
 
 def _lent(other: str, said: str, variables: Mapping[str, str]) -> dict[str, Value]:
     """The paths of the job that nodes are lent to. Raises InputError for one that has no use for them."""
-    if not other.isdigit():
+    if not other.isdecimal():
         wrong = f"{other} is not the number of a job" if other else "no job is named"
         raise InputError(f"{wrong}; as in `sbatch slurm/rollout.sh 123`")
     first = next(iter(scontrol.groups(said, other)), None)
@@ -98,6 +98,6 @@ def job_of(said: str, variables: Mapping[str, str], folder: Path) -> Job:
 def most_requeues(variables: Mapping[str, str]) -> Optional[int]:
     """How often the job may be requeued; None: without limit. Raises InputError for what is no number."""
     given = variables.get("RL_MAX_REQUEUES", "")
-    if given and not given.isdigit():
+    if given and not given.isdecimal():
         raise InputError(f"RL_MAX_REQUEUES is {given!r}; it must be a number, as in RL_MAX_REQUEUES=10")
     return int(given) if given else None

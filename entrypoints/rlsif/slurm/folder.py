@@ -42,6 +42,8 @@ def check_forgotten(job: str, said: str) -> None:
 def of_job(job: str, known: Optional[Fields], runs: str, here: Path) -> Path:
     """The folder of a job: runs/JOB where it was submitted. Raises InputError for one that cannot be found."""
     folder = (Path(runs) if runs else Path(known["WorkDir"] if known else here) / "runs") / job
+    if job.startswith(LOCAL) and not folder.is_dir():
+        raise InputError(f"there is no job {job}: no folder {folder}; go to where it was started, or set RL_RUNS")
     if not known and not folder.is_dir():
         raise InputError(
             f"Slurm does not know job {job}, and there is no {folder};"

@@ -51,7 +51,7 @@ class Submission:
 def line(asked: Submission, site: Mapping[str, Options], checkout: Path, train: list[str]) -> str:
     """The sbatch line, quoted for a shell; `site` gives options by group, "" for all. Raises InputError."""
     groups = SCRIPTS[asked.script]
-    if asked.script == "rollout" and not (len(train) == 1 and train[0].isdigit()):
+    if asked.script == "rollout" and not (len(train) == 1 and train[0].isdecimal()):
         raise InputError(
             f"rollout takes the number of a job after --, not {shlex.join(train)!r}; as in `rollout -- 123`"
         )

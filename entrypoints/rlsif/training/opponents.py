@@ -103,7 +103,7 @@ def _check_run(given: str, checkpoint: Path, spec: RunSpec, env: FoundEnv, sampl
     against = samples(its, Layout(0, 1, 0.0, 1), theirs)
     if against:
         raise InputError(
-            f"--opponent {given} cannot act in NumPy, for {against}; opponents act there, so train one that does"
+            f"--opponent {given} cannot act in NumPy, because {against}; opponents act there, so train one that does"
         )
 
 

@@ -53,7 +53,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     if options.resume is not None:
         return _resumed(options, cluster)
     if options.env is None:
-        raise InputError("no environment is given; say one as in `train --env CartPole-v1`")
+        raise InputError("no environment is given; name one, as in `train --env CartPole-v1`")
     algorithm = catalogue.find(options.algo or catalogue.DEFAULT, options.framework or "tf")
     named = options.env
     options = _of_algorithm(options, algorithm)
@@ -306,7 +306,9 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         *_policies_asked(options, spec.policies),
     ):
         if value is not None and value != is_:
-            raise InputError(f"{name} is {value}, but {checkpoint} is of {is_}; leave {name} out to resume that run")
+            raise InputError(
+                f"{name} is {value}, but the run of {checkpoint} has {is_}; leave {name} out to resume that run"
+            )
     given = _given_hyperparameters(options, spec.algo)
     own_network.check(catalogue.catalogue()[spec.algo], spec.network, given)
     for name in OF_THE_NETWORK:

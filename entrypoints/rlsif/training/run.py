@@ -196,7 +196,7 @@ class Run:
         if checkpoint is None:
             return True
         iteration = checkpoints.read(checkpoint).training_iteration
-        self._display.note(f"the evaluation of iteration {iteration}, which was under way, is made up for")
+        self._display.note(f"the evaluation of iteration {iteration}, which was interrupted, is played now")
         self._record.pending_evaluation = iteration
         return algorithm.make_up(iteration, checkpoint, lambda: self._meanwhile(algorithm, signals))
 
@@ -458,7 +458,7 @@ def _resources_in_words(plan: Plan) -> str:
     against = plan.layout.rllib_samples
     if plan.spec.input:
         return _of_offline(plan)
-    sampler = f"sampled by RLlib, for {against}" if against else "sampled in NumPy"
+    sampler = f"sampled by RLlib, because {against}" if against else "sampled in NumPy"
     sampler = f"{counted(envs, 'environment')} each, {_processes_in_words(plan.layout)}{sampler}"
     if plan.env.agents:
         sampler += f", {len(plan.env.agents)} agents in each, {_policies_in_words(plan.spec.policies)}"

@@ -57,7 +57,7 @@ class Stop:
         if self.timesteps is not None and row["num_env_steps_sampled_lifetime"] >= self.timesteps:
             return f"{self.timesteps:,} env steps"
         if self.iters is not None and row["training_iteration"] >= self.iters:
-            return f"{self.iters:,} iterations"
+            return f"{self.iters:,} iteration{'' if self.iters == 1 else 's'}"
         if self.time_s is not None and row["time_total_s"] >= self.time_s:
             return f"{self.time_s:g} s"
         return None
@@ -108,7 +108,7 @@ class Stop:
         if self.timesteps is not None:
             words.append(f"{self.timesteps:,} env steps")
         if self.iters is not None:
-            words.append(f"{self.iters:,} iterations")
+            words.append(f"{self.iters:,} iteration{'' if self.iters == 1 else 's'}")
         if self.time_s is not None:
             words.append(f"{self.time_s:g} s")
         return " or ".join(words)
