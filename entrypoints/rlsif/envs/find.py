@@ -350,7 +350,7 @@ def _of_one_agent(ref: EnvRef, module: ModuleType, found: Any) -> Located:
     entry_points = (found, f"{module.__name__}:{name}")
     ids = [spec.id for spec in gymnasium.registry.values() if spec.entry_point in entry_points]
     if ids:
-        return _the_one(env_id, ids)
+        return _the_one(ref, ids)
     if not is_env or issubclass(found, gymnasium.Wrapper) or _takes_rllibs_config(found):
         return cast(Located, found)
     return _registered(found)
@@ -370,13 +370,12 @@ def _registering(env_id: str) -> str | None:
     return next((module for module, begins in REGISTERED_BY.items() if env_id.startswith(begins)), None)
 
 
-def _the_one(env_id: str, ids: list[str]) -> str:
+def _the_one(ref: EnvRef, ids: list[str]) -> str:
     """The id that a class is registered by. Raises InputError where it is one of several."""
     if len(ids) > 1:
-        place = env_id.rpartition(":")[0]
         raise InputError(
-            f"environment {env_id!r}: the class is registered as {' and '.join(ids)}, which may differ in their"
-            f" arguments; name one, as {place}:{ids[0]}"
+            f"environment {ref.name!r}: the class is registered as {' and '.join(ids)}, which may differ in their"
+            f" arguments; name one, as {ref.place}:{ids[0]}"
         )
     return ids[0]
 

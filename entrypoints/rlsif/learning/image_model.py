@@ -14,7 +14,7 @@ OPTION = "--set model.conv_filters="
 def set_filters(config: Any, env: FoundEnv) -> None:
     """Give a config of RLlib's the filters for the environment's images. Raises InputError for those that do not fit.
 
-    RLlib has filters for four sizes alone, and ends with a traceback of Keras for those that do not fit.
+    RLlib has filters for a few sizes alone, and ends with a traceback of Keras for those that do not fit.
     """
     encoder = masks.encoder_of(env.observations)
     images = convolution.images_of(encoder.seen)

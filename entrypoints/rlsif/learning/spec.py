@@ -96,9 +96,10 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
     env = EnvRef(saved["env"], saved.get("env_config", {}), saved.get("code_folder", "."), wrappers)
     policies = saved.get("policies")
     many = ManyPolicies(policies["given"], policies["of_agents"], tuple(policies["train"])) if policies else None
-    given = saved["algo"], saved["framework"], env, saved["seed"], saved["hyperparameters"]
-    later = {name: saved[name] for name in ("normalize_rewards", "opponent", "opponent_every") if name in saved}
-    return RunSpec(*given, many, saved.get("input"), saved.get("network"), **later)
+    given = {name: saved[name] for name in ("algo", "framework", "seed", "hyperparameters")}
+    # Runs that were made before there were these have none of them.
+    later = ("input", "network", "normalize_rewards", "opponent", "opponent_every")
+    return RunSpec(env=env, policies=many, **given, **{name: saved[name] for name in later if name in saved})
 
 
 @dataclass(frozen=True)

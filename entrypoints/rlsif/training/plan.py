@@ -71,8 +71,18 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     own_network.check(algorithm, network, given)
     merged = merge(_preset(algorithm.name, env, network), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
-    of_run = options.framework or "tf", env.ref, options.seed, merged, many, _text(options.input), network
-    spec = RunSpec(algorithm.name, *of_run, options.normalize_rewards, opponents.named(options.opponent))
+    spec = RunSpec(
+        algo=algorithm.name,
+        framework=options.framework or "tf",
+        env=env.ref,
+        seed=options.seed,
+        hyperparameters=merged,
+        policies=many,
+        input=_text(options.input),
+        network=network,
+        normalize_rewards=options.normalize_rewards,
+        opponent=opponents.named(options.opponent),
+    )
     spec = replace(spec, opponent_every=options.opponent_every or spec.opponent_every)
     opponents.check(options, spec, env, _rllib_samples)
     _check_rewards(spec, algorithm, env)
