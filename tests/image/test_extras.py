@@ -114,27 +114,27 @@ def test_environments_of_gym_and_dm_control_train(container):
     assert done.returncode == 2 and "not known to Gym; did you mean CartPole-v1" in done.stderr
 
 
-def test_envpools_tasks_train_by_their_names(container):
-    """The package is large, and commands import it in processes of their own."""
-    missing = container.train("--env", "envpool:Pendulum-v1")
+def test_envpools_tasks_train_by_their_names(shell):
+    """The package is large, and each command imports it."""
+    missing = shell.train("--env", "envpool:Pendulum-v1")
     assert missing.returncode == 2 and "make image-cpu EXTRAS=envpool" in missing.stderr
-    install("envpool", container.folder)
+    install("envpool", shell.folder)
     for wrong, said in (
         (("envpool:Pendulumm-v1",), "'envpool:Pendulumm-v1' is not known to EnvPool; did you mean Pendulum-v1"),
         (("envpool:Pong-v5", "--env-config", "num_envs=3"), "; --num-envs-per-env-runner says how many"),
         (("envpool:Pong-v5", "--env-config", "frame_skip=two"), "must be of type int, as its default 4"),
     ):
-        done = container.train("--env", *wrong)
+        done = shell.train("--env", *wrong)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
-    done = container.train("--env", "envpool:Pendulum-v1", "--num-env-runners", "1", "--stop-iters", "2")
+    done = shell.train("--env", "envpool:Pendulum-v1", "--num-env-runners", "1", "--stop-iters", "2")
     assert done.returncode == 0 and "sampled in NumPy" in done.stdout, done.stderr
     assert "length  200.0" in done.stdout and "Warning" not in done.stderr
-    [run] = container.runs
-    judged = container("evaluate", run, "--episodes", "2", "--video", "swings.gif", "--json")
+    [run] = shell.runs
+    judged = shell("evaluate", run, "--episodes", "2", "--video", "swings.gif", "--json")
     assert judged.returncode == 0 and json.loads(judged.stdout)["lengths"] == [200, 200], judged.stderr
     assert len(set(json.loads(judged.stdout)["returns"])) == 2
-    assert (container.folder / "swings.gif").read_bytes()[:4] == b"GIF8"
-    checked = container("check", "envpool:MiniGrid-DoorKey-5x5-v0")
+    assert (shell.folder / "swings.gif").read_bytes()[:4] == b"GIF8"
+    checked = shell("check", "envpool:MiniGrid-DoorKey-5x5-v0")
     assert checked.returncode == 0 and "the seed decides what happens" in checked.stdout, checked.stdout
 
 
