@@ -20,12 +20,12 @@ def install(extra, folder):
     subprocess.run([*uv, *where, "-r", EXTRAS / f"{extra}.lock"], check=True)
 
 
-def test_the_lander_needs_box2d_and_says_how_to_have_it(container):
+def test_the_lander_needs_box2d_and_says_how_to_have_it(shell):
     lander = ("--env", "LunarLander-v3", "--stop-iters", "1", "--local-mode", "--set", "num_epochs=1")
-    done = container.train(*lander)
+    done = shell.train(*lander)
     assert done.returncode == 2 and "make image-cpu EXTRAS=box2d" in done.stderr
-    install("box2d", container.folder)
-    done = container.train(*lander)
+    install("box2d", shell.folder)
+    done = shell.train(*lander)
     assert done.returncode == 0, done.stderr
     assert "16 environments each, sampled in NumPy" in done.stdout
 
@@ -138,23 +138,23 @@ def test_envpools_tasks_train_by_their_names(shell):
     assert checked.returncode == 0 and "the seed decides what happens" in checked.stdout, checked.stdout
 
 
-def test_weights_and_biases_offline(container):
-    install("wandb", container.folder)
-    done = container("train", *TRAIN, "--log-to", "wandb", "--results-dir", "results", env={"WANDB_MODE": "offline"})
+def test_weights_and_biases_offline(shell):
+    install("wandb", shell.folder)
+    done = shell("train", *TRAIN, "--log-to", "wandb", "--results-dir", "results", env={"WANDB_MODE": "offline"})
     assert done.returncode == 0, done.stderr
-    [run] = container.runs
+    [run] = shell.runs
     [told] = run.glob("wandb/offline-run-*/run-*.wandb")
     assert b"episode_return_mean" in told.read_bytes() and run.name in told.name
     assert "is left out" not in (run / "train.log").read_text()
 
 
-def test_mlflow_in_a_file(container):
-    install("mlflow", container.folder)
-    store = container.folder / "mlruns"
+def test_mlflow_in_a_file(shell):
+    install("mlflow", shell.folder)
+    store = shell.folder / "mlruns"
     uri = {"MLFLOW_TRACKING_URI": store.as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true"}
-    done = container("train", *TRAIN, "--log-to", "mlflow", "--results-dir", "results", env=uri)
+    done = shell("train", *TRAIN, "--log-to", "mlflow", "--results-dir", "results", env=uri)
     assert done.returncode == 0, done.stderr
-    [run] = container.runs
+    [run] = shell.runs
     [name] = store.glob("*/*/tags/mlflow.runName")
     assert name.read_text() == run.name
     [steps] = name.parents[1].glob("metrics/num_env_steps_sampled_lifetime")
