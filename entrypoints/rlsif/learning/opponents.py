@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from numpy.typing import NDArray
 
 from rlsif.envs.duel import RANDOM, Duel, Random
@@ -60,8 +61,11 @@ class Opposition:
         return Opponent(trained, {})
 
     def _send(self) -> None:
-        pool = Pool(self._pool.opponents, self._pool.iterations)
-        self._algorithm.env_runner_group.foreach_env_runner(lambda w: w.set_opponents(pool), local_env_runner=False)
+        group = self._algorithm.env_runner_group
+        if group.num_remote_env_runners():
+            # Once for all env runners of a node.
+            pool = ray.put(Pool(self._pool.opponents, self._pool.iterations))
+            group.foreach_env_runner(lambda w: w.set_opponents(ray.get(pool)), local_env_runner=False)
 
 
 def _trained(settings: Mapping[str, Any], weights: Any, rllib_filter: Any, timestep: int) -> Trained:
@@ -82,7 +86,8 @@ def of_checkpoint(checkpoint: Path) -> Opponent:
         settings = state["policy_spec"]["config"]
         trained[name] = _trained(settings, state["weights"], filters.get(name), int(state["global_timestep"]))
         of_agents.update(dict.fromkeys(settings["rlsif"].views[name].agents, name))
-    return Opponent(trained, of_agents)
+    # One policy acts for agents of any names.
+    return Opponent(trained, of_agents if names[1:] else {})
 
 
 def pool_of(checkpoint: Path) -> Pool:
@@ -106,23 +111,23 @@ def acting_against(
     env: FoundEnv,
     slots: int,
     learners: Sequence[str],
-    opponent: Opponent | None,
-    seed: int,
+    theirs: Acts,
 ) -> Acts:
-    """What acts for all agents in evaluations: policies of RLlib's, as `acting` has them, and an opponent, or chance.
+    """What acts for all agents in evaluations: policies of RLlib's, as `acting` has them, and who plays against them.
 
     `learners` are the policies that learn where there are several; the opponent plays the others. Where there is one,
     it plays all agents but one, which is another in each episode.
     """
-    theirs = plays(opponent, env, slots, seed) if opponent else Random(env, seed)
     if learners:
         others = {name: theirs for name in env.policies if name not in learners}
         return acting(policies, filters, env, slots, others)
     return Duel(acting(policies, filters, env, slots), theirs, len(env.agents))
 
 
-def plays(opponent: Opponent, env: FoundEnv, slots: int, seed: int) -> Acts:
-    """What acts for all agents by an opponent, which draws its actions as it does in training."""
+def plays(opponent: Opponent | None, env: FoundEnv, slots: int, seed: int) -> Acts:
+    """What acts for all agents by an opponent, which draws its actions as it does in training; None is chance."""
+    if opponent is None:
+        return Random(env, seed)
     random = np.random.default_rng(seed)
     made: dict[tuple[int, int], Acts] = {}
     players = {}
