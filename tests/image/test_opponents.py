@@ -82,7 +82,7 @@ run, env = Path(sys.argv[1]), find(parse(sys.argv[2]))
 policies, filters = load(checkpoint, "tf", 0, env.views)
 [(name, policy)] = policies.items()
 mask = masks.size_of(env.observations)
-trained = of_checkpoint(checkpoint).policy_of("white")
+trained = of_checkpoint(checkpoint).policy_of("an agent of any name")
 mine = Learned(trained, policy_space(env.actions), mask, masks.encoder_of(env.observations).seen)
 seen = np.array([[left, number, 1, left > 1, left > 2] for left in range(1, 9) for number in range(3)], np.float32)
 found = mine._policy.forward(mine.seen(seen))
@@ -126,18 +126,30 @@ def test_policies_that_do_not_learn_are_played_by_chance_and_by_another_run(shel
     """Agents of different spaces; and with IMPALA, which learns from stretches, where all share one policy."""
     (shell.folder / "roles.yaml").write_text("hunter_*: hunter\nprey: prey\n")
     hunt = ("--env", f"{DATA}/hunt.py:Hunt", "--env-config", "masks=true", "--policies", "roles.yaml")
-    one = (*SMALL, "--local-mode", "--stop-iters", "1")
+    one = (*SMALL, "--local-mode", "--stop-iters", "1", "--evaluate-every", "1")
     done = said(shell.train(*hunt, "--train-policies", "hunter", "--opponent", "random", *one))
     assert "prey played by chance" in done
     [first] = shell.runs
     # Nobody learns from what the prey does.
     last = rows_of(first)[-1]
     assert last["num_agent_steps_sampled_lifetime"] <= 2 * last["num_env_steps_sampled_lifetime"]
-    assert {"win_rate", "agent_return/hunter_0"} <= set(last)
+    assert {"win_rate", "agent_return/hunter_0"} <= set(last) and "agent_return/prey" not in last
+    # An evaluation, too, counts what the run's own agents got, as `evaluate` tells it.
+    told = json.loads(said(shell("evaluate", first, "--json", "--episodes", "10")))
+    against = told["against"]
+    own = [told["agents"][name] for name in ("hunter_0", "hunter_1")]
+    assert against["opponent"] == "random" and against["return_mean"] == pytest.approx(sum(own))
+    assert last["evaluation/episode_return_mean"] == pytest.approx(against["return_mean"], abs=1e-4)
+    assert last["evaluation/win_rate"] == against["win_rate"]
     done = said(shell.train(*hunt, "--train-policies", "prey", "--opponent", first, *one))
     assert f"hunter played by {first}" in done
     [second] = [each for each in shell.runs if each != first]
-    assert json.loads(said(shell("evaluate", second, "--json", "--episodes", "3")))["episodes"] == 3
+    told = json.loads(said(shell("evaluate", second, "--json", "--episodes", "3")))
+    assert told["against"]["opponent"].startswith(str(first))
+    # Whoever is named plays the hunters, and the run its prey in every episode.
+    for other in ("random", second):
+        told = json.loads(said(shell("evaluate", second, "--against", other, "--json", "--episodes", "3")))
+        assert told["against"]["return_mean"] == pytest.approx(told["agents"]["prey"])
     done = said(
         shell.train(
             *HEAP, "--algo", "IMPALA", "--opponent", "self", "--num-env-runners", "1", "--stop-timesteps", "2000"
