@@ -158,6 +158,20 @@ def test_policies_that_do_not_learn_are_played_by_chance_and_by_another_run(shel
     assert "against earlier policies of its own, one more every 10 iterations" in done
 
 
+@pytest.mark.parametrize("opponent", [(), ("--opponent", "random")], ids=["all learn", "opponent"])
+def test_batches_without_a_row_are_learned_from_later(shell, opponent):
+    """Each has one env step: the row of whoever acts waits for the other's turn, and in that turn there is none."""
+    each = ("rollout_fragment_length=1", "min_sample_timesteps_per_iteration=1", "train_batch_size=8")
+    few = (word for setting in (*each, "num_steps_sampled_before_learning_starts=0") for word in ("--set", setting))
+    one = ("--num-envs-per-env-runner", "1", "--local-mode", "--stop-iters", "40")
+    said(shell.train(*HEAP, "--algo", "DQN", *opponent, *few, *one))
+    [run] = shell.runs
+    last = rows_of(run)[-1]
+    assert last["num_env_steps_sampled_lifetime"] == 40
+    share = last["num_agent_steps_sampled_lifetime"] / 40
+    assert 0.3 < share < 0.7 if opponent else share > 0.9
+
+
 FOUR = Path(__file__).parents[2] / "examples/connect_four"
 
 
