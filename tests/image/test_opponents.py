@@ -158,6 +158,14 @@ def test_policies_that_do_not_learn_are_played_by_chance_and_by_another_run(shel
     assert "against earlier policies of its own, one more every 10 iterations" in done
 
 
+def test_a_sweep_has_the_opponent_and_names_it_with_the_best_settings(shell):
+    few = ("--grid", "lr=0.001", "--stop-iters", "1", *SMALL)
+    done = said(shell("sweep", *HEAP, "--opponent", "random", *few, "--results-dir", "results"))
+    assert f"train {' '.join(HEAP)} --opponent random --config best.yaml" in done
+    [run] = shell.folder.glob("results/Heap/sweep_*/PPO_*")
+    assert 0.4 < rows_of(run)[-1]["num_agent_steps_sampled_lifetime"] / 200 < 0.6
+
+
 @pytest.mark.parametrize("opponent", [(), ("--opponent", "random")], ids=["all learn", "opponent"])
 def test_batches_without_a_row_are_learned_from_later(shell, opponent):
     """Each has one env step: the row of whoever acts waits for the other's turn, and in that turn there is none."""
