@@ -71,6 +71,7 @@ from pathlib import Path
 import numpy as np
 from rlsif.envs.find import find
 from rlsif.envs.reference import parse
+from rlsif.errors import RlsifError
 from rlsif.learning.opponents import of_checkpoint
 from rlsif.learning.saved_policy import load
 from rlsif.policies import masks
@@ -95,7 +96,11 @@ expected = info["action_dist_inputs"] if "action_dist_inputs" in info else info[
 legal = seen[:, -mask:] != 0
 assert np.ptp(expected[legal]) > 0
 assert np.abs((found - expected)[legal]).max() < 1e-5, (found, expected)
-print("as evaluate")
+try:
+    of_checkpoint(run / "checkpoints/checkpoint_000001")
+except RlsifError as problem:
+    assert "cannot be read in the learner's process: No such file or directory" in str(problem), problem
+    print("as evaluate")
 """
 
 

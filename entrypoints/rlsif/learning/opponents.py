@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rlsif.envs.duel import RANDOM, Duel, Random
 from rlsif.envs.episodes import Acts, Team
 from rlsif.envs.find import FoundEnv
+from rlsif.errors import RlsifError
 from rlsif.learning.old_names import know_old_names
 from rlsif.learning.saved_policy import POLICY, STATE, Agent, acting, adapted_by
 from rlsif.learning.spec import RunSpec
@@ -76,11 +77,20 @@ def _trained(settings: Mapping[str, Any], weights: Any, rllib_filter: Any, times
 
 
 def of_checkpoint(checkpoint: Path) -> Opponent:
-    """The policies of another run's checkpoint, whatever their networks and their algorithm are."""
+    """The policies of another run's checkpoint, whatever their networks and their algorithm are.
+
+    Raises RlsifError for one that has gone, as that of a run that still trains may.
+    """
     know_old_names()
     names = sorted(path.parent.name for path in checkpoint.glob(POLICY.format("*")))
-    states = {name: pickle.loads((checkpoint / POLICY.format(name)).read_bytes()) for name in names}
-    filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
+    try:
+        states = {name: pickle.loads((checkpoint / POLICY.format(name)).read_bytes()) for name in names}
+        filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
+    except OSError as problem:
+        raise RlsifError(
+            f"--opponent {checkpoint} cannot be read in the learner's process: {problem.strerror}; a run that still"
+            " trains removes its old checkpoints"
+        ) from problem
     trained, of_agents = {}, {}
     for name, state in states.items():
         settings = state["policy_spec"]["config"]
