@@ -112,7 +112,9 @@ def forks(apptainer, image, *folders):
     binds = [f"--bind={place}" for place in (CHECKOUT, *folders)]
     command = [apptainer, "exec", *binds, image, "python", CHECKOUT / "tests/image/forks.py", path]
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder)
+        # As in local mode, and in env runners: NumPy looks for it when it is imported, which is before a fork.
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder, env=env)
     try:
         deadline = time.monotonic() + 60
         while not path.exists():

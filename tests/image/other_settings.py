@@ -59,11 +59,11 @@ def loss(learner, batch):
 
 
 def losses(learner, batch, algo):
-    """Those that learn from a replay buffer tell of no loss as it is learned from: their gradients know."""
+    """The loss with a target network as the other is; of those that tell none as it is learned from, gradients."""
+    if hasattr(policy_of(learner), "update_target"):
+        policy_of(learner).update_target(tau=1.0)
     if algo not in ("DQN", "SAC", "IMPALA"):
         return loss(learner, batch)
-    if hasattr(policy_of(learner), "update_target"):
-        policy_of(learner).update_target()
     gradients, _ = policy_of(learner).compute_gradients(batch.copy())
     return float(sum(np.abs(gradient).sum() for gradient in flat(gradients)))
 

@@ -120,17 +120,8 @@ GRID = Path(__file__).parents[2] / "examples/power_grid"
 def test_agents_of_a_power_grid_learn_by_policies_of_their_own(shell):
     """Until they do as the page says: chance gets -378, and who does nothing -121."""
     grid = ("--env", GRID / "power_grid.py:PowerGrid", "--policies", "each", "--config", GRID / "ppo.yaml")
-    until = (
-        "--local-mode",
-        "--seed",
-        "1",
-        "--stop-time",
-        "200",
-        "--stop-reward",
-        "-65",
-        "--num-envs-per-env-runner",
-        "20",
-    )
+    alone = ("--local-mode", "--num-cpus", "1", "--seed", "1", "--num-envs-per-env-runner", "20")
+    until = (*alone, "--stop-iters", "300", "--stop-reward", "-65")
     done = shell.train(*grid, *until)
     assert done.returncode == 0, done.stderr
     assert "with 4 policies: coal, gas, battery, load" in done.stdout and "over 100 episodes reached -65" in done.stdout
@@ -139,8 +130,7 @@ def test_agents_of_a_power_grid_learn_by_policies_of_their_own(shell):
     assert told["return_mean"] > -68
     assert told["custom"]["switched_off"] < 10
     # The battery alone, beside stations as that run has them.
-    alone = ("--train-policies", "battery", "--opponent", run, "--stop-iters", "1")
-    more = shell.train(*grid, "--local-mode", "--num-envs-per-env-runner", "20", *alone)
+    more = shell.train(*grid, *alone, "--train-policies", "battery", "--opponent", run, "--stop-iters", "1")
     assert more.returncode == 0, more.stderr
     assert f"coal, gas, load played by {run}" in more.stdout
     [other] = [each for each in shell.runs if each != run]

@@ -20,23 +20,23 @@ def install(extra, folder):
     subprocess.run([*uv, *where, "-r", EXTRAS / f"{extra}.lock"], check=True)
 
 
-def test_the_lander_needs_box2d_and_says_how_to_have_it(container):
+def test_the_lander_needs_box2d_and_says_how_to_have_it(shell):
     lander = ("--env", "LunarLander-v3", "--stop-iters", "1", "--local-mode", "--set", "num_epochs=1")
-    done = container.train(*lander)
+    done = shell.train(*lander)
     assert done.returncode == 2 and "make image-cpu EXTRAS=box2d" in done.stderr
-    install("box2d", container.folder)
-    done = container.train(*lander)
+    install("box2d", shell.folder)
+    done = shell.train(*lander)
     assert done.returncode == 0, done.stderr
     assert "16 environments each, sampled in NumPy" in done.stdout
 
 
-def test_atari_by_its_name_alone_and_by_the_protocol_of_choice(container):
+def test_atari_by_its_name_alone_and_by_the_protocol_of_choice(shell):
     """Games are played in four commands, and once beside ale-py's own."""
-    missing = container.train("--env", "ALE/Breakout-v5")
+    missing = shell.train("--env", "ALE/Breakout-v5")
     assert missing.returncode == 2 and "make image-cpu EXTRAS=atari" in missing.stderr
-    install("atari", container.folder)
+    install("atari", shell.folder)
     script = Path(__file__).with_name("same_atari.py")
-    compared = container("python", script, container.folder, verb=("exec", "--bind", str(script.parent)))
+    compared = shell("python", script, shell.folder, verb=("exec", "--bind", str(script.parent)))
     for game in json.loads(compared.stdout.splitlines()[-1]).values():
         # A mean of pixels may be rounded in another way.
         assert game["pixels"] <= 1 and game["others"] == 0
@@ -44,16 +44,16 @@ def test_atari_by_its_name_alone_and_by_the_protocol_of_choice(container):
     small = ("--set", "train_batch_size=800", "--set", "minibatch_size=200", "--set", "num_epochs=1", "--local-mode")
     # An agent that has not learned may never fire, by which a game never ends.
     small += ("--num-envs-per-env-runner", "2", "--env-config", "max_num_frames_per_episode=1200")
-    done = container.train("--env", "ALE/Breakout-v5", "--atari", "deepmind", "--stop-iters", "2", *small)
+    done = shell.train("--env", "ALE/Breakout-v5", "--atari", "deepmind", "--stop-iters", "2", *small)
     assert done.returncode == 0, done.stderr
     assert "sampled in NumPy" in done.stdout and "Atari after Mnih et al. 2015: up to 30 steps" in done.stdout
-    [run] = container.runs
+    [run] = shell.runs
     rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
     # A life takes some 30 steps, a game five lives, and no more than 300 steps.
     assert 100 < rows[-1]["env_runners/episode_len_mean"] <= 300
-    found = container("evaluate", run, "--episodes", "1", "--json")
+    found = shell("evaluate", run, "--episodes", "1", "--json")
     assert found.returncode == 0, found.stderr
-    other = container.train("--resume", run, "--atari", "machado", "--stop-iters", "3")
+    other = shell.train("--resume", run, "--atari", "machado", "--stop-iters", "3")
     assert other.returncode == 2 and "--atari is machado, but" in other.stderr
 
 
@@ -95,22 +95,22 @@ class Old(gym.Env):
 """
 
 
-def test_environments_of_gym_and_dm_control_train(container):
+def test_environments_of_gym_and_dm_control_train(shell):
     """Two extras are installed, and six commands import them in processes of their own."""
-    install("gym", container.folder)
-    install("dm_control", container.folder)
-    (container.folder / "old.py").write_text(OLD)
+    install("gym", shell.folder)
+    install("dm_control", shell.folder)
+    (shell.folder / "old.py").write_text(OLD)
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--stop-iters", "2", "--local-mode")
     for name, length in (("old.py:New", 50), ("old.py:Old", 20)):
-        done = container.train("--env", name, *small)
+        done = shell.train("--env", name, *small)
         assert done.returncode == 0 and f"length   {length}.0" in done.stdout, done.stderr
-    [old] = (run for run in container.runs if run.name.startswith("PPO_Old"))
-    done = container("evaluate", old, "--video", "old.gif", "--episodes", "1")
-    assert done.returncode == 0 and (container.folder / "old.gif").stat().st_size > 100, done.stderr
+    [old] = (run for run in shell.runs if run.name.startswith("PPO_Old"))
+    done = shell("evaluate", old, "--video", "old.gif", "--episodes", "1")
+    assert done.returncode == 0 and (shell.folder / "old.gif").stat().st_size > 100, done.stderr
     for name in ("gym:CartPole-v1", "dm_control/cartpole-swingup-v0"):
-        done = container("check", name)
+        done = shell("check", name)
         assert done.returncode == 0 and "ok       the seed decides what happens." in done.stdout, done.stdout
-    done = container("check", "gym:CartPol-v1")
+    done = shell("check", "gym:CartPol-v1")
     assert done.returncode == 2 and "not known to Gym; did you mean CartPole-v1" in done.stderr
 
 
@@ -123,49 +123,49 @@ print(len({make(parse(sys.argv[1])).reset()[0].tobytes() for _ in range(2)}))
 """
 
 
-def test_envpools_tasks_train_by_their_names(container):
-    """The package is large, and commands import it in processes of their own."""
-    missing = container.train("--env", "envpool:Pendulum-v1")
+def test_envpools_tasks_train_by_their_names(shell):
+    """The package is large, and each command imports it."""
+    missing = shell.train("--env", "envpool:Pendulum-v1")
     assert missing.returncode == 2 and "make image-cpu EXTRAS=envpool" in missing.stderr
-    install("envpool", container.folder)
+    install("envpool", shell.folder)
     for wrong, said in (
         (("envpool:Pendulumm-v1",), "'envpool:Pendulumm-v1' is not known to EnvPool; did you mean Pendulum-v1"),
         (("envpool:Pong-v5", "--env-config", "num_envs=3"), "; --num-envs-per-env-runner says how many"),
         (("envpool:Pong-v5", "--env-config", "frame_skip=two"), "must be of type int, as its default 4"),
     ):
-        done = container.train("--env", *wrong)
+        done = shell.train("--env", *wrong)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
-    done = container.train("--env", "envpool:Pendulum-v1", "--num-env-runners", "1", "--stop-iters", "2")
+    done = shell.train("--env", "envpool:Pendulum-v1", "--num-env-runners", "1", "--stop-iters", "2")
     assert done.returncode == 0 and "sampled in NumPy" in done.stdout, done.stderr
     assert "length  200.0" in done.stdout and "Warning" not in done.stderr
     # Without a seed, every env runner and every run has episodes of its own.
-    assert container("python", "-c", UNSEEDED, "envpool:Pendulum-v1").stdout.split()[-1] == "2"
-    [run] = container.runs
-    judged = container("evaluate", run, "--episodes", "2", "--video", "swings.gif", "--json")
+    assert shell("python", "-c", UNSEEDED, "envpool:Pendulum-v1").stdout.split()[-1] == "2"
+    [run] = shell.runs
+    judged = shell("evaluate", run, "--episodes", "2", "--video", "swings.gif", "--json")
     assert judged.returncode == 0 and json.loads(judged.stdout)["lengths"] == [200, 200], judged.stderr
     assert len(set(json.loads(judged.stdout)["returns"])) == 2
-    assert (container.folder / "swings.gif").read_bytes()[:4] == b"GIF8"
-    checked = container("check", "envpool:MiniGrid-DoorKey-5x5-v0")
+    assert (shell.folder / "swings.gif").read_bytes()[:4] == b"GIF8"
+    checked = shell("check", "envpool:MiniGrid-DoorKey-5x5-v0")
     assert checked.returncode == 0 and "the seed decides what happens" in checked.stdout, checked.stdout
 
 
-def test_weights_and_biases_offline(container):
-    install("wandb", container.folder)
-    done = container("train", *TRAIN, "--log-to", "wandb", "--results-dir", "results", env={"WANDB_MODE": "offline"})
+def test_weights_and_biases_offline(shell):
+    install("wandb", shell.folder)
+    done = shell("train", *TRAIN, "--log-to", "wandb", "--results-dir", "results", env={"WANDB_MODE": "offline"})
     assert done.returncode == 0, done.stderr
-    [run] = container.runs
+    [run] = shell.runs
     [told] = run.glob("wandb/offline-run-*/run-*.wandb")
     assert b"episode_return_mean" in told.read_bytes() and run.name in told.name
     assert "is left out" not in (run / "train.log").read_text()
 
 
-def test_mlflow_in_a_file(container):
-    install("mlflow", container.folder)
-    store = container.folder / "mlruns"
+def test_mlflow_in_a_file(shell):
+    install("mlflow", shell.folder)
+    store = shell.folder / "mlruns"
     uri = {"MLFLOW_TRACKING_URI": store.as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true"}
-    done = container("train", *TRAIN, "--log-to", "mlflow", "--results-dir", "results", env=uri)
+    done = shell("train", *TRAIN, "--log-to", "mlflow", "--results-dir", "results", env=uri)
     assert done.returncode == 0, done.stderr
-    [run] = container.runs
+    [run] = shell.runs
     [name] = store.glob("*/*/tags/mlflow.runName")
     assert name.read_text() == run.name
     [steps] = name.parents[1].glob("metrics/num_env_steps_sampled_lifetime")
@@ -187,21 +187,21 @@ def test_what_is_not_there_is_told(shell, name, said):
     assert done.returncode == 2 and said in done.stderr
 
 
-def test_pettingzoos_environments_train_and_give_videos(container):
+def test_pettingzoos_environments_train_and_give_videos(shell):
     """Agents who act together, and two who take turns with masks; without the extra the sentence says what to build."""
     spread = ("--env", "mpe2.simple_spread_v3", "--stop-iters", "1", *SMALL)
-    done = container.train(*spread)
+    done = shell.train(*spread)
     assert done.returncode == 2 and "needs a package that is not installed: mpe2" in done.stderr
     assert "make image-cpu EXTRAS=pettingzoo" in done.stderr
-    install("pettingzoo", container.folder)
+    install("pettingzoo", shell.folder)
     for game in (spread, ("--env", "pettingzoo.classic:connect_four_v3", *spread[2:])):
-        done = container.train(*game)
+        done = shell.train(*game)
         assert done.returncode == 0, done.stderr
         assert "agents in each, which share one policy" in done.stdout
-    [four] = (container.folder / "results").glob("connect_four_v3/*")
-    against = container("evaluate", four, "--against", "random", "--episodes", "4", "--video", "four.gif")
+    [four] = (shell.folder / "results").glob("connect_four_v3/*")
+    against = shell("evaluate", four, "--against", "random", "--episodes", "4", "--video", "four.gif")
     assert against.returncode == 0, against.stderr
     assert "of 4 episodes; win rate 0." in against.stdout or "win rate 1.00" in against.stdout
-    assert (container.folder / "four.gif").read_bytes()[:4] == b"GIF8"
-    checked = container("check", "mpe2.simple_spread_v3")
+    assert (shell.folder / "four.gif").read_bytes()[:4] == b"GIF8"
+    checked = shell("check", "mpe2.simple_spread_v3")
     assert checked.returncode == 0 and "PettingZoo's test finds nothing." in checked.stdout

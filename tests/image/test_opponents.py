@@ -190,9 +190,9 @@ FOUR = Path(__file__).parents[2] / "examples/connect_four"
 
 @pytest.mark.long
 def test_connect_four_is_learned_by_self_play(shell):
-    """As its page says: against chance 95 of 100, and 8 of 10 against one that looks a move ahead. Takes 70 s."""
+    """As its page says: against chance 95 of 100, and 8 of 10 against one that looks a move ahead. Takes 70 s alone."""
     four = ("--env", FOUR / "connect_four.py:ConnectFour", "--config", FOUR / "ppo.yaml")
-    until = ("--num-envs-per-env-runner", "64", "--local-mode", "--seed", "2", "--stop-iters", "80")
+    until = ("--num-envs-per-env-runner", "64", "--local-mode", "--num-cpus", "1", "--seed", "2", "--stop-iters", "80")
     said(shell.train(*four, "--opponent", "self", "--opponent-every", "5", *until))
     [run] = shell.runs
     against = json.loads(said(shell("evaluate", run, "--json", "--episodes", "100")))["against"]

@@ -126,12 +126,12 @@ def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
     "an environment stands still in a step",
     promise="the run ends after `--env-timeout`, and names env runner, node and step",
 )
-def test_an_environment_that_stands_still_ends_the_run_by_name(container):
+def test_an_environment_that_stands_still_ends_the_run_by_name(shell):
     """Most of the time is `--env-timeout`."""
-    (container.folder / "stuck.py").write_text(STUCK)
+    (shell.folder / "stuck.py").write_text(STUCK)
     one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "1", "--env-timeout", "20")
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
-    done = container.train("--env", "stuck.py:Stuck", *one, *small)
+    done = shell.train("--env", "stuck.py:Stuck", *one, *small)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "error: env runner 1 on " in done.stderr and "has made no step for" in done.stderr
     assert "stepping its environments after 700 env steps" in done.stderr

@@ -319,18 +319,19 @@ class Slow(gymnasium.Env):
 
 
 @pytest.mark.fault(
-    "Ctrl-C is pressed while the algorithm and its environments are made",
+    "Ctrl-C is pressed, or SIGTERM sent, while the algorithm and its environments are made",
     promise="the run ends at once, and no process is left",
 )
-def test_ctrl_c_while_the_algorithm_is_made_ends_the_run(container):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_algorithm_is_made_ends_the_run(container, number):
     (container.folder / "slow.py").write_text(SLOW_TO_MAKE)
     options = ("--num-env-runners", "1", "--results-dir", container.folder / "results")
     process = container.start("train", "--env", "slow.py:Slow", *options)
     wait_for((container.folder / "making").exists, process)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    assert process.wait(timeout=60) == 128 + number
     [run] = container.runs
-    assert summary(run)["stop_reason"] == "interrupted by SIGINT before the first iteration"
+    assert summary(run)["stop_reason"] == f"interrupted by {number.name} before the first iteration"
     assert "Traceback" not in (container.folder / "output").read_text()
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)

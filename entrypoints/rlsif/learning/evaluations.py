@@ -61,7 +61,9 @@ class Evaluations:
 
     def begin(self, iteration: int) -> None:
         """Evaluate the policy as it is now, after so many iterations; one evaluation waits for the one before."""
-        self._begin(iteration, dict(self._algorithm.env_runner.filters), self._algorithm.env_runner.pool)
+        runner = self._algorithm.env_runner
+        pool = runner.pool if self._algorithm.config.rlsif.opponent else Pool()
+        self._begin(iteration, dict(runner.filters), pool)
 
     def make_up(self, iteration: int, checkpoint: Path) -> None:
         """Evaluate the policies of a checkpoint, whose weights the algorithm has from then on."""
