@@ -27,8 +27,9 @@ binds::set() {
     done
 }
 
-# binds::allow FOLDER: refuse one that would hide what the image has of its own.
+# binds::allow FOLDER: refuse one that would hide what the image has of its own, but for the package as a developer has it.
 binds::allow() {
+    [[ $1 != /opt/rl/lib/python*/site-packages/rlsif ]] || return 0
     if [[ ${1%%:*} == /opt || ${1%%:*} == /opt/ || ${1%%:*}/ == /opt/rl/* ]]; then
         binds::refuse "folder ${1%%:*} cannot be seen in the image, which has its own /opt/rl; use another folder, or bind it elsewhere as in RL_BIND=/opt/data:/mnt"
     fi

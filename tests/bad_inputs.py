@@ -371,11 +371,15 @@ train --env heap.py:Heap --opponent sefl
 train --env heap.py:Heap --opponent heap.py
     --opponent ...heap.py is neither a run's folder nor a checkpoint; runs lie under ~/ray_results/<env>/ unless --results-dir said otherwise
 train --env heap.py:Heap --opponent run
-    --opponent run was trained in CartPole-v1 by an older version, which kept no spaces of many agents; train another one
+    --opponent run was trained by an older version, which kept no spaces of many agents; train another one
 train --env heap.py:Heap --opponent damaged
     checkpoint ...checkpoint_000002 is damaged: algorithm_state.pkl is missing, cut short or changed; ...
 train --env heap.py:Heap --opponent other
-    environment '...heap.py:Heap' has 2 agents, each with ..., and the run in ...other was trained with observations Box[4] of float32 and actions Discrete(2); give --env the place of the code that it was trained with
+    --opponent other was trained with observations Box[4] of float32 and actions Discrete(2), and Heap has 2 agents, each with ...; an opponent needs the same spaces
+train --env heap.py:Heap --opponent self --stop-reward 0.5
+    --stop-reward is 0.5, and the run plays against earlier policies of its own, which get better, too; have it evaluated against chance, as by --evaluate-every 10, or use another --stop-...
+sweep --env heap.py:Heap --opponent self --grid lr=0.1,0.2
+    --opponent self: a sweep compares trials by the returns of their training, and each would have other opponents; use random or another run
 train --env heap.py:Heap --opponent-every 5
     --opponent-every is 5, and no policies of the run itself are kept as opponents; use it with --opponent self
 train --env heap.py:Heap --opponent self --opponent-every 0

@@ -59,7 +59,7 @@ def loss(learner, batch):
 
 
 def losses(learner, batch, algo):
-    """The loss with a target network as the other is, or of those that tell of none as it is learned from, gradients."""
+    """The loss with a target network as the other is; of those that tell none as it is learned from, gradients."""
     if hasattr(policy_of(learner), "update_target"):
         policy_of(learner).update_target(tau=1.0)
     if algo not in ("DQN", "SAC", "IMPALA"):

@@ -114,6 +114,15 @@ def test_environments_of_gym_and_dm_control_train(shell):
     assert done.returncode == 2 and "not known to Gym; did you mean CartPole-v1" in done.stderr
 
 
+# How many first observations two copies have that were made without a seed.
+UNSEEDED = """
+import sys
+from rlsif.envs.find import make
+from rlsif.envs.reference import parse
+print(len({make(parse(sys.argv[1])).reset()[0].tobytes() for _ in range(2)}))
+"""
+
+
 def test_envpools_tasks_train_by_their_names(shell):
     """The package is large, and each command imports it."""
     missing = shell.train("--env", "envpool:Pendulum-v1")
@@ -129,6 +138,8 @@ def test_envpools_tasks_train_by_their_names(shell):
     done = shell.train("--env", "envpool:Pendulum-v1", "--num-env-runners", "1", "--stop-iters", "2")
     assert done.returncode == 0 and "sampled in NumPy" in done.stdout, done.stderr
     assert "length  200.0" in done.stdout and "Warning" not in done.stderr
+    # Without a seed, every env runner and every run has episodes of its own.
+    assert shell("python", "-c", UNSEEDED, "envpool:Pendulum-v1").stdout.split()[-1] == "2"
     [run] = shell.runs
     judged = shell("evaluate", run, "--episodes", "2", "--video", "swings.gif", "--json")
     assert judged.returncode == 0 and json.loads(judged.stdout)["lengths"] == [200, 200], judged.stderr

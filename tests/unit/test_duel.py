@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlsif.envs.duel import Duel, Random, interval, results
+from rlsif.envs.duel import Duel, Random, interval, results, returns
 from rlsif.envs.episodes import Episode, play
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
@@ -47,6 +47,18 @@ def test_a_draw_is_half_a_win():
     told = results(episodes, ("a", "b"))
     assert (told["wins"], told["draws"], told["losses"], told["win_rate"]) == (1, 1, 0, 0.75)
     assert told["return_mean"] == 1.5
+
+
+def test_agents_of_its_own_win_by_their_best_and_get_what_they_got_together():
+    episodes = [
+        Episode(0, agents={"a": 1.0, "b": 3.0, "c": 2.0}),
+        Episode(1, agents={"a": 1.0, "c": 2.0}),
+        Episode(2, agents={"b": 0.5, "c": 0.5}),
+    ]
+    told = results(episodes, ("a", "b", "c"), ("a", "b"))
+    assert (told["wins"], told["draws"], told["losses"]) == (1, 1, 1)
+    assert returns(episodes, ("a", "b", "c"), ("a", "b")) == [4.0, 1.0, 0.5]
+    assert told["return_mean"] == pytest.approx(5.5 / 3)
 
 
 def test_wilsons_interval():

@@ -103,6 +103,8 @@ def test_advantages_end_with_the_opponents_last_move():
             expected.append(running)
         lost += rows[-1][1] < -0.5
     assert lost > 10
+    # What is taken off the environments' time.
+    assert 0 < opponents.seconds < mine.env_seconds
     given = np.sort(batch["advantages"])
     for advantage in expected:
         assert np.abs(given - advantage).min() < 1e-4

@@ -108,7 +108,8 @@ def test_the_cap_of_requeues_is_told(start, tmp_path):
 
 
 def test_every_start_of_the_image_sees_the_folders_of_the_site(start, tmp_path):
-    job = start("hetjob", "--", "--env", "x", RL_BIND=f"/srv,{ROOT}:/mnt")
+    package = f"{ROOT}/entrypoints/rlsif:/opt/rl/lib/python3.11/site-packages/rlsif"
+    job = start("hetjob", "--", "--env", "x", RL_BIND=f"/srv,{ROOT}:/mnt,{package}")
     job.says("start 0")
     job.warn()
     job.says("start 1")
@@ -118,7 +119,7 @@ def test_every_start_of_the_image_sees_the_folders_of_the_site(start, tmp_path):
     calls = (tmp_path / "calls").read_text().splitlines()
     asked = {re.search(r" rl (\w+)", call)[1] for call in calls}
     assert asked >= {"submit", "allocation", "head", "rollout", "learner", "warning", "requeue", "begin", "status"}
-    assert [call for call in calls if f"--bind /srv --bind {ROOT}:/mnt " not in call] == []
+    assert [call for call in calls if f"--bind /srv --bind {ROOT}:/mnt --bind {package} " not in call] == []
 
 
 @pytest.mark.fault("a job is stopped for good while it is warned of its end", promise="it is not requeued")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rlsif.envs.episodes import Acts, Episode, Seen, acted, seed_actions
@@ -61,20 +61,19 @@ class Duel:
         return place == self._episode[environment] % self._agents
 
 
-def returns(episodes: Sequence[Episode], agents: Sequence[str]) -> list[float]:
-    """What the policy's agent got in each episode."""
-    return [episode.agents.get(agents[number % len(agents)], 0.0) for number, episode in enumerate(episodes)]
+def returns(episodes: Sequence[Episode], agents: Sequence[str], own: Sequence[str] = ()) -> list[float]:
+    """What the policy's agents got together in each episode: its `own`, or without those another one in each."""
+    return [sum(mine) for mine, _ in _sides(episodes, agents, own)]
 
 
-def results(episodes: Sequence[Episode], agents: Sequence[str]) -> dict[str, Any]:
+def results(episodes: Sequence[Episode], agents: Sequence[str], own: Sequence[str] = ()) -> dict[str, Any]:
     """How often the policy won, drew and lost, its share of wins with an interval of 95 %, and its own returns.
 
-    It wins where its agent got more than the best of the others. A draw is half a win.
+    It wins where its agent, or the best of its `own`, got more than the best of the others. A draw is half a win.
     """
-    mine = returns(episodes, agents)
-    theirs = [_best_of_others(episode, agents[number % len(agents)]) for number, episode in enumerate(episodes)]
-    wins = sum(my > their for my, their in zip(mine, theirs))
-    draws = sum(my == their for my, their in zip(mine, theirs))
+    best = [tuple(max(got, default=0.0) for got in sides) for sides in _sides(episodes, agents, own)]
+    wins = sum(my > their for my, their in best)
+    draws = sum(my == their for my, their in best)
     rate = (wins + draws / 2) / len(episodes)
     return {
         "wins": wins,
@@ -82,12 +81,18 @@ def results(episodes: Sequence[Episode], agents: Sequence[str]) -> dict[str, Any
         "losses": len(episodes) - wins - draws,
         "win_rate": rate,
         "win_rate_interval": interval(rate, len(episodes)),
-        "return_mean": sum(mine) / len(mine),
+        "return_mean": sum(returns(episodes, agents, own)) / len(episodes),
     }
 
 
-def _best_of_others(episode: Episode, agent: str) -> float:
-    return max((total for name, total in episode.agents.items() if name != agent), default=0.0)
+def _sides(
+    episodes: Sequence[Episode], agents: Sequence[str], own: Sequence[str]
+) -> Iterator[tuple[list[float], list[float]]]:
+    """What the policy's agents got in each episode that took part, and what the others got."""
+    for number, episode in enumerate(episodes):
+        mine = own or (agents[number % len(agents)],)
+        got = episode.agents.items()
+        yield [total for name, total in got if name in mine], [total for name, total in got if name not in mine]
 
 
 def interval(rate: float, number: int) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import secrets
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -42,7 +43,7 @@ class Pool(VectorEnv[Any, Any, Any]):
         # An env runner has one core.
         self._how = {"num_threads": 1, "render_mode": render_mode, **arguments}
         self.num_envs, self.render_mode = num_envs, render_mode
-        self._pool = self._made(0)
+        self._pool = self._made(secrets.randbits(31))
         if self._pool.config["max_num_players"] > 1:
             raise InputError(f"environment {self.env_id!r} has many players, which are not taken from EnvPool")
         self.single_observation_space, self.single_action_space = self._pool.observation_space, self._pool.action_space

@@ -10,7 +10,7 @@ import io
 import os
 import re
 import traceback
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +82,10 @@ class FoundEnv:
     def seen_by(self, agent: str) -> FoundEnv:
         """The environment as the policy of an agent sees it."""
         return next((view for view in self.policies.values() if agent in view.agents), self)
+
+    def agents_of(self, policies: Collection[str]) -> tuple[str, ...]:
+        """The agents of some of several policies, by the policies' names."""
+        return tuple(agent for name, view in self.policies.items() if name in policies for agent in view.agents)
 
     @property
     def described(self) -> str:

@@ -89,9 +89,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         for environment in environments if progress.task else ():
             set_task(environment, progress.task[0])
         slots = len(environments) * max(1, len(env.agents))
-        agent = _agent(checkpoint, spec, env, slots, asked.seed, with_opponent=opponent is None)
-        if opponent:
-            agent = _duel(agent, opponent, spec, env, slots, asked.seed)
+        agent = _agent(checkpoint, spec, env, slots, asked.seed, opponent)
         tables: list[Any] = environments
         if recording:
             recording.about["normalize_actions"] = agent.normalizes
@@ -104,9 +102,9 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
             waiting(episode)
 
         episodes = play(agent, tables, asked.episodes, asked.seed, asked.deterministic, watch, most)
-    # Where nobody was named, a run's own opponent; it has roles of its own where there are several policies.
-    own = None if spec.learners else duel.RANDOM if spec.opponent == SELF else spec.opponent
-    against = opponent or own
+    # Where nobody was named, a run's own opponent.
+    against = opponent or (duel.RANDOM if spec.opponent == SELF else spec.opponent)
+    sides = episodes, env.agents, env.agents_of(spec.learners)
     return {
         "algo": spec.algo,
         "env": spec.env.name,
@@ -116,7 +114,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
         "deterministic": asked.deterministic,
         "seed": asked.seed,
         **_statistics(episodes),
-        "against": {"opponent": str(against), **duel.results(episodes, env.agents)} if against else None,
+        "against": {"opponent": str(against), **duel.results(*sides)} if against else None,
         "video": str(asked.video.absolute()) if asked.video else None,
         "record": str(recording.path) if recording else None,
     }
@@ -158,28 +156,31 @@ def _opponent(asked: Evaluation, spec: RunSpec, env: FoundEnv) -> Path | str | N
     return checkpoint
 
 
-def _duel(mine: Acts, opponent: Path | str, spec: RunSpec, env: FoundEnv, slots: int, seed: int) -> Acts:
-    if isinstance(opponent, Path):
-        # Its agents may have other policies than this run's.
-        its = saved.moved(saved.spec_of(opponent.parent.parent), spec.env.name, None, Path(spec.env.code_folder))
-        theirs = env if its.policies == spec.policies else find(env.ref, assignment.of_run(its.policies))
-        return duel.Duel(mine, _agent(opponent, its, theirs, slots, seed), len(env.agents))
-    return duel.Duel(mine, duel.Random(env, seed), len(env.agents))
-
-
 def _agent(
-    checkpoint: Path, spec: RunSpec, env: FoundEnv, slots: int, seed: int, *, with_opponent: bool = False
+    checkpoint: Path, spec: RunSpec, env: FoundEnv, slots: int, seed: int, opponent: Path | str | None = None
 ) -> Any:
-    """What acts by a checkpoint; with the opponent of its run, where it has one."""
+    """What acts by a checkpoint, against an opponent; where none was named, against that of its run, if it has one."""
     # Takes seconds to import, with TensorFlow.
-    from rlsif.learning.opponents import acting_against, fixed, pool_of
+    from rlsif.learning.opponents import acting_against, fixed, plays, pool_of
     from rlsif.learning.saved_policy import acting, load
 
     loaded = load(checkpoint, spec.framework, seed, env.views, spec.network)
-    if spec.opponent is None or not (with_opponent or spec.learners):
+    if opponent is None and spec.opponent is None:
         return acting(*loaded, env, slots)
-    theirs = fixed(spec.opponent, pool_of(checkpoint))
-    return acting_against(*loaded, env, slots, spec.learners, theirs, seed)
+    if isinstance(opponent, Path):
+        theirs = _other(opponent, spec, env, slots, seed)
+    else:
+        theirs = plays(None if opponent else fixed(spec.opponent, pool_of(checkpoint)), env, slots, seed)
+    return acting_against(*loaded, env, slots, spec.learners, theirs)
+
+
+def _other(checkpoint: Path, spec: RunSpec, env: FoundEnv, slots: int, seed: int) -> Acts:
+    """What acts for all agents by another run's checkpoint, whose agents may have other policies than this run's."""
+    from rlsif.learning.saved_policy import acting, load
+
+    its = saved.moved(saved.spec_of(checkpoint.parent.parent), spec.env.name, None, Path(spec.env.code_folder))
+    theirs = env if its.policies == spec.policies else find(env.ref, assignment.of_run(its.policies))
+    return acting(*load(checkpoint, its.framework, seed, theirs.views, its.network), theirs, slots)
 
 
 @contextlib.contextmanager

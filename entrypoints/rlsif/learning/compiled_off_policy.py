@@ -160,7 +160,7 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
             # All env runners have failed.
             return {}
         counters = private_api.counters(self)
-        if self._env_steps <= self.config.num_steps_sampled_before_learning_starts:
+        if self._env_steps <= self.config.num_steps_sampled_before_learning_starts or not len(self.local_replay_buffer):
             return {}
         behind = self._sampling.ahead * updates
         with private_api.timers(self)[LEARN_ON_BATCH_TIMER]:
@@ -193,9 +193,11 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         for batch in batches:
             counters[NUM_ENV_STEPS_SAMPLED] += batch.env_steps()
             counters[NUM_AGENT_STEPS_SAMPLED] += batch.agent_steps()
-            rows = batch.policy_batches[DEFAULT_POLICY_ID]
-            rows.decompress_if_needed()
-            self.local_replay_buffer.add({name: rows[name] for name in {*self._update.columns, WEIGHTS}})
+            # None where none of the run's agents acted, or what came of it is not known yet.
+            rows = batch.policy_batches.get(DEFAULT_POLICY_ID)
+            if rows is not None:
+                rows.decompress_if_needed()
+                self.local_replay_buffer.add({name: rows[name] for name in {*self._update.columns, WEIGHTS}})
         return self._env_steps - before
 
     def _learn(self, stored: int) -> dict[str, float]:

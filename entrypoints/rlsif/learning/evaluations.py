@@ -26,7 +26,7 @@ from rlsif.envs.episodes import AT_ONCE, LEAST_OF_MOST_STEPS, play
 from rlsif.envs.find import FoundEnv, make
 from rlsif.envs.task import set_task
 from rlsif.errors import RlsifError
-from rlsif.learning.opponents import acting_against, fixed, pool_of
+from rlsif.learning.opponents import acting_against, fixed, plays, pool_of
 from rlsif.learning.saved_policy import acting, of_state, weights_and_filters
 from rlsif.learning.spec import Layout
 from rlsif.sampling.env_runner import beating, doing
@@ -143,7 +143,7 @@ class Player:
         """Play the episodes by the likeliest actions of RLlib's policies, which have names and may have filters.
 
         Give returns, lengths and seconds; against an opponent, which may be another run's, the returns are those of the
-        policy's agent, and how many were won is given, too.
+        run's own agents, and how many were won is given, too.
 
         Raises RlsifError for an environment that fails.
         """
@@ -154,7 +154,10 @@ class Player:
         slots = len(self._environments) * max(1, len(self._env.agents))
         given = policies, filters, self._env, slots
         alone = self._opponent is None
-        agent = acting(*given) if alone else acting_against(*given, self._learners, opponent, SEED)
+        if alone:
+            agent = acting(*given)
+        else:
+            agent = acting_against(*given, self._learners, plays(opponent, self._env, slots, SEED))
         with doing("playing the episodes of --evaluate-every"):
             # The likeliest actions of an early policy may go in circles where none ends the episode.
             limits: Any = {} if self._env.max_episode_steps else {"most_steps": LEAST_OF_MOST_STEPS, "cut": True}
@@ -164,11 +167,10 @@ class Player:
             "lengths": [episode.length for episode in episodes],
             "seconds": time.monotonic() - began,
         }
-        if self._opponent is None or self._learners:
+        if alone:
             return played
-        agents = self._env.agents
-        won = duel.results(episodes, agents)["win_rate"]
-        return {**played, "returns": duel.returns(episodes, agents), "win_rate": won}
+        sides = episodes, self._env.agents, self._env.agents_of(self._learners)
+        return {**played, "returns": duel.returns(*sides), "win_rate": duel.results(*sides)["win_rate"]}
 
     def close(self) -> None:
         """Close the environments."""

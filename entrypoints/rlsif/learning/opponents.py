@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from numpy.typing import NDArray
 
 from rlsif.envs.duel import RANDOM, Duel, Random
 from rlsif.envs.episodes import Acts, Team
 from rlsif.envs.find import FoundEnv
+from rlsif.errors import RlsifError
 from rlsif.learning.old_names import know_old_names
 from rlsif.learning.saved_policy import POLICY, STATE, Agent, acting, adapted_by
 from rlsif.learning.spec import RunSpec
@@ -60,8 +62,11 @@ class Opposition:
         return Opponent(trained, {})
 
     def _send(self) -> None:
-        pool = Pool(self._pool.opponents, self._pool.iterations)
-        self._algorithm.env_runner_group.foreach_env_runner(lambda w: w.set_opponents(pool), local_env_runner=False)
+        group = self._algorithm.env_runner_group
+        if group.num_remote_env_runners():
+            # Once for all env runners of a node.
+            pool = ray.put(Pool(self._pool.opponents, self._pool.iterations))
+            group.foreach_env_runner(lambda w: w.set_opponents(ray.get(pool)), local_env_runner=False)
 
 
 def _trained(settings: Mapping[str, Any], weights: Any, rllib_filter: Any, timestep: int) -> Trained:
@@ -72,17 +77,27 @@ def _trained(settings: Mapping[str, Any], weights: Any, rllib_filter: Any, times
 
 
 def of_checkpoint(checkpoint: Path) -> Opponent:
-    """The policies of another run's checkpoint, whatever their networks and their algorithm are."""
+    """The policies of another run's checkpoint, whatever their networks and their algorithm are.
+
+    Raises RlsifError for one that has gone, as that of a run that still trains may.
+    """
     know_old_names()
     names = sorted(path.parent.name for path in checkpoint.glob(POLICY.format("*")))
-    states = {name: pickle.loads((checkpoint / POLICY.format(name)).read_bytes()) for name in names}
-    filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
+    try:
+        states = {name: pickle.loads((checkpoint / POLICY.format(name)).read_bytes()) for name in names}
+        filters = pickle.loads((checkpoint / STATE).read_bytes())["worker"]["filters"]
+    except OSError as problem:
+        raise RlsifError(
+            f"--opponent {checkpoint} cannot be read in the learner's process: {problem.strerror}; a run that still"
+            " trains removes its old checkpoints"
+        ) from problem
     trained, of_agents = {}, {}
     for name, state in states.items():
         settings = state["policy_spec"]["config"]
         trained[name] = _trained(settings, state["weights"], filters.get(name), int(state["global_timestep"]))
         of_agents.update(dict.fromkeys(settings["rlsif"].views[name].agents, name))
-    return Opponent(trained, of_agents)
+    # One policy acts for agents of any names.
+    return Opponent(trained, of_agents if names[1:] else {})
 
 
 def pool_of(checkpoint: Path) -> Pool:
@@ -106,23 +121,23 @@ def acting_against(
     env: FoundEnv,
     slots: int,
     learners: Sequence[str],
-    opponent: Opponent | None,
-    seed: int,
+    theirs: Acts,
 ) -> Acts:
-    """What acts for all agents in evaluations: policies of RLlib's, as `acting` has them, and an opponent, or chance.
+    """What acts for all agents in evaluations: policies of RLlib's, as `acting` has them, and who plays against them.
 
     `learners` are the policies that learn where there are several; the opponent plays the others. Where there is one,
     it plays all agents but one, which is another in each episode.
     """
-    theirs = plays(opponent, env, slots, seed) if opponent else Random(env, seed)
     if learners:
         others = {name: theirs for name in env.policies if name not in learners}
         return acting(policies, filters, env, slots, others)
     return Duel(acting(policies, filters, env, slots), theirs, len(env.agents))
 
 
-def plays(opponent: Opponent, env: FoundEnv, slots: int, seed: int) -> Acts:
-    """What acts for all agents by an opponent, which draws its actions as it does in training."""
+def plays(opponent: Opponent | None, env: FoundEnv, slots: int, seed: int) -> Acts:
+    """What acts for all agents by an opponent, which draws its actions as it does in training; None is chance."""
+    if opponent is None:
+        return Random(env, seed)
     random = np.random.default_rng(seed)
     made: dict[tuple[int, int], Acts] = {}
     players = {}

@@ -180,8 +180,10 @@ class Sampling:
         if not ended:
             return []
         results = [{WON: [won(*each)]} for each in zip(ended, others)] if others else [{}] * len(ended)
-        share = {ENV_TIME_SHARE: (self.sampler.env_seconds - self._env_seconds) / self._seconds}
-        self._seconds, self._env_seconds = 0.0, self.sampler.env_seconds
+        # Opponents choose while the environments step.
+        env_seconds = self.sampler.env_seconds - sum(opponents.seconds for opponents in self._opponents)
+        share = {ENV_TIME_SHARE: (env_seconds - self._env_seconds) / self._seconds}
+        self._seconds, self._env_seconds = 0.0, env_seconds
         return [
             RolloutMetrics(
                 e.length,

@@ -6,6 +6,7 @@ action.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -151,6 +152,8 @@ class Opponents:
     mask: int
     encoder: Encoder
     random: np.random.Generator
+    # What choosing took so far.
+    seconds: float = 0.0
     _made: dict[int, tuple[Opponent, dict[int, Acts]]] = field(default_factory=dict)
     _ended: list[Episode] = field(default_factory=list)
 
@@ -164,6 +167,12 @@ class Opponents:
 
     def choose(self) -> Array:
         """What is chosen for what the slots show now, [slots, ...]. Raises WrongValue."""
+        began = time.perf_counter()
+        chosen = self._chosen()
+        self.seconds += time.perf_counter() - began
+        return chosen
+
+    def _chosen(self) -> Array:
         slots = self._slots
         check_finite(self._tally, slots.observations)
         if self.mask:

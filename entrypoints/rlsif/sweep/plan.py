@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.cluster.resources import Cluster, Resources
+from rlsif.envs.duel import RANDOM
 from rlsif.envs.find import FoundEnv, find
 from rlsif.errors import InputError, check_at_least
 from rlsif.files import replace as replace_file
 from rlsif.learning import assignment, catalogue, own_network
 from rlsif.learning.settings import check_hyperparameters
 from rlsif.learning.spec import Layout, RunSpec, from_json
+from rlsif.sampling.opponents import SELF
 from rlsif.sweep.space import Dimension, at, dimensions, examples
 from rlsif.training import results
 from rlsif.training.options import TrainOptions, check_gpus
@@ -90,6 +92,11 @@ def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
         raise InputError(
             f"--algo {algorithm.name}: a sweep compares trials by the returns of their training, and"
             f" {algorithm.name} samples none; give `train` one setting after the other, and `compare` the runs"
+        )
+    if options.base.opponent == SELF:
+        raise InputError(
+            f"--opponent {SELF}: a sweep compares trials by the returns of their training, and each would have other"
+            f" opponents; use {RANDOM} or another run"
         )
     algo = algorithm.name
     network = own_network.named(options.base.network) if options.base.network else None

@@ -66,6 +66,7 @@ def sweep(
     named = " ".join([f"--env {env.name}", *(f"--wrap {wrapper}" for wrapper in env.own_wrappers)])
     named += f" --atari {env.atari}" if env.atari else ""
     named += _policies_as_typed(planned.spec.policies)
+    named += f" --opponent {planned.spec.opponent}" if planned.spec.opponent else ""
     named += f" --model {planned.spec.network}" if planned.spec.network else ""
     print(f"best settings: {planned.folder / BEST}; use them with: train {named} --config {BEST}")
     return 0

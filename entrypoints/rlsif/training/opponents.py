@@ -82,13 +82,18 @@ def _check_run(given: str, checkpoint: Path, spec: RunSpec, env: FoundEnv, sampl
     """Refuse a run that was trained for something else, or cannot act in NumPy."""
     checkpoints.check(checkpoint)
     folder = checkpoint.parent.parent
-    saved.check_spaces(folder, env)
-    its = saved.moved(saved.spec_of(folder), env.ref.name, None, Path(env.ref.code_folder))
-    if saved.spaces_of(folder) is None:
+    trained = saved.spaces_of(folder)
+    if trained is None:
         raise InputError(
-            f"--opponent {given} was trained in {its.env.short} by an older version, which kept no spaces of many"
-            " agents; train another one"
+            f"--opponent {given} was trained by an older version, which kept no spaces of many agents; train another"
+            " one"
         )
+    if trained != env.described:
+        raise InputError(
+            f"--opponent {given} was trained with {trained}, and {env.ref.short} has {env.described}; an opponent needs"
+            " the same spaces"
+        )
+    its = saved.moved(saved.spec_of(folder), env.ref.name, None, Path(env.ref.code_folder))
     lacks = [agent for agent in env.agents if its.policies and agent not in its.policies.of_agents]
     if lacks:
         raise InputError(

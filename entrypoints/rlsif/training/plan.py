@@ -20,6 +20,7 @@ from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, rehearse, resolve
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec, check_sampler
 from rlsif.policies.spaces import has_images
+from rlsif.sampling.opponents import SELF
 from rlsif.training import callbacks, checkpoints, opponents, results, saved, tracking
 from rlsif.training.checkpoints import Progress
 from rlsif.training.options import TrainOptions, check_evaluated, cluster_layout, layout, of_offline, offline_layout
@@ -87,7 +88,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     opponents.check(options, spec, env, _rllib_samples)
     _check_rewards(spec, algorithm, env)
     processes, resources = _placed(options, cluster, envs, spec, env)
-    stop = options.stop.or_default(env.reward_threshold)
+    stop = _ends(options, spec, env)
     return Plan(spec, env, processes, resources, stop, None, None, None)
 
 
@@ -172,6 +173,17 @@ def _placed(
     planned = replace(planned, rllib_samples=_rllib_samples(spec, planned, env))
     check_sampler(spec, planned)
     return planned, placed[1]
+
+
+def _ends(options: TrainOptions, spec: RunSpec, env: FoundEnv) -> Stop:
+    """When the run ends. Raises InputError for a return that would be against opponents that change."""
+    stop, changing = options.stop, spec.opponent == SELF and not options.stop.by_evaluation
+    if changing and stop.reward is not None:
+        raise InputError(
+            f"--stop-reward is {stop.reward:g}, and the run plays against earlier policies of its own, which get"
+            " better, too; have it evaluated against chance, as by --evaluate-every 10, or use another --stop-..."
+        )
+    return stop.or_default(None if changing else env.reward_threshold)
 
 
 def _check_rewards(spec: RunSpec, algorithm: Algorithm, env: FoundEnv) -> None:
@@ -287,7 +299,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
     env = find_env(spec.env, assignment.of_run(spec.policies))
     saved.check_spaces(folder, env)
     _check_input(algorithm, Path(spec.input) if spec.input else None, env)
-    stop = options.stop.or_default(env.reward_threshold)
+    stop = _ends(options, spec, env)
     last = next(
         (r for r in reversed(results.read_rows(folder)) if r["training_iteration"] == progress.training_iteration), None
     )
