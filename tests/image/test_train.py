@@ -270,8 +270,8 @@ def test_a_resume_that_contradicts_the_run_is_refused(shell):
     [run] = shell.runs
     first, last = sorted((run / "checkpoints").iterdir())
     for options, said in (
-        (("--env", "Acrobot-v1"), "is of CartPole-v1"),
-        (("--algo", "DQN"), "is of PPO"),
+        (("--env", "Acrobot-v1"), "--env is Acrobot-v1, but the run of"),
+        (("--algo", "DQN"), "has PPO; leave --algo out to resume that run"),
         (("--stop-iters", "2"), "already at its end: 2 iterations"),
     ):
         done = shell.train("--resume", run, *options)
