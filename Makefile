@@ -59,6 +59,10 @@ bench-returns: image-cpu dev  ## train with the presets, and hold the returns ag
 bench-cluster: image-cpu dev  ## measure how long a cluster takes to come up, on a Slurm made for it; needs root
 	@$(DEV) -m bench.cluster
 
+.PHONY: bench-versions
+bench-versions: image-cpu dev  ## measure the checkout BEFORE, with its own rl.sif, beside this one
+	@$(DEV) -m bench.versions "$(BEFORE)"
+
 .PHONY: bench-node-death
 bench-node-death: image-cpu dev  ## measure what the death of a rollout node costs a run, on a Slurm made for it; needs root
 	@$(DEV) -m bench.node_death
