@@ -119,10 +119,11 @@ SEED = Annotated[
     ),
 ]
 NORMALIZE_REWARDS = Annotated[
-    bool,
+    Optional[bool],
     typer.Option(
-        "--normalize-rewards",
-        help="PPO, APPO, IMPALA: learn from rewards divided by the running deviation of the discounted return.",
+        "--normalize-rewards/--no-normalize-rewards",
+        help="PPO, APPO, IMPALA: learn from rewards divided by the running deviation of the discounted return. Default:"
+        " as the preset says.",
         rich_help_panel=TRAINING,
     ),
 ]
