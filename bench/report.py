@@ -34,6 +34,7 @@ def write_page() -> None:
         "off-policy": table_of_off_policy,
         "cluster": table_of_cluster,
         "node-death": table_of_node_death,
+        "environments": table_of_environments,
         "versions": table_of_versions,
     }
     records = {kind: sorted(RESULTS.glob(f"{kind}-*.json")) for kind in tables}
@@ -197,6 +198,33 @@ def table_of_node_death(record: Mapping[str, Any]) -> str:
     ]
     for job, figures in record["node_death"].items():
         lines.append(f"| {job} | {' | '.join(spread(figures[when], '') for when in whens)} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of_environments(record: Mapping[str, Any]) -> str:
+    """The record of environments of the extras as Markdown."""
+    lines = [
+        "",
+        "## Environments",
+        "",
+        f"Measured on {record['date']} by `make bench-environments` on {record['machine']['cpus']} cores.",
+        "",
+        "| env-steps/s on one core | plain loop, random actions | env runner, as they reach the learner | ratio |",
+        "|---|---|---|---|",
+    ]
+    for name, of in record["rates"].items():
+        loop, runner = of["plain loop"], of["env runner"]
+        lines.append(f"| {name} | {spread(loop, '')} | {spread(runner, '')} | {ratio(runner, loop)} |")
+    lines += [
+        "",
+        "| env-steps/s of PPO on two cores, same batch, minibatch, epochs | rlsif | Stable-Baselines3, DummyVecEnv"
+        " | SubprocVecEnv | to the faster |",
+        "|---|---|---|---|---|",
+    ]
+    for name, of in record["trainings"].items():
+        faster = max(of["dummy"], of["subproc"], key=statistics.median)
+        all_of = " | ".join(spread(of[which], "") for which in ("rlsif", "dummy", "subproc"))
+        lines.append(f"| {name} | {all_of} | {ratio(of['rlsif'], faster)} |")
     return "\n".join(lines) + "\n"
 
 
