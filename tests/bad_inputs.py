@@ -284,6 +284,8 @@ train --env CartPole-v1 --normalize-rewards --set clip_rewards=true
     --normalize-rewards scales rewards, and clip_rewards=True clips them; leave one of the two out, by --no-normalize-rewards if it is the preset's
 train --env CartPole-v1 --normalize-rewards --set model.use_attention=true
     --normalize-rewards: RLlib samples this run, because model.use_attention is True, and its sampler scales no rewards; give --no-normalize-rewards
+train --env CartPole-v1 --set model.use_attention=true --set model.attention_use_n_prev_rewards=2
+    PPO's 'model.attention_use_n_prev_rewards' is 2, and RLlib's sampler shows the network the steps before those that its learner shows it; it must be 0
 train --env hunt.py:Hunt --policies each --normalize-rewards
     --normalize-rewards is for environments of one agent, and Hunt has 3
 train --resume run --normalize-rewards

@@ -5,6 +5,7 @@ import re
 import shutil
 import statistics
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -104,11 +105,19 @@ def test_evaluate_of_dqn_in_words(trained):
 def test_evaluate_of_a_policy_with_a_memory_and_a_filter(shell):
     """Those of test_what_is_listed_trains_saves_restores_and_continues are evaluated there."""
     options = ("--set", "observation_filter=MeanStdFilter", "--set", "model.use_lstm=true")
+    options += ("--set", "model.lstm_use_prev_action=true", "--set", "model.lstm_use_prev_reward=true")
     done = shell.train("--env", "FrozenLake-v1", *options, "--stop-iters", "1", "--local-mode")
     assert done.returncode == 0, done.stderr
     done = shell("evaluate", shell.runs[0], "--episodes", "2", "--json")
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["returns"]) == 2
+
+
+@pytest.mark.parametrize("framework", ["tf", "tf2"])
+def test_a_memory_sees_the_same_steps_as_in_training(shell, framework):
+    done = shell("python", Path(__file__).with_name("same_past.py"), framework)
+    differences = dict(re.findall(r"^(lstm|attention): (\S+)$", done.stdout, re.M))
+    assert len(differences) == 2 and all(float(each) < 1e-5 for each in differences.values()), done.stdout
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,9 @@ class Still:
         self.slots.update(slots)
         return [1] * len(seen)
 
+    def rewarded(self, slot, reward):
+        pass
+
     def forget(self, slot):
         pass
 

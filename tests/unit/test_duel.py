@@ -19,6 +19,9 @@ class Best:
         heaps = [int(observation["observation"][0]) for observation, _ in seen]
         return [max(0, heap % 4 - 1) for heap in heaps]
 
+    def rewarded(self, slot, reward):
+        pass
+
     def forget(self, slot):
         pass
 

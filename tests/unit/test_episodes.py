@@ -32,6 +32,9 @@ class Still:
     def act(self, seen, environments, deterministic):
         return [0] * len(seen)
 
+    def rewarded(self, slot, reward):
+        pass
+
     def forget(self, environment):
         pass
 

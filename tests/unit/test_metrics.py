@@ -120,6 +120,9 @@ class Still:
     def act(self, observations, environments, deterministic):
         return [0] * len(observations)
 
+    def rewarded(self, slot, reward):
+        pass
+
     def forget(self, environment):
         pass
 

@@ -29,6 +29,9 @@ class Random:
         views = [self._views[slot % len(self._views)] for slot in slots]
         return [random_action_of(view.action_space, view.mask, *each, view.ref.name) for view, each in zip(views, seen)]
 
+    def rewarded(self, slot: int, reward: float) -> None:
+        """Take what the agent of a slot got in a step."""
+
     def forget(self, slot: int) -> None:
         """Begin a new episode there."""
 
@@ -45,7 +48,11 @@ class Duel:
 
     def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots, of the player whose it is."""
-        return acted(lambda slot: self._players[not self._is_mine(slot)], seen, slots, deterministic)
+        return acted(self._whose, seen, slots, deterministic)
+
+    def rewarded(self, slot: int, reward: float) -> None:
+        """Take what the agent of a slot got in a step."""
+        self._whose(slot).rewarded(slot, reward)
 
     def forget(self, slot: int) -> None:
         """Begin a new episode there; the first slot of an environment begins it."""
@@ -55,6 +62,9 @@ class Duel:
             self._begun += 1
         for player in self._players:
             player.forget(slot)
+
+    def _whose(self, slot: int) -> Acts:
+        return self._players[not self._is_mine(slot)]
 
     def _is_mine(self, slot: int) -> bool:
         environment, place = divmod(slot, self._agents)

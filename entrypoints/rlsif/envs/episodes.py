@@ -30,6 +30,9 @@ class Acts(Protocol):
     def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots."""
 
+    def rewarded(self, slot: int, reward: float) -> None:
+        """Take what the agent of a slot got in a step."""
+
     def forget(self, slot: int) -> None:
         """Begin a new episode there."""
 
@@ -55,6 +58,10 @@ class Team:
     def act(self, seen: list[Seen], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots, by the policy whose it is."""
         return acted(self._whose, seen, slots, deterministic)
+
+    def rewarded(self, slot: int, reward: float) -> None:
+        """Take what the agent of a slot got in a step."""
+        self._whose(slot).rewarded(slot, reward)
 
     def forget(self, slot: int) -> None:
         """Begin a new episode there."""
@@ -135,6 +142,8 @@ def play(
         actions = iter(agent.act(seen, slots, deterministic))
         for table in list(playing):
             ended = table.step({who: next(actions) for who in table.acting}, most_steps, cut)
+            for who, reward in table.rewards.items():
+                agent.rewarded(table.slots[who], reward)
             watch(table.episode)
             if ended and not begin(table):
                 playing.remove(table)
@@ -180,6 +189,8 @@ class _Table:
         self.slots: dict[AgentId, int] = {who: number * len(names) + place for place, who in enumerate(names)}
         self.acting: Sequence[AgentId] = ()
         self.seen: Mapping[AgentId, Seen] = {}
+        # What each agent got in the last step.
+        self.rewards: Mapping[AgentId, float] = {}
         self._metrics = OfAgents()
 
     def seed_actions(self, seed: int) -> None:
@@ -205,10 +216,10 @@ class _Table:
         with failing(where):
             outcome = self._stepped(actions)
             self._metrics.take(outcome)
-        rewards = {who: number_of(reward, where) for who, reward in outcome.rewards.items()}
-        episode.total_reward += sum(rewards.values())
+        self.rewards = {who: number_of(reward, where) for who, reward in outcome.rewards.items()}
+        episode.total_reward += sum(self.rewards.values())
         if self._many:
-            episode.agents.update({str(who): episode.agents[str(who)] + reward for who, reward in rewards.items()})
+            episode.agents.update({str(who): episode.agents[str(who)] + each for who, each in self.rewards.items()})
         episode.length += 1
         PROGRESS.steps += 1
         self.acting, self.seen = outcome.acting, outcome.seen

@@ -109,6 +109,10 @@ class RecordedAgent:
         actions: list[Any] = self._agent.actions(chosen)
         return actions
 
+    def rewarded(self, slot: int, reward: float) -> None:
+        """Take what the agent of a slot got in a step."""
+        self._agent.rewarded(slot, reward)
+
     def forget(self, slot: int) -> None:
         """Begin a new episode there."""
         self._agent.forget(slot)

@@ -54,6 +54,9 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("lr", "clip_param", "grad_clip"), (0, math.inf)),
     **dict.fromkeys(("gamma", "lambda"), (0, 1)),
 }
+OTHER_STEPS = "RLlib's sampler shows the network the steps before those that its learner shows it; it must be 0"
+# What has to stay 0 with every algorithm.
+STAY_ZERO = dict.fromkeys(("model.attention_use_n_prev_actions", "model.attention_use_n_prev_rewards"), OTHER_STEPS)
 # What networks with a memory count by, and have no other use for.
 COUNTS = ("max_seq_len", "lstm_cell_size")
 # Those of tf.nn that leave the shape as it is; RLlib would say so in a traceback.
@@ -103,7 +106,7 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
 
 
 def _check_value(algo: str, name: str, key: str, value: Any) -> None:
-    stays = catalogue()[algo].stay_zero
+    stays = {**STAY_ZERO, **catalogue()[algo].stay_zero}
     if name in stays and value:
         raise InputError(f"{algo}'s {name!r} is {value!r}, and {stays[name]}")
     least, most = LIMITS.get(key, (-math.inf, math.inf))

@@ -19,11 +19,13 @@ import_rllib()
 
 # ruff: noqa: E402
 from ray.rllib.policy.policy import Policy
+from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif.errors import RlsifError
 from rlsif.learning import masked_models, own_model, own_network
 from rlsif.learning.old_names import know_old_names
+from rlsif.learning.past import Past
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import MisfitError
@@ -119,10 +121,7 @@ class Agent:
         self.normalizes = bool(normalize)
         self._adapter = ActionAdapter(env.actions, normalize, clip)
         self._chosen_from = policy_space(env.actions, normalize)
-        # A recurrent policy's memory, [slots, ...] each; empty for others.
-        begun = self._policy.get_initial_state()
-        self._memory = [np.repeat(np.asarray(part)[None], slots, axis=0) for part in begun]
-        self._begun = [np.asarray(part) for part in begun]
+        self._past = Past(policy, slots)
 
     def act(self, seen: list[tuple[Any, Mapping[str, Any]]], slots: list[int], deterministic: bool) -> list[Any]:
         """An action for each of these slots, as the environment takes it; `seen` are observations and their infos."""
@@ -136,14 +135,14 @@ class Agent:
         _check_finite(self._env, encoded)
         if self._mask:
             self._check(np.array(encoded))
-        actions, memory, _ = self._policy.compute_actions(
-            np.array([self._filter(each) for each in encoded]),
-            [part[slots] for part in self._memory],
-            explore=not deterministic,
-        )
-        for part, after in zip(self._memory, memory, strict=True):
-            part[slots] = after
-        return encoded, joined(actions)
+        filtered = np.array([self._filter(each) for each in encoded])
+        if not self._past:
+            return encoded, joined(self._policy.compute_actions(filtered, explore=not deterministic)[0])
+        sees = {"obs": filtered, **self._past.seen(slots)}
+        actions, states, _ = self._policy.compute_actions_from_input_dict(SampleBatch(sees), explore=not deterministic)
+        chosen = joined(actions)
+        self._past.acted(slots, chosen, states)
+        return encoded, chosen
 
     def actions(self, chosen: NDArray[Any]) -> list[Any]:
         """What was chosen, as the environment takes it."""
@@ -154,10 +153,13 @@ class Agent:
         if wrong:
             raise RlsifError(f"environment {self._env}: {wrong[1]}")
 
+    def rewarded(self, slot: int, reward: float) -> None:
+        """Take what the agent of a slot got."""
+        self._past.rewarded(slot, reward)
+
     def forget(self, slot: int) -> None:
         """Begin a new episode there."""
-        for part, begun in zip(self._memory, self._begun, strict=True):
-            part[slot] = begun
+        self._past.forget(slot)
 
 
 def _check_finite(env: str, encoded: list[Any]) -> None:
