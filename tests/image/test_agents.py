@@ -61,7 +61,7 @@ def test_agents_of_different_spaces_have_policies_of_their_own(shell):
     done = shell.train("--env", HUNT, *roles, "--stop-iters", "1", "--checkpoint-every", "1", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "sampled in NumPy, 3 agents in each" in done.stdout
-    assert "with 2 policies: hunter, prey, of which hunter learn, illegal actions masked" in done.stdout
+    assert "with 2 policies: hunter, prey, of which hunter learns, illegal actions masked" in done.stdout
     [run] = shell.runs
     more = shell.train("--resume", run, "--stop-iters", "2", "--local-mode", "--evaluate-every", "1")
     assert more.returncode == 0, more.stderr
