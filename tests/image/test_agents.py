@@ -39,19 +39,50 @@ def test_a_crowd_is_trained_resumed_evaluated_and_recorded_as_video(shell):
     assert "agent   ben  mean return" in shell("evaluate", run, "--episodes", "2").stdout
 
 
-def test_other_algorithms_sample_agents_that_come_and_go(shell):
-    """One with an env runner of its own, and one that replays."""
-    few = ("--set", "num_steps_sampled_before_learning_starts=100", "--set", "min_sample_timesteps_per_iteration=50")
-    for algo, settings in (("IMPALA", ("--num-env-runners", "1")), ("DQN", ("--local-mode", *few))):
-        done = shell.train(*CROWD, "--algo", algo, "--stop-timesteps", "600", *settings)
-        assert done.returncode == 0, done.stderr
-        assert "sampled in NumPy, 3 agents" in done.stdout
-    for run in shell.runs:
-        last = rows_of(run)[-1]
-        assert last["num_agent_steps_sampled_lifetime"] > last["num_env_steps_sampled_lifetime"] >= 600
-
-
 HUNT = f"{DATA}/hunt.py:Hunt"
+BATCHES = ("train_batch_size=200", "rollout_fragment_length=25", "min_time_s_per_iteration=0")
+REPLAYED = ("train_batch_size=16", "num_steps_sampled_before_learning_starts=100")
+ROUNDS = (*REPLAYED, "min_sample_timesteps_per_iteration=200", "min_time_s_per_iteration=0")
+EACH = "with 3 policies: anna, ben, cleo"
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "policies", "settings", "said"),
+    [
+        ("APPO", CROWD, ("shared",), BATCHES, "is learned in one call of TensorFlow"),
+        ("APPO", CROWD, ("each",), BATCHES, "is learned in one call of TensorFlow for each policy"),
+        ("IMPALA", CROWD, ("shared", "--num-env-runners", "1"), BATCHES, "one call of TensorFlow, while the next"),
+        ("IMPALA", CROWD, ("each", "--num-env-runners", "1"), BATCHES, "TensorFlow for each policy, while the next"),
+        ("DQN", CROWD, ("shared",), ROUNDS, "; a replay buffer of 50,000 rows, up to"),
+        ("DQN", CROWD, ("each", "--save-replay-buffer"), ROUNDS, "; 3 replay buffers of 50,000 rows, up to"),
+        ("SAC", (*CROWD, "--env-config", "numbers=true"), ("shared",), ROUNDS, "; a replay buffer of 100,000 rows"),
+        ("SAC", ("--env", HUNT), (f"{DATA}/hunt.py:role",), ROUNDS, "; 2 replay buffers of 100,000 rows"),
+    ],
+    ids=lambda given: given if isinstance(given, str) and given.isupper() else "",
+)
+def test_other_algorithms_learn_by_compiled_updates_save_resume_and_are_evaluated(
+    shell, algo, env, policies, settings, said
+):
+    """Agents who come and go, or who have other spaces; with one policy or several."""
+    one = () if "--num-env-runners" in policies else ("--local-mode",)
+    few = [word for each in settings for word in ("--set", each)]
+    done = shell.train(*env, "--algo", algo, "--policies", *policies, "--stop-timesteps", "600", *few, *one)
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy, 3 agents in each" in done.stdout and said in done.stdout, done.stdout
+    assert ("which share one policy" in done.stdout) == (policies[0] == "shared")
+    [run] = shell.runs
+    before = rows_of(run)[-1]
+    more = shell.train("--resume", run, "--stop-timesteps", "1000", *one)
+    assert more.returncode == 0, more.stderr
+    assert ("the replay buffer is empty" in more.stdout) == (settings is ROUNDS and "each" not in policies)
+    last = rows_of(run)[-1]
+    assert last["num_agent_steps_sampled_lifetime"] > last["num_env_steps_sampled_lifetime"] >= 1000
+    updates = "info/learner/{}/num_grad_updates_lifetime"
+    names = {"shared": ["default_policy"], "each": sorted(NAMES)}.get(policies[0], ["hunter", "prey"])
+    assert {name for name in last if name.endswith("num_grad_updates_lifetime")} == {*map(updates.format, names)}
+    assert all(last[updates.format(name)] > before[updates.format(name)] > 0 for name in names)
+    told = json.loads(shell("evaluate", run, "--json", "--episodes", "2").stdout)
+    assert len(told["agents"]) == 3
 
 
 def test_agents_of_different_spaces_have_policies_of_their_own(shell):
