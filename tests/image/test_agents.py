@@ -1,5 +1,6 @@
 """Environments of many agents from end to end: trained with one policy, resumed, evaluated, with a video."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -17,6 +18,11 @@ def rows_of(run):
     return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
 
 
+def table_of(run):
+    with (run / "progress.csv").open() as file:
+        return list(csv.reader(file))
+
+
 def test_a_crowd_is_trained_resumed_evaluated_and_recorded_as_video(shell):
     done = shell.train(*CROWD, "--stop-iters", "2", *SMALL)
     assert done.returncode == 0, done.stderr
@@ -30,6 +36,7 @@ def test_a_crowd_is_trained_resumed_evaluated_and_recorded_as_video(shell):
     assert {name for name in last if name.startswith("agent_return/")} == {f"agent_return/{n}" for n in NAMES}
     assert not undocumented({n for n in last if not n.startswith(("agent_return/", "custom/"))})
     assert "custom/place" in last and "evaluation/episode_return_mean" in last
+    assert {"agent_return/anna", "num_agent_steps_sampled_lifetime"} <= set(table_of(run)[0])
     found = shell("evaluate", run, "--json", "--episodes", "3", "--video", "crowd.gif")
     assert found.returncode == 0, found.stderr
     told = json.loads(found.stdout)
@@ -49,7 +56,13 @@ EACH = "with 3 policies: anna, ben, cleo"
 @pytest.mark.parametrize(
     ("algo", "env", "policies", "settings", "said"),
     [
-        ("APPO", CROWD, ("shared",), BATCHES, "is learned in one call of TensorFlow"),
+        (
+            "APPO",
+            ("--env", f"{DATA}/crowd_rllib.py:RLlibCrowd"),
+            ("shared",),
+            BATCHES,
+            "is learned in one call of TensorFlow",
+        ),
         ("APPO", CROWD, ("each",), BATCHES, "is learned in one call of TensorFlow for each policy"),
         ("IMPALA", CROWD, ("shared", "--num-env-runners", "1"), BATCHES, "one call of TensorFlow, while the next"),
         ("IMPALA", CROWD, ("each", "--num-env-runners", "1"), BATCHES, "TensorFlow for each policy, while the next"),
@@ -98,6 +111,10 @@ def test_agents_of_different_spaces_have_policies_of_their_own(shell):
     assert more.returncode == 0, more.stderr
     last = rows_of(run)[-1]
     assert {"policy_return/hunter", "policy_return/prey", "agent_return/hunter_1", "custom/far"} <= set(last)
+    head, *rows = table_of(run)
+    assert [float(row[head.index("policy_return/prey")]) for row in rows][-1] == pytest.approx(
+        last["policy_return/prey"]
+    )
     stats = "info/learner/{}/learner_stats/kl"
     assert stats.format("hunter") in last and stats.format("prey") not in last
     assert last["evaluation/episodes"] == 10

@@ -44,9 +44,6 @@ def numbers(given: Any) -> dict[str, float]:
 
 
 def _number(name: Any, value: Any) -> float:
-    if type(value) is float and isinstance(name, str):
-        # What most are, and many agents give many.
-        return value
     if not isinstance(name, str):
         raise NoNumber(f'info["{KEY}"] has the name {name!r}; names must be texts')
     if value is None:

@@ -155,21 +155,21 @@ class Copies:
         next_obs = [part.encoder.empty(mine.stop - mine.start) for part, mine in zip(self._parts, self._mine)]
         terminated, truncated, there, over = (np.zeros(n, np.bool_) for n in (*[self._number] * 3, len(self._envs)))
         # Of all copies together, for arrays take several values in little more time than one.
-        paid, given_rewards = list[int](), list[Any]()
+        told, paid, acting, given_rewards = list[int](), list[int](), list[int](), list[Any]()
         acted, waited = self._active, self._waiting
         self._active = np.zeros(self._number, np.bool_)
         self._steps += 1
         for copy, env in enumerate(self._envs):
             outcome = self._stepped(copy, env, actions)
-            there[self._encode(next_obs, copy, outcome.seen)] = True
+            told += self._encode(next_obs, copy, outcome.seen)
             for slot, reward in self._slots(copy, outcome.rewards):
                 paid.append(slot)
                 given_rewards.append(reward)
             self._flags(terminated, copy, outcome.terminated)
             self._flags(truncated, copy, outcome.truncated)
             over[copy] = outcome.over
-            self._let_act(copy, outcome.acting)
-        rewards = np.zeros(self._number)
+            acting += self._let_act(copy, outcome.acting)
+        there[told], self._active[acting], rewards = True, True, np.zeros(self._number)
         rewards[paid] = self._numbers(paid, given_rewards)
         waiting = (acted if waited is None else acted | waited) & ~(terminated | truncated | self._active)
         if waited is not None or waiting.any():
@@ -219,7 +219,7 @@ class Copies:
         PROGRESS.resets += 1
         PROGRESS.doing = before
         self._encode(observations, copy, outcome.seen)
-        self._let_act(copy, outcome.acting)
+        self._active[self._let_act(copy, outcome.acting)] = True
 
     def _stepped(self, copy: int, env: ManyAgents, actions: Sequence[Any]) -> Outcome:
         slot_of = self._slot_of[copy]
@@ -242,9 +242,10 @@ class Copies:
             for slot, flag in self._slots(copy, flags):
                 places[slot] = flag
 
-    def _let_act(self, copy: int, acting: Sequence[AgentId]) -> None:
+    def _let_act(self, copy: int, acting: Sequence[AgentId]) -> list[int]:
+        """Note who acts next in a copy; give their slots."""
         self._acting[copy], slot_of = acting, self._slot_of[copy]
-        self._active[[slot_of[agent] for agent in acting]] = True
+        return [slot_of[agent] for agent in acting]
 
     def _numbers(self, slots: Sequence[int], rewards: Sequence[Any]) -> Sequence[float] | Array:
         """The rewards of slots as numbers. Raises WrongValue for one that is none."""
@@ -323,7 +324,18 @@ class OfAgents:
             self._note(None, outcome.common[KEY])
 
     def _note(self, whose: AgentId, given: Any) -> None:
-        self._given.setdefault(whose, {}).update(numbers(given))
+        mine = self._given.get(whose)
+        if mine is None:
+            mine = self._given[whose] = {}
+        if type(given) is not dict:
+            mine.update(numbers(given))
+            return
+        for name, value in given.items():
+            # What most are, and many agents give many.
+            if type(value) is float and value == value and type(name) is str:
+                mine[name] = value
+            else:
+                mine.update(numbers({name: value}))
 
     def ended(self) -> Metrics:
         """The numbers of an episode that ended."""
