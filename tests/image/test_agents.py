@@ -50,19 +50,13 @@ HUNT = f"{DATA}/hunt.py:Hunt"
 BATCHES = ("train_batch_size=200", "rollout_fragment_length=25", "min_time_s_per_iteration=0")
 REPLAYED = ("train_batch_size=16", "num_steps_sampled_before_learning_starts=100")
 ROUNDS = (*REPLAYED, "min_sample_timesteps_per_iteration=200", "min_time_s_per_iteration=0")
-EACH = "with 3 policies: anna, ben, cleo"
+OF_RLLIB = ("--env", f"{DATA}/crowd_rllib.py:RLlibCrowd")
 
 
 @pytest.mark.parametrize(
     ("algo", "env", "policies", "settings", "said"),
     [
-        (
-            "APPO",
-            ("--env", f"{DATA}/crowd_rllib.py:RLlibCrowd"),
-            ("shared",),
-            BATCHES,
-            "is learned in one call of TensorFlow",
-        ),
+        ("APPO", OF_RLLIB, ("shared",), BATCHES, "is learned in one call of TensorFlow"),
         ("APPO", CROWD, ("each",), BATCHES, "is learned in one call of TensorFlow for each policy"),
         ("IMPALA", CROWD, ("shared", "--num-env-runners", "1"), BATCHES, "one call of TensorFlow, while the next"),
         ("IMPALA", CROWD, ("each", "--num-env-runners", "1"), BATCHES, "TensorFlow for each policy, while the next"),
