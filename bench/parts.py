@@ -93,7 +93,7 @@ class Learner:
             policy.load_batch_into_buffer(SampleBatch(rows))
             policy.learn_on_loaded_batch()
 
-        ways = {"ours": lambda: algorithm._update.learn(rows, minibatches), "rllib": theirs}
+        ways = {"ours": lambda: algorithm._updates["default_policy"].learn(rows, minibatches), "rllib": theirs}
         return {name: _rate(way, ASYNC_BATCH, 100) for name, way in ways.items()}
 
 

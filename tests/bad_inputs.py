@@ -88,6 +88,7 @@ FILES = {
     "half.yaml": b"hunter_*: hunter\n",
     "wolf.yaml": b"wolf: wolf\n'*': prey\n",
     "long.yaml": b"'*': a policy\n",
+    "one.yaml": b"'*': player\n",
     "played.json": PLAYED,
     "cut.json": PLAYED[:90],
     "nan.json": PLAYED.replace(b"[1, 1]", b"[1, NaN]"),
@@ -360,8 +361,6 @@ train --env hunt.py:Hunt --policies each --train-policies pray
     --train-policies: 'pray' is none of the policies, hunter_0, hunter_1, prey; did you mean prey?
 train --env hunt.py:Hunt --policies each --train-policies ,
     --train-policies is ','; it must name policies that learn, as in hunter,prey
-train --env hunt.py:Hunt --policies each --algo DQN
-    DQN trains one policy, which all agents share, and --policies asks for several; use --algo PPO, or leave --policies out
 train --env CartPole-v1 --policies each
     --policies each is for environments of many agents, and this one has one; leave it out
 train --env CartPole-v1 --train-policies prey
@@ -392,6 +391,10 @@ train --env hunt.py:Hunt --policies each --opponent self
     --opponent self lets one policy play against earlier ones of its own, and --policies each has several; leave --policies out, or name another run
 train --env hunt.py:Hunt --policies each --opponent random
     --opponent random plays for the policies that do not learn, and all of --policies each do; name those that learn by --train-policies
+train --env heap.py:Heap --policies one.yaml --opponent self
+    --opponent self plays all agents but one where they share a policy, and --policies ...one.yaml gives all of them 'player'; leave --policies out, which is the same
+train --resume run --opponent-every 10
+    --opponent-every is 10, but the run of ... has none; leave --opponent-every out to resume that run
 train --resume run --opponent random
     --opponent is random, but the run of ... has none; leave --opponent out to resume that run
 train --resume run --policies each

@@ -10,13 +10,13 @@ class Crowd:
     """PettingZoo's parallel interface: each of three walks on a line, and is paid for its place.
 
     `ben` comes a step late. Whoever is beyond 3 has arrived, and leaves. After `length` steps all are cut off.
-    `wrong` names what the environment is to do wrong.
+    `wrong` names what the environment is to do wrong; with `numbers` they walk as far as they like.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5, "name": "crowd"}
     possible_agents = NAMES
 
-    def __init__(self, length=12, wrong="", masks=False, render_mode=None):
+    def __init__(self, length=12, wrong="", masks=False, numbers=False, render_mode=None):
         self.length, self.wrong, self.masks, self.render_mode = length, wrong, masks, render_mode
         self.random = np.random.default_rng(0)
         self.spaces = {}
@@ -24,7 +24,7 @@ class Crowd:
             seen = Box(-50, 50, (2 + (wrong == "spaces" and name == "cleo"),), np.float32)
             if masks:
                 seen = Dict(action_mask=MultiBinary(3), place=seen)
-            self.spaces[name] = seen, Discrete(3)
+            self.spaces[name] = seen, Box(-1, 1, (1,), np.float32) if numbers else Discrete(3)
 
     def observation_space(self, agent):
         return None if self.wrong == "no space" and agent == "ben" else self.spaces[agent][0]
@@ -44,7 +44,8 @@ class Crowd:
         self.steps += 1
         for name, action in actions.items():
             assert not self.masks or action != self.forbidden(name)
-            self.at[name] += (int(action) - 1) + float(self.random.normal(scale=0.5)) + 0.2
+            way = float(action[0]) if np.ndim(action) else int(action) - 1
+            self.at[name] += way + float(self.random.normal(scale=0.5)) + 0.2
         acted = list(self.agents)
         terminated = {name: self.at[name] > 3 for name in acted}
         truncated = {name: self.steps >= self.length for name in acted}

@@ -62,7 +62,7 @@ OF_TWO = {
 # With each of these RLlib learns itself, alone or beside others.
 LEARNT_BY_RLLIB = {
     "learner_queue_size": 4, "learner_queue_timeout": 30, "num_gpu_loader_threads": 2,
-    "timeout_s_sampler_manager": 0.1, "replay_proportion": 0.5, "opt_type": "rmsprop", "policies_to_train": [],
+    "timeout_s_sampler_manager": 0.1, "replay_proportion": 0.5, "opt_type": "rmsprop",
 }  # fmt: skip
 # A run, another seed, the run resumed, the env runner started again, another env runner.
 STARTS = [(1, 0, 0, 1), (2, 0, 0, 1), (3, 0, 0, 1), (1, 5, 0, 1), (1, 0, 7, 1), (1, 0, 0, 2)]

@@ -43,7 +43,8 @@ def compare(note, found):
         ("crowd.py:Crowd", {"anna": "some", "ben": "other", "cleo": "some"}, ("some", "other")),
         ("crowd_rllib.py:RLlibHeap", {"white": "white", "black": "black"}, ("white", "black")),
     ):
-        _compare("PPO", parse(f"{DATA / env}"), note, found, ManyPolicies("a test", policies, train))
+        for algo in SETTINGS if "hunt" not in env else ("PPO",):
+            _compare(algo, parse(f"{DATA / env}"), note, found, ManyPolicies("a test", policies, train))
 
 
 def most(found, name, number):

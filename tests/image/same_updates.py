@@ -223,8 +223,8 @@ def mine_followed(policy, config, statistics, batch):
     """The same by ours."""
     if hasattr(policy, "target_model"):
         counters = Counter(num_env_steps_sampled=100 * (batch + 1))
-        algorithm = SimpleNamespace(config=config, _counters=counters, get_policy=lambda: policy)
-        CompiledAPPO.learned(algorithm, statistics)
+        algorithm = SimpleNamespace(config=config, _counters=counters, get_policy=lambda _: policy)
+        CompiledAPPO.learned(algorithm, {"the policy": statistics})
     policy.on_global_var_update({"timestep": 100 * (batch + 1)})
 
 

@@ -1,5 +1,6 @@
 """Environments of many agents from end to end: trained with one policy, resumed, evaluated, with a video."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -17,6 +18,11 @@ def rows_of(run):
     return [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
 
 
+def table_of(run):
+    with (run / "progress.csv").open() as file:
+        return list(csv.reader(file))
+
+
 def test_a_crowd_is_trained_resumed_evaluated_and_recorded_as_video(shell):
     done = shell.train(*CROWD, "--stop-iters", "2", *SMALL)
     assert done.returncode == 0, done.stderr
@@ -30,6 +36,7 @@ def test_a_crowd_is_trained_resumed_evaluated_and_recorded_as_video(shell):
     assert {name for name in last if name.startswith("agent_return/")} == {f"agent_return/{n}" for n in NAMES}
     assert not undocumented({n for n in last if not n.startswith(("agent_return/", "custom/"))})
     assert "custom/place" in last and "evaluation/episode_return_mean" in last
+    assert {"agent_return/anna", "num_agent_steps_sampled_lifetime"} <= set(table_of(run)[0])
     found = shell("evaluate", run, "--json", "--episodes", "3", "--video", "crowd.gif")
     assert found.returncode == 0, found.stderr
     told = json.loads(found.stdout)
@@ -39,19 +46,50 @@ def test_a_crowd_is_trained_resumed_evaluated_and_recorded_as_video(shell):
     assert "agent   ben  mean return" in shell("evaluate", run, "--episodes", "2").stdout
 
 
-def test_other_algorithms_sample_agents_that_come_and_go(shell):
-    """One with an env runner of its own, and one that replays."""
-    few = ("--set", "num_steps_sampled_before_learning_starts=100", "--set", "min_sample_timesteps_per_iteration=50")
-    for algo, settings in (("IMPALA", ("--num-env-runners", "1")), ("DQN", ("--local-mode", *few))):
-        done = shell.train(*CROWD, "--algo", algo, "--stop-timesteps", "600", *settings)
-        assert done.returncode == 0, done.stderr
-        assert "sampled in NumPy, 3 agents" in done.stdout
-    for run in shell.runs:
-        last = rows_of(run)[-1]
-        assert last["num_agent_steps_sampled_lifetime"] > last["num_env_steps_sampled_lifetime"] >= 600
-
-
 HUNT = f"{DATA}/hunt.py:Hunt"
+ITERATION = "min_sample_timesteps_per_iteration=400"
+BATCHES = ("train_batch_size=200", "rollout_fragment_length=25", ITERATION)
+ROUNDS = ("train_batch_size=16", "num_steps_sampled_before_learning_starts=100", ITERATION)
+OF_RLLIB = ("--env", f"{DATA}/crowd_rllib.py:RLlibCrowd")
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "policies", "settings", "said"),
+    [
+        ("APPO", OF_RLLIB, ("shared",), BATCHES, "is learned in one call of TensorFlow"),
+        ("APPO", CROWD, ("each",), BATCHES, "is learned in one call of TensorFlow for each policy"),
+        ("IMPALA", CROWD, ("shared", "--num-env-runners", "1"), BATCHES, "one call of TensorFlow, while the next"),
+        ("IMPALA", CROWD, ("each", "--num-env-runners", "1"), BATCHES, "TensorFlow for each policy, while the next"),
+        ("DQN", CROWD, ("shared",), ROUNDS, "; a replay buffer of 50,000 rows, up to"),
+        ("DQN", CROWD, ("each", "--save-replay-buffer"), ROUNDS, "; 3 replay buffers of 50,000 rows, up to"),
+        ("SAC", (*CROWD, "--env-config", "numbers=true"), ("shared",), ROUNDS, "; a replay buffer of 100,000 rows"),
+        ("SAC", ("--env", HUNT), (f"{DATA}/hunt.py:role",), ROUNDS, "; 2 replay buffers of 100,000 rows"),
+    ],
+    ids=lambda given: given if isinstance(given, str) and given.isupper() else "",
+)
+def test_other_algorithms_learn_by_compiled_updates_save_resume_and_are_evaluated(
+    shell, algo, env, policies, settings, said
+):
+    """Agents who come and go, or who have other spaces; with one policy or several."""
+    one = () if "--num-env-runners" in policies else ("--local-mode",)
+    few = [word for each in settings for word in ("--set", each)]
+    done = shell.train(*env, "--algo", algo, "--policies", *policies, "--stop-iters", "1", *few, *one)
+    assert done.returncode == 0, done.stderr
+    assert "sampled in NumPy, 3 agents in each" in done.stdout and said in done.stdout, done.stdout
+    assert ("which share one policy" in done.stdout) == (policies[0] == "shared")
+    [run] = shell.runs
+    before = rows_of(run)[-1]
+    more = shell.train("--resume", run, "--stop-iters", "2", *one)
+    assert more.returncode == 0, more.stderr
+    assert ("the replay buffer is empty" in more.stdout) == (settings is ROUNDS and "each" not in policies)
+    last = rows_of(run)[-1]
+    assert last["num_agent_steps_sampled_lifetime"] > last["num_env_steps_sampled_lifetime"] >= 800
+    updates = "info/learner/{}/num_grad_updates_lifetime"
+    names = {"shared": ["default_policy"], "each": sorted(NAMES)}.get(policies[0], ["hunter", "prey"])
+    assert {name for name in last if name.endswith("num_grad_updates_lifetime")} == {*map(updates.format, names)}
+    assert all(last[updates.format(name)] > before[updates.format(name)] > 0 for name in names)
+    told = json.loads(shell("evaluate", run, "--json", "--episodes", "2").stdout)
+    assert len(told["agents"]) == 3
 
 
 def test_agents_of_different_spaces_have_policies_of_their_own(shell):
@@ -61,12 +99,16 @@ def test_agents_of_different_spaces_have_policies_of_their_own(shell):
     done = shell.train("--env", HUNT, *roles, "--stop-iters", "1", "--checkpoint-every", "1", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "sampled in NumPy, 3 agents in each" in done.stdout
-    assert "with 2 policies: hunter, prey, of which hunter learn, illegal actions masked" in done.stdout
+    assert "with 2 policies: hunter, prey, of which hunter learns, illegal actions masked" in done.stdout
     [run] = shell.runs
     more = shell.train("--resume", run, "--stop-iters", "2", "--local-mode", "--evaluate-every", "1")
     assert more.returncode == 0, more.stderr
     last = rows_of(run)[-1]
     assert {"policy_return/hunter", "policy_return/prey", "agent_return/hunter_1", "custom/far"} <= set(last)
+    head, *rows = table_of(run)
+    assert [float(row[head.index("policy_return/prey")]) for row in rows][-1] == pytest.approx(
+        last["policy_return/prey"]
+    )
     stats = "info/learner/{}/learner_stats/kl"
     assert stats.format("hunter") in last and stats.format("prey") not in last
     assert last["evaluation/episodes"] == 10

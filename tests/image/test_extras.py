@@ -203,5 +203,7 @@ def test_pettingzoos_environments_train_and_give_videos(shell):
     assert against.returncode == 0, against.stderr
     assert "of 4 episodes; win rate 0." in against.stdout or "win rate 1.00" in against.stdout
     assert (shell.folder / "four.gif").read_bytes()[:4] == b"GIF8"
-    checked = shell("check", "mpe2.simple_spread_v3")
-    assert checked.returncode == 0 and "PettingZoo's test finds nothing." in checked.stdout
+    # By the name that was PettingZoo's own; and a game by PettingZoo's test of turns.
+    for name in ("pettingzoo.mpe:simple_spread_v3", "pettingzoo.classic:tictactoe_v3"):
+        checked = shell("check", name)
+        assert checked.returncode == 0 and "PettingZoo's test finds nothing." in checked.stdout, checked.stdout

@@ -164,11 +164,22 @@ def test_policies_that_do_not_learn_are_played_by_chance_and_by_another_run(shel
 
 
 def test_a_sweep_has_the_opponent_and_names_it_with_the_best_settings(shell):
-    few = ("--grid", "lr=0.001", "--stop-iters", "1", *SMALL)
+    few = ("--grid", "lr=0.001,0.0003", "--stop-iters", "2", *SMALL)
     done = said(shell("sweep", *HEAP, "--opponent", "random", *few, "--results-dir", "results"))
     assert f"train {' '.join(HEAP)} --opponent random --config best.yaml" in done
-    [run] = shell.folder.glob("results/Heap/sweep_*/PPO_*")
-    assert 0.4 < rows_of(run)[-1]["num_agent_steps_sampled_lifetime"] / 200 < 0.6
+    runs = list(shell.folder.glob("results/Heap/sweep_*/PPO_*"))
+    for run in runs:
+        last = rows_of(run)[-1]
+        assert 0.4 < last["num_agent_steps_sampled_lifetime"] / 400 < 0.6 and 0 <= last["win_rate"] <= 1
+    # Who played is no seed: runs that differ by it are none of one kind.
+    said(shell.train(*HEAP, *SMALL, "--stop-iters", "2", "--local-mode", "--set", "lr=0.001"))
+    compared = said(shell("compare", *runs, *shell.folder.glob("results/Heap/PPO_*"), "--text"))
+    assert len(runs) == 2 and len(re.findall(r"^(?:lr|opponent)\S*=.* +1 ", compared, re.M)) == 3, compared
+    assert "win_rate" in said(shell("compare", *runs, "--column", "win_rate", "--text"))
+    said(shell("report", runs[0], "--out", "report.html"))
+    page = (shell.folder / "report.html").read_text()
+    assert "<td>opponent</td><td>random</td>" in page
+    assert all(words in page for words in ("win rate", "episodes won", ">white<", "Agents"))
 
 
 @pytest.mark.parametrize("opponent", [(), ("--opponent", "random")], ids=["all learn", "opponent"])

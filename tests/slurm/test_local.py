@@ -4,9 +4,9 @@ import contextlib
 import json
 import os
 import re
+import subprocess
 
 import pytest
-from cluster import WAITING
 from conftest import ENDLESS, ROOT, TRAIN
 from tests.image.test_callbacks import OWN
 from tests.jobs import PATIENCE, LocalJob
@@ -75,10 +75,48 @@ def test_a_sweep_has_its_trials_on_the_nodes_of_a_job(local):
     assert len(list(job.run.glob("PPO_*/summary.json"))) == 3
 
 
-def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local, tmp_path):
-    """Two starts of a job."""
-    (tmp_path / "waiting.py").write_text(WAITING)
-    job = local("multinode", "--", "--env", "waiting.py:Waiting", *TRAIN[2:], *ENDLESS)
+# A game that mostly waits.
+GAME = """
+import time
+
+from heap import Heap
+
+
+class Waiting(Heap):
+    def step(self, action):
+        time.sleep(0.002)
+        super().step(action)
+"""
+
+
+# The opponents that each checkpoint of a run has, each by a number of its weights, by the checkpoint's iteration.
+POOLS = """
+import json, sys
+from pathlib import Path
+from rlsif.learning.opponents import pool_of
+print(json.dumps({
+    int(checkpoint.name.rpartition("_")[2]): [
+        float(sum(abs(w).sum() for w in policy.weights.values()))
+        for each in pool_of(checkpoint).opponents for policy in each.policies.values()
+    ]
+    for checkpoint in Path(sys.argv[1]).glob("checkpoints/checkpoint_*")
+}))
+"""
+
+
+def pools_of(apptainer, run):
+    bind = ["--bind", f"{ROOT}/entrypoints/rlsif:{INSIDE}"] if os.environ.get("RL_BIND") else []
+    asked = [apptainer, "exec", *bind, ROOT / "rl.sif", "python", "-c", POOLS, run]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return {int(iteration): pool for iteration, pool in json.loads(told.splitlines()[-1]).items()}
+
+
+def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(apptainer, local, tmp_path):
+    """Two starts of a job, of which the second has the opponents of the first."""
+    (tmp_path / "heap.py").write_bytes((ROOT / "tests/data/heap.py").read_bytes())
+    (tmp_path / "waiting.py").write_text(GAME)
+    own = ("--opponent", "self", "--opponent-every", "1")
+    job = local("multinode", "--", "--env", "waiting.py:Waiting", *own, *TRAIN[2:], *ENDLESS)
     job.trains()
     listening = job.listens_at()
     job.warn()
@@ -88,8 +126,14 @@ def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(local, tmp_path):
     iterations = [row["training_iteration"] for row in job.rows]
     assert iterations == list(range(1, len(iterations) + 1))
     assert (job.files / "logs.0").is_dir()
+    assert job.output.count("against earlier policies of its own, one more every 1 iteration") == 2
+    assert all(0 <= row["win_rate"] <= 1 for row in job.rows if row["win_rate"] is not None)
     job.until(lambda: job.told("status").startswith("job local-1: training\n"), 60, "its first iteration is done")
     assert " env runner" in job.told("status")
     job.interrupt()
     job.ends(code=130)
+    # The first, which the second start had from a checkpoint, is in the pool of its last; it keeps the newest 20.
+    pools = pools_of(apptainer, job.run)
+    assert len(pools) > 1 and all(len(pool) == len(set(pool)) for pool in pools)
+    assert all(len(pool) in (20, iteration + 1) for iteration, pool in pools.items())
     assert listening == {"127.0.0.1"}

@@ -7,16 +7,18 @@ import pytest
 
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
-from rlsif.envs.slots import shared
+from rlsif.envs.slots import Copies, Part, shared
 from rlsif.envs.vector import Step
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
 from rlsif.policies.spaces import Discrete
 from rlsif.sampling.samplers import DQNSampler, PPOSampler, VTraceSampler
+from rlsif.sampling.team import Team
 from tests.unit.test_agents import slots_of
 from tests.unit.test_masks import CONFIG, weights
 
-HEAP = f"{Path(__file__).parents[1] / 'data/heap.py'}:Heap"
+DATA = Path(__file__).parents[1] / "data"
+HEAP, CROWD = f"{DATA / 'heap.py'}:Heap", f"{DATA / 'crowd.py'}:Crowd"
 AGENTS = ("a", "b", "c", "seldom", "never")
 
 
@@ -74,6 +76,41 @@ def test_stretches_are_joined_at_ends_alone_and_no_row_is_given_twice():
     assert most < 25 * 20
     seldom = rows[rows[:, 0] % 5 == 3]
     assert len(seldom) > 50 and not (rows[:, 0] % 5 == 4).any()
+
+
+def test_policies_beside_others_give_the_stretches_that_are_there():
+    ref = parse(CROWD)
+    found = find(ref, lambda agents: {"anna": "first", "ben": "late", "cleo": "first"})
+    parts = [
+        Part(view.agents, masks.encoder_of(view.observations), ActionAdapter(view.actions))
+        for view in found.policies.values()
+    ]
+    copies = Copies([make(ref) for _ in range(2)], [0, 1], parts)
+    samplers = [sampler_of(VTraceSampler, slots, 25) for slots in copies.slots]
+    acted = [0, 0]
+    for sampler, number in zip(samplers, range(2)):
+        sampler.take = counting(sampler, acted, number)
+    team, given = Team(copies, samplers), [[], []]
+    for _ in range(12):
+        batches = team.sample()
+        assert team.env_steps == 50
+        for rows, batch in zip(given, batches):
+            assert len(batch["obs"]) % 25 == 0
+            rows.append(batch["obs"])
+    for rows, number in zip(given, acted):
+        # What is not given yet waits: less than a stretch of each slot, and of those who left together.
+        assert 0 <= number - len(np.concatenate(rows)) < 25 * 5 and len(np.concatenate(rows)) > 200
+
+
+def counting(sampler, acted, number):
+    """Count the rows that a sampler takes."""
+    take = sampler.take
+
+    def counted(step):
+        acted[number] += int(sampler._active.sum())
+        return take(step)
+
+    return counted
 
 
 def test_a_batch_is_as_many_env_steps_as_asked_for_and_has_a_row_for_each_agent_that_acted():

@@ -106,23 +106,27 @@ class ManyAgents:
 
     def _settled(self, outcome: Outcome) -> Outcome:
         """The outcome with the ends and the rewards of those whose action is open, and no others'."""
-        terminated, truncated, rewards = {}, {}, {}
-        for agent in self._open:
-            cut = truncated[agent] = bool(outcome.truncated.get(agent))
-            # What ended without an observation is worth nothing, as RLlib has it.
-            lost = agent not in outcome.seen if cut else outcome.over
-            terminated[agent] = bool(outcome.terminated.get(agent)) or lost
-            if agent in outcome.rewards:
-                rewards[agent] = outcome.rewards[agent]
-        seen, whose = outcome.seen, self._open.union(outcome.acting)
+        seen, rewards, flags, truncated, acting, common = outcome
+        whose = self._open.union(acting)
         if not seen.keys() <= whose:
             # Some environments still tell those who have left.
             seen = {agent: told for agent, told in seen.items() if agent in whose}
-        ended = {agent for agent in self._open if terminated[agent] or truncated[agent]}
-        self._ended |= ended
-        self._open -= ended
-        self._open.difference_update(outcome.acting)
-        return outcome._replace(seen=seen, rewards=rewards, terminated=terminated, truncated=truncated)
+        if not rewards.keys() <= self._open:
+            rewards = {agent: reward for agent, reward in rewards.items() if agent in self._open}
+        if acting and not any(flags.values()) and not any(truncated.values()):
+            # Nobody has ended: by far the most usual.
+            terminated = truncated = dict.fromkeys(self._open, False)
+        else:
+            cut = {agent for agent in self._open if truncated.get(agent)}
+            # What ended without an observation is worth nothing, as RLlib has it.
+            lost = {agent for agent in self._open if (agent not in seen if agent in cut else not acting)}
+            terminated = {agent: bool(flags.get(agent)) or agent in lost for agent in self._open}
+            truncated = {agent: agent in cut for agent in self._open}
+            ended = {agent for agent in self._open if terminated[agent] or truncated[agent]}
+            self._ended |= ended
+            self._open -= ended
+        self._open.difference_update(acting)
+        return Outcome(seen, rewards, terminated, truncated, acting, common)
 
     def render(self) -> Any:
         """As the environment's."""
@@ -143,6 +147,9 @@ class ManyAgents:
         return {}
 
     def _check(self, outcome: Outcome) -> None:
+        acting = frozenset(outcome.acting)
+        if acting <= self._possible and acting <= outcome.seen.keys() and acting.isdisjoint(self._ended):
+            return
         for agent in outcome.acting:
             if agent in self._ended:
                 raise AgentError(
@@ -179,8 +186,8 @@ class OfPettingZoo(ManyAgents):
         acting = tuple(self.env.agents or ())
         # Whoever is not there any more has ended, whether that was said or not.
         gone = {a: True for a in actions.keys() - set(acting) if not (terminated.get(a) or truncated.get(a))}
-        told = rewards, {**terminated, **gone}, truncated, acting, infos.get(COMMON) or {}
-        return Outcome(_seen(observations, infos), *told)
+        ended = {**terminated, **gone} if gone else terminated
+        return Outcome(_seen(observations, infos), rewards, ended, truncated, acting, infos.get(COMMON) or {})
 
 
 class OfTurns(ManyAgents):
@@ -276,7 +283,8 @@ def _parts(given: Any, number: int, method: str, right: str) -> Any:
     if not isinstance(given, tuple) or len(given) != number:
         kind = f"{len(given)} values" if isinstance(given, tuple) else f"one {type(given).__name__}"
         raise AgentError(f"its {method} returned {kind}; {right}")
-    wrong = [type(part).__name__ for part in given if not isinstance(part, Mapping)]
+    # What most are is found in the least time.
+    wrong = [type(part).__name__ for part in given if type(part) is not dict and not isinstance(part, Mapping)]
     if wrong:
         raise AgentError(f"its {method} returned a {wrong[0]}; {right}, each a dictionary by agent")
     return given

@@ -6,6 +6,8 @@ agent has left, or has not come yet, is not active.
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
@@ -104,8 +106,12 @@ class Copies:
         # The slots of all policies one after the other, and where those of each are among them.
         ends = np.cumsum(sizes).tolist()
         self._number, self._mine = ends[-1], [slice(end - size, end) for end, size in zip(ends, sizes)]
-        # The policy of each slot, and the slot's place among its own.
-        self._place = [(part, row) for part, size in enumerate(sizes) for row in range(size)]
+        # What encodes for each slot, the policy that it is of, and its place among those.
+        self._place = [
+            (part.encoder.into, place, row)
+            for place, (part, size) in enumerate(zip(parts, sizes))
+            for row in range(size)
+        ]
         # Of each copy, which agent is the first in the order of the parts.
         self._rotates, self._first = rotates, [copy % len(envs[0].names) if rotates else 0 for copy in range(len(envs))]
         self._slot_of = [self._slots_in(copy) for copy in range(len(envs))]
@@ -147,22 +153,24 @@ class Copies:
         of_parts = [part.player.choose() if part.player else next(given) for part in self._parts]
         actions = list(chain.from_iterable(part.adapter.each(each) for part, each in zip(self._parts, of_parts)))
         next_obs = [part.encoder.empty(mine.stop - mine.start) for part, mine in zip(self._parts, self._mine)]
-        rewards = np.zeros(self._number)
         terminated, truncated, there, over = (np.zeros(n, np.bool_) for n in (*[self._number] * 3, len(self._envs)))
+        # Of all copies together, for arrays take several values in little more time than one.
+        told, paid, acting, given_rewards = list[int](), list[int](), list[int](), list[Any]()
         acted, waited = self._active, self._waiting
         self._active = np.zeros(self._number, np.bool_)
         self._steps += 1
         for copy, env in enumerate(self._envs):
             outcome = self._stepped(copy, env, actions)
-            for slot, agent, seen in self._slots(copy, outcome.seen):
-                self._encode(next_obs, copy, slot, agent, *seen)
-                there[slot] = True
-            for slot, agent, reward in self._slots(copy, outcome.rewards):
-                rewards[slot] = self._number_of(reward, copy, agent)
+            told += self._encode(next_obs, copy, outcome.seen)
+            for slot, reward in self._slots(copy, outcome.rewards):
+                paid.append(slot)
+                given_rewards.append(reward)
             self._flags(terminated, copy, outcome.terminated)
             self._flags(truncated, copy, outcome.truncated)
             over[copy] = outcome.over
-            self._let_act(copy, outcome.acting)
+            acting += self._let_act(copy, outcome.acting)
+        there[told], self._active[acting], rewards = True, True, np.zeros(self._number)
+        rewards[paid] = self._numbers(paid, given_rewards)
         waiting = (acted if waited is None else acted | waited) & ~(terminated | truncated | self._active)
         if waited is not None or waiting.any():
             self._waiting = waiting
@@ -210,9 +218,8 @@ class Copies:
             raise WrongValue(f"copy {copy} of the environment: {problem}") from None
         PROGRESS.resets += 1
         PROGRESS.doing = before
-        for slot, agent, seen in self._slots(copy, outcome.seen):
-            self._encode(observations, copy, slot, agent, *seen)
-        self._let_act(copy, outcome.acting)
+        self._encode(observations, copy, outcome.seen)
+        self._active[self._let_act(copy, outcome.acting)] = True
 
     def _stepped(self, copy: int, env: ManyAgents, actions: Sequence[Any]) -> Outcome:
         slot_of = self._slot_of[copy]
@@ -224,29 +231,38 @@ class Copies:
             raise self._wrong(copy, str(problem)) from None
         return outcome
 
-    def _slots(self, copy: int, values: Mapping[AgentId, Any]) -> Iterator[tuple[int, AgentId, Any]]:
-        """The slots of agents, with them and what they have; names that are none of an agent's are left out."""
+    def _slots(self, copy: int, values: Mapping[AgentId, Any]) -> Iterator[tuple[int, Any]]:
+        """The slots of agents, with what they have; names that are none of an agent's are left out."""
         slot_of = self._slot_of[copy]
-        for agent, value in values.items():
-            slot = slot_of.get(agent)
-            if slot is not None:
-                yield slot, agent, value
+        return ((slot_of[agent], value) for agent, value in values.items() if agent in slot_of)
 
     def _flags(self, places: NDArray[np.bool_], copy: int, flags: Mapping[AgentId, Any]) -> None:
-        for slot, _, flag in self._slots(copy, flags):
-            places[slot] = flag
+        # In most steps nobody ends.
+        if any(flags.values()):
+            for slot, flag in self._slots(copy, flags):
+                places[slot] = flag
 
-    def _let_act(self, copy: int, acting: Sequence[AgentId]) -> None:
-        self._acting[copy] = acting
-        for agent in acting:
-            self._active[self._slot_of[copy][agent]] = True
+    def _let_act(self, copy: int, acting: Sequence[AgentId]) -> list[int]:
+        """Note who acts next in a copy; give their slots."""
+        self._acting[copy], slot_of = acting, self._slot_of[copy]
+        return [slot_of[agent] for agent in acting]
 
-    def _number_of(self, reward: Any, copy: int, agent: AgentId) -> float:
+    def _numbers(self, slots: Sequence[int], rewards: Sequence[Any]) -> Sequence[float] | Array:
+        """The rewards of slots as numbers. Raises WrongValue for one that is none."""
+        with contextlib.suppress(TypeError, ValueError):
+            numbers = np.array(rewards, np.float64)
+            if numbers.ndim == 1 and not np.isnan(numbers).any():
+                return numbers
+        return [self._number_of(slot, reward) for slot, reward in zip(slots, rewards)]
+
+    def _number_of(self, slot: int, reward: Any) -> float:
         try:
             number = float(reward)
         except (TypeError, ValueError):
-            number = np.nan
-        if np.isnan(number):
+            number = math.nan
+        if math.isnan(number):
+            whose = ((copy, agent) for copy, mine in enumerate(self._slot_of) for agent, s in mine.items() if s == slot)
+            copy, agent = next(whose)
             raise self._wrong(copy, f"the reward of agent {agent!r} is {reward!r}, which is no number")
         return number
 
@@ -257,16 +273,25 @@ class Copies:
             raise self._wrong(copy, str(problem)) from None
 
     def _encode(
-        self, places: Sequence[Array], copy: int, slot: int, agent: AgentId, observation: Any, info: Mapping[str, Any]
-    ) -> None:
-        part, row = self._place[slot]
-        try:
-            self._parts[part].encoder.into(places[part], row, observation, info)
-        except MaskError as problem:
-            raise self._wrong(copy, f"agent {agent!r}: {problem}") from None
-        except (MisfitError, TypeError, ValueError) as problem:
-            what = f"the observation of agent {agent!r} is not in the observation space: {problem}"
-            raise self._wrong(copy, what) from None
+        self, observations: Sequence[Array], copy: int, seen: Mapping[AgentId, tuple[Any, Mapping[str, Any]]]
+    ) -> list[int]:
+        """Encode what agents of a copy see, into their slots, which it gives."""
+        slots, slot_of, place_of = list[int](), self._slot_of[copy], self._place
+        for agent, (observation, info) in seen.items():
+            slot = slot_of.get(agent)
+            # Some name others than agents.
+            if slot is None:
+                continue
+            slots.append(slot)
+            into, place, row = place_of[slot]
+            try:
+                into(observations[place], row, observation, info)
+            except MaskError as problem:
+                raise self._wrong(copy, f"agent {agent!r}: {problem}") from None
+            except (MisfitError, TypeError, ValueError) as problem:
+                what = f"the observation of agent {agent!r} is not in the observation space: {problem}"
+                raise self._wrong(copy, what) from None
+        return slots
 
     def _wrong(self, copy: int, what: str) -> WrongValue:
         where = f"after {self._steps[copy]} steps of an episode" if self._steps[copy] else "after its reset"
@@ -299,7 +324,18 @@ class OfAgents:
             self._note(None, outcome.common[KEY])
 
     def _note(self, whose: AgentId, given: Any) -> None:
-        self._given.setdefault(whose, {}).update(numbers(given))
+        mine = self._given.get(whose)
+        if mine is None:
+            mine = self._given[whose] = {}
+        if type(given) is not dict:
+            mine.update(numbers(given))
+            return
+        for name, value in given.items():
+            # What most are, and many agents give many.
+            if type(value) is float and value == value and type(name) is str:
+                mine[name] = value
+            else:
+                mine.update(numbers({name: value}))
 
     def ended(self) -> Metrics:
         """The numbers of an episode that ended."""

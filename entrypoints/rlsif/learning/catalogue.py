@@ -88,16 +88,6 @@ def _check_mask(algorithm: Algorithm, env: str, action_space: Space) -> None:
         )
 
 
-def check_many_policies(algorithm: Algorithm) -> None:
-    """Refuse several policies where the algorithm trains one alone. Raises InputError."""
-    if not algorithm.many_policies:
-        able = [name for name, each in catalogue().items() if each.many_policies]
-        raise InputError(
-            f"{algorithm.name} trains one policy, which all agents share, and --policies asks for several;"
-            f" use --algo {' or '.join(able)}, or leave --policies out"
-        )
-
-
 def known_against(algo: str, observation_space: Space) -> str | None:
     """Why RLlib samples whatever the settings are; None where they decide, and a preset's speak for NumPy."""
     if catalogue()[algo].sampler is None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.metrics import (
     LAST_TARGET_UPDATE_TS,
     LEARN_ON_BATCH_TIMER,
@@ -57,7 +56,6 @@ def uncompiled(config: Any, recurrent: bool) -> str | None:
         "its own sampler, whose fragments end with episodes": config.env_runner_cls is not ArrayEnvRunner,
         f"replay_proportion={config.replay_proportion}": config.replay_proportion > 0,
         f"opt_type={config.opt_type}": config.opt_type != "adam",
-        f"policies_to_train={config.policies_to_train}": config.policies_to_train is not None,
         "one clipping of all gradients together": not private_api.clips_each_loss(config),
     }
     defaults = type(config)()
@@ -103,22 +101,29 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
             super().setup(config)
         if self._uncompiled:
             return
-        # On CPUs its learner mostly waits for env runners, and XLA would take 4 to 6 s of a core from them.
-        policy = self.get_policy()
-        self._update = CompiledVTrace(policy, begins(policy, self.config, self.config.total_train_batch_size, NEVER))
+        # Those that learn, by name.
+        self._updates = {name: self._compiled(self.get_policy(name)) for name in self._learners}
         self._fragments, self._thread = Fragments(self.env_runner_group), ThreadPoolExecutor(1, "learner")
         # What is collected of the next batch, and its env steps.
         self._collected, self._env_steps = list[Any](), 0
         # What the last update told, and how many have been made since weights were sent.
         self._told, self._unsent, self._busy = dict[str, Any](), 0, Busy()
 
+    @property
+    def _learners(self) -> list[str]:
+        return list(self.config.policies_to_train or self.config.policies)
+
+    def _compiled(self, policy: Any) -> CompiledVTrace:
+        # On CPUs its learner mostly waits for env runners, and XLA would take 4 to 6 s of a core from them.
+        return CompiledVTrace(policy, begins(policy, self.config, self.config.total_train_batch_size, NEVER))
+
     def notes(self) -> list[str]:
         """What the first lines of a run tell of how it learns."""
         if self._uncompiled:
             return [f"RLlib learns, batch by batch in its own threads, for {self._uncompiled}"]
         beside = ", while the next is collected" if self.env_runner_group.num_remote_env_runners() else ""
-        size = f"{self.config.total_train_batch_size:,}"
-        return [f"each batch of at least {size} env steps is learned in one call of TensorFlow{beside}"]
+        size, each = f"{self.config.total_train_batch_size:,}", " for each policy" if self._learners[1:] else ""
+        return [f"each batch of at least {size} env steps is learned in one call of TensorFlow{each}{beside}"]
 
     def step(self) -> Any:
         """Add to what an iteration came to how much of its time the learner had nothing to learn."""
@@ -141,16 +146,24 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
             return self._told
         update = self._thread.submit(self._learn, self._take_batch())
         self._collect_beside(update)
-        statistics, behind = update.result()
-        self.learned(statistics)
+        told = update.result()
+        self.learned({name: statistics for name, (statistics, _) in told.items()})
         self._send_weights()
-        updates = self.get_policy().num_grad_updates
-        told = {NUM_GRAD_UPDATES_LIFETIME: updates, "diff_num_grad_updates_vs_sampler_policy": behind}
-        self._told = {DEFAULT_POLICY_ID: {LEARNER_STATS_KEY: statistics, **told}}
+        self._told = {
+            **self._told,
+            **{
+                name: {
+                    LEARNER_STATS_KEY: statistics,
+                    NUM_GRAD_UPDATES_LIFETIME: self.get_policy(name).num_grad_updates,
+                    "diff_num_grad_updates_vs_sampler_policy": behind,
+                }
+                for name, (statistics, behind) in told.items()
+            },
+        }
         return self._told
 
-    def learned(self, statistics: Mapping[str, float]) -> None:
-        """Do what follows an update, of which these are the statistics."""
+    def learned(self, statistics: Mapping[str, Mapping[str, float]]) -> None:
+        """Do what follows the updates of policies, of which these are the statistics."""
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Continue with the weights of a checkpoint, in the env runners, too."""
@@ -167,7 +180,8 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
 
     def _rllib_learns(self) -> bool:
         """Whether RLlib's learner thread is wanted; asked once there is a policy."""
-        self._uncompiled = uncompiled(self.config, self.get_policy().is_recurrent())
+        recurrent = any(self.get_policy(name).is_recurrent() for name in self._learners)
+        self._uncompiled = uncompiled(self.config, recurrent)
         return self._uncompiled is not None
 
     def _collect_batch(self) -> bool:
@@ -198,7 +212,7 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         for batch in batches:
             counters[NUM_ENV_STEPS_SAMPLED] += batch.env_steps()
             counters[NUM_AGENT_STEPS_SAMPLED] += batch.agent_steps()
-            self._collected.append(batch.policy_batches[DEFAULT_POLICY_ID])
+            self._collected.append(batch.policy_batches)
             self._env_steps += batch.env_steps()
         return len(batches)
 
@@ -211,23 +225,30 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
         self._collected, self._env_steps = [], 0
         return batch
 
-    def _learn(self, batch: tuple[list[Any], int]) -> tuple[dict[str, float], float]:
-        """Update the policy in the learner's thread.
+    def _learn(self, batch: tuple[list[Any], int]) -> dict[str, tuple[dict[str, float], float]]:
+        """Update the policies that have rows, in the learner's thread.
 
-        Gives the policy's statistics, and how many updates it was ahead of those that sampled, on average.
+        Gives the statistics of each, and how many updates it was ahead of those that sampled, on average.
         """
-        fragments, env_steps = batch
-        policy, counters = self.get_policy(), private_api.counters(self)
+        collected, env_steps = batch
+        told, counters = {}, private_api.counters(self)
+        with self._busy, private_api.timers(self)[LEARN_ON_BATCH_TIMER]:
+            for name, update in self._updates.items():
+                # None where an agent did not act in a fragment, or not for a whole stretch of it.
+                fragments = [policies[name] for policies in collected if name in policies]
+                if fragments:
+                    told[name] = self._learn_one(self.get_policy(name), update, fragments)
+        counters[NUM_ENV_STEPS_TRAINED] += env_steps * self.config.num_epochs
+        return told
+
+    def _learn_one(self, policy: Any, update: CompiledVTrace, fragments: list[Any]) -> tuple[dict[str, float], float]:
         # The learner's own env runner says none: it samples by the newest weights.
         newest = policy.num_grad_updates
         behind = [0 if f.num_grad_updates is None else newest - f.num_grad_updates for f in fragments]
-        with self._busy, private_api.timers(self)[LEARN_ON_BATCH_TIMER]:
-            columns = {name: np.concatenate([f[name] for f in fragments]) for name in self._update.columns}
-            rows = len(next(iter(columns.values())))
-            statistics = self._update.learn(columns, self._minibatches(rows))
-        counters[NUM_ENV_STEPS_TRAINED] += env_steps * self.config.num_epochs
-        counters[NUM_AGENT_STEPS_TRAINED] += rows * self.config.num_epochs
-        return statistics, float(np.mean(behind))
+        columns = {name: np.concatenate([f[name] for f in fragments]) for name in update.columns}
+        rows = len(next(iter(columns.values())))
+        private_api.counters(self)[NUM_AGENT_STEPS_TRAINED] += rows * self.config.num_epochs
+        return update.learn(columns, self._minibatches(rows)), float(np.mean(behind))
 
     def _minibatches(self, rows: int) -> NDArray[np.int64]:
         config = self.config
@@ -238,10 +259,9 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
 
     def _send_weights(self) -> None:
         """Move schedules, and let env runners have the weights, every `broadcast_interval` batches."""
-        policy = self.get_policy()
         global_vars = {
             "timestep": private_api.counters(self)[NUM_AGENT_STEPS_TRAINED],
-            "num_grad_updates_per_policy": {DEFAULT_POLICY_ID: policy.num_grad_updates},
+            "num_grad_updates_per_policy": {n: self.get_policy(n).num_grad_updates for n in self._learners},
         }
         self.env_runner.set_global_vars(global_vars)
         self._unsent += 1
@@ -254,15 +274,17 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
 class CompiledAPPO(CompiledAsync):
     """The same for APPO."""
 
-    def learned(self, statistics: Mapping[str, float]) -> None:
-        """Let the target network follow, and adapt the weight of the divergence, as APPO of RLlib does."""
-        config, counters, policy = self.config, private_api.counters(self), self.get_policy()
+    def learned(self, statistics: Mapping[str, Mapping[str, float]]) -> None:
+        """Let target networks follow, and adapt the weight of the divergence, as APPO of RLlib does."""
+        config, counters = self.config, private_api.counters(self)
         by_agent = config.count_steps_by == "agent_steps"
         now = counters[NUM_AGENT_STEPS_SAMPLED if by_agent else NUM_ENV_STEPS_SAMPLED]
         if now - counters[LAST_TARGET_UPDATE_TS] <= config.num_epochs * config.minibatch_buffer_size:
             return
         counters[NUM_TARGET_UPDATES] += 1
         counters[LAST_TARGET_UPDATE_TS] = now
-        policy.update_target()
-        if config.use_kl_loss:
-            policy.update_kl(statistics["kl"])
+        for name, told in statistics.items():
+            policy = self.get_policy(name)
+            policy.update_target()
+            if config.use_kl_loss:
+                policy.update_kl(told["kl"])

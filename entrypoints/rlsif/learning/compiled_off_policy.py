@@ -1,4 +1,4 @@
-"""DQN and its like with a replay buffer of arrays, and all updates of a training step in one call of TensorFlow's."""
+"""DQN and its like with replay buffers of arrays, and all updates of a training step in one call of TensorFlow's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from ray.rllib.algorithms.dqn.dqn import calculate_rr_weights
-from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.metrics import (
     LAST_TARGET_UPDATE_TS,
     LEARN_ON_BATCH_TIMER,
@@ -31,6 +30,7 @@ from rlsif.learning.replay_buffer import (
     WEIGHTS,
     ArrayReplayBuffer,
     Priorities,
+    ReplayBuffers,
     check_memory,
     gigabytes,
     row_bytes,
@@ -86,7 +86,7 @@ class Round:
 
 
 class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
-    """DQN and its like with a replay buffer of arrays, and all updates of a training step in one call."""
+    """DQN and its like, with a replay buffer of arrays and all updates of a training step in one call a policy."""
 
     # After how many of them XLA compiles the updates on CPUs.
     XLA_ON_CPUS_BEGINS: float = 0
@@ -94,85 +94,91 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
     def setup(self, config: Any) -> None:
         """Compile the updates, where they can be, while env runners start to sample."""
         super().setup(config)
-        self._uncompiled, self._saved_rows = uncompiled(self.config), None
+        self._uncompiled, self._saved_rows = uncompiled(self.config), list[SavedRows]()
         if self._uncompiled:
             return
         if self.config.store_buffer_in_checkpoints:
-            self._saved_rows = SavedRows(self.local_replay_buffer)
-        self._check_buffer_fits()
+            self._saved_rows = [SavedRows(buffer, folder) for folder, buffer in self.local_replay_buffer.by_folder()]
+        self._check_buffers_fit()
         self._round = self._of_round()
-        self._sampling, self._update = Rounds(self.env_runner_group, self._round.fragments), self.compiled_update()
+        self._sampling = Rounds(self.env_runner_group, self._round.fragments)
+        # Of the policies that learn, by name.
+        self._updates = {name: self._compiled(self.get_policy(name)) for name in self._learners}
         resumed_at = self.config.rlsif.resumed_at
         seed = None if self.config.seed is None else [self.config.seed, resumed_at]
         self._random = np.random.default_rng(seed)
-        self._update.warm_up(self._round.updates, self.config.total_train_batch_size)
+        for update in self._updates.values():
+            update.warm_up(self._round.updates, self.config.total_train_batch_size)
 
-    def compiled_update(self) -> CompiledReplay:
-        """The updates of this algorithm's policy."""
-        policy = self.get_policy()
+    @property
+    def _learners(self) -> list[str]:
+        return list(self.config.policies_to_train or self.config.policies)
+
+    def _compiled(self, policy: Any) -> CompiledReplay:
         begin = begins(policy, self.config, self.config.total_train_batch_size, self.XLA_ON_CPUS_BEGINS)
         return CompiledReplay(policy, xla=not begin)
 
     def replay_buffer(self, config: Any, theirs: Callable[[Any], Any]) -> Any:
-        """Make the buffer of arrays, where RLlib does not make the updates."""
+        """Make buffers of arrays, where RLlib does not make the updates."""
         if uncompiled(self.config):
             return super().replay_buffer(config, theirs)
         settings = self.config.replay_buffer_config
-        prioritized = BUFFERS[kind_of(settings)]
-        return ArrayReplayBuffer(
-            int(settings["capacity"]), priorities_of(settings) if prioritized else None, _memory_for_rows()
-        )
+        priorities = priorities_of(settings) if BUFFERS[kind_of(settings)] else None
+        of_one = int(settings["capacity"]), priorities, _memory_for_rows()
+        return ReplayBuffers({name: ArrayReplayBuffer(*of_one) for name in self._learners})
 
     def notes(self) -> list[str]:
         """What the first lines of a run tell: updates per env step, how they are made, and the replay buffer."""
-        config, one = self.config, self._of_round()
-        many = "update" if one.updates == one.steps else "updates"
-        ratio = f"{one.updates / one.steps:.3g} {many} of {config.total_train_batch_size} rows for each env step"
+        config, one, several = self.config, self._of_round(), len(self._learners) > 1
+        many, each = "update" if one.updates == one.steps else "updates", " and policy" if several else ""
+        ratio = f"{one.updates / one.steps:.3g} {many} of {config.total_train_batch_size} rows for each env step{each}"
         if self._uncompiled:
             return [f"{ratio}, by RLlib one after the other, for {self._uncompiled}"]
-        size = gigabytes(self.local_replay_buffer.capacity * self._row_bytes())
+        capacity, size = self.local_replay_buffer.capacity, gigabytes(self._bytes_of_buffers())
         saved = ", saved with checkpoints" if self._saved_rows else ""
+        buffers = f"{len(self._learners)} replay buffers" if several else "a replay buffer"
         rounds = 2 if self.env_runner_group.num_remote_env_runners() else 1
         return [
             f"{ratio}, {one.updates} in one call of TensorFlow; env steps are sampled by weights that are at most"
             f" {rounds * one.steps:,} env steps old;"
-            f" a replay buffer of {self.local_replay_buffer.capacity:,} rows, up to {size}{saved}"
+            f" {buffers} of {capacity:,} rows, up to {size}{saved}"
         ]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write RLlib's checkpoint, and the replay buffer where that is wanted."""
+        """Write RLlib's checkpoint, and the replay buffers where that is wanted."""
         super().save_checkpoint(checkpoint_dir)
-        if self._saved_rows:
-            self._saved_rows.save(Path(checkpoint_dir))
+        for rows in self._saved_rows:
+            rows.save(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Load the replay buffer, then RLlib's checkpoint, which looks whether there is a buffer."""
-        if self._saved_rows:
-            self._saved_rows.restore(Path(checkpoint_dir))
+        """Load the replay buffers, then RLlib's checkpoint, which looks whether there is one."""
+        for rows in self._saved_rows:
+            rows.restore(Path(checkpoint_dir))
         super().load_checkpoint(checkpoint_dir)
 
     def training_step(self) -> Any:
         """Sample, store, update, and send the weights, as DQN of RLlib does."""
         if self._uncompiled:
             return super().training_step()
-        updates, stored = self._round.updates, self._store()
+        stored = self._store()
         if not stored:
             # All env runners have failed.
             return {}
         counters = private_api.counters(self)
         if self._env_steps <= self.config.num_steps_sampled_before_learning_starts or not len(self.local_replay_buffer):
             return {}
-        behind = self._sampling.ahead * updates
+        behind = self._sampling.ahead * self._round.updates
         with private_api.timers(self)[LEARN_ON_BATCH_TIMER]:
-            statistics = self._learn(stored)
+            told = self._learn(stored)
         with private_api.timers(self)[SYNCH_WORKER_WEIGHTS_TIMER]:
             self.env_runner_group.sync_weights(global_vars={"timestep": counters[NUM_ENV_STEPS_SAMPLED]})
         return {
-            DEFAULT_POLICY_ID: {
+            name: {
                 LEARNER_STATS_KEY: statistics,
-                NUM_GRAD_UPDATES_LIFETIME: self.get_policy().num_grad_updates,
+                NUM_GRAD_UPDATES_LIFETIME: self.get_policy(name).num_grad_updates,
                 "diff_num_grad_updates_vs_sampler_policy": behind,
             }
+            for name, statistics in told.items()
         }
 
     def _of_round(self) -> Round:
@@ -186,30 +192,36 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         return Round(times, times * fragments, times * steps, times * updates)
 
     def _store(self) -> int:
-        """Sample a round into the buffer; give its env steps."""
+        """Sample a round into the buffers; give its env steps."""
         with private_api.timers(self)[SAMPLE_TIMER]:
             batches = self._sampling.next()
         counters, before = private_api.counters(self), self._env_steps
         for batch in batches:
             counters[NUM_ENV_STEPS_SAMPLED] += batch.env_steps()
             counters[NUM_AGENT_STEPS_SAMPLED] += batch.agent_steps()
-            # None where none of the run's agents acted, or what came of it is not known yet.
-            rows = batch.policy_batches.get(DEFAULT_POLICY_ID)
-            if rows is not None:
-                rows.decompress_if_needed()
-                self.local_replay_buffer.add({name: rows[name] for name in {*self._update.columns, WEIGHTS}})
+            for policy, update in self._updates.items():
+                # None where none of its agents acted, or what came of it is not known yet.
+                rows = batch.policy_batches.get(policy)
+                if rows is not None:
+                    rows.decompress_if_needed()
+                    self.local_replay_buffer.of[policy].add({name: rows[name] for name in {*update.columns, WEIGHTS}})
         return self._env_steps - before
 
-    def _learn(self, stored: int) -> dict[str, float]:
-        """Make the updates, and write priorities; give the policy's statistics, as RLlib does those of one update.
+    def _learn(self, stored: int) -> dict[str, dict[str, float]]:
+        """Make the updates of each policy that has rows, and write priorities; give its statistics.
 
         `stored` are the env steps of the round.
         """
+        follows, buffers = self._targets_follow(stored), self.local_replay_buffer.of
+        return {name: self._learn_one(name, follows) for name in self._updates if len(buffers[name])}
+
+    def _learn_one(self, policy: str, follows: Any) -> dict[str, float]:
+        """The statistics as RLlib has those of one update."""
         size, counters, updates = self.config.total_train_batch_size, private_api.counters(self), self._round.updates
-        columns, places, weights = self.local_replay_buffer.sample(updates, size, self._random)
-        follows = self._targets_follow(stored)
-        statistics, errors = self._update({**columns, WEIGHTS: weights}, follows)
-        self.local_replay_buffer.update_priorities(places, errors)
+        buffer = self.local_replay_buffer.of[policy]
+        columns, places, weights = buffer.sample(updates, size, self._random)
+        statistics, errors = self._updates[policy]({**columns, WEIGHTS: weights}, follows)
+        buffer.update_priorities(places, errors)
         counters[NUM_ENV_STEPS_TRAINED] += updates * size
         counters[NUM_AGENT_STEPS_TRAINED] += updates * size
         return {name: _together(name, values) for name, values in statistics.items()}
@@ -232,15 +244,13 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         """Env steps of the run; of one agent they are also those of agents."""
         return int(private_api.counters(self)[NUM_ENV_STEPS_SAMPLED])
 
-    def _check_buffer_fits(self) -> None:
-        capacity = self.local_replay_buffer.capacity
-        check_memory(capacity, capacity * self._row_bytes(), _memory_for_rows())
+    def _check_buffers_fit(self) -> None:
+        capacity, many = self.local_replay_buffer.capacity, len(self._learners)
+        check_memory(capacity, self._bytes_of_buffers(), _memory_for_rows(), many)
 
-    def _row_bytes(self) -> int:
-        """The size of a row, from the spaces; columns beside observations and actions take 9 bytes."""
-        policy = self.get_policy()
-        spaces = (policy.observation_space, policy.observation_space, policy.action_space)
-        return row_bytes({str(number): np.empty((0, *s.shape), s.dtype) for number, s in enumerate(spaces)}) + 9
+    def _bytes_of_buffers(self) -> int:
+        rows = sum(_row_bytes(self.get_policy(name)) for name in self._learners)
+        return int(self.local_replay_buffer.capacity * rows)
 
 
 class CompiledSAC(CompiledOffPolicy):
@@ -259,6 +269,12 @@ def priorities_of(settings: Mapping[str, Any]) -> Priorities:
     """The priorities of RLlib's replay_buffer_config."""
     given = {name: settings.get(f"prioritized_replay_{name}", settings.get(name)) for name in PRIORITIES}
     return Priorities(**{name: float(value) for name, value in given.items() if value is not None})
+
+
+def _row_bytes(policy: Any) -> int:
+    """The size of a row, from the spaces; columns beside observations and actions take 9 bytes."""
+    spaces = (policy.observation_space, policy.observation_space, policy.action_space)
+    return row_bytes({str(number): np.empty((0, *s.shape), s.dtype) for number, s in enumerate(spaces)}) + 9
 
 
 def _memory_for_rows() -> int:

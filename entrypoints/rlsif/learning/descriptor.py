@@ -31,8 +31,6 @@ class Algorithm:
     offline: bool = False
     # The model in `learning/masked_models.py` that masks illegal actions; None where masks are not honoured.
     masked_model: Optional[str] = None
-    # Whether many agents may have several policies.
-    many_policies: bool = False
     # Whether the policy's network may be one of the user's own, `learning/own_model.py`.
     own_network: bool = False
     # Whether its policy is another where RLlib knows that actions are between -1 and 1.

@@ -43,8 +43,6 @@ def _of_spaces(found: FoundEnv, network: str | None) -> Iterator[Finding]:
         whose = ", ".join(view.agents)
         of_policy = _of_policy(view, found, network)
         yield from (replace(finding, text=f"policy {name} ({whose}): {finding.text}") for finding in of_policy)
-    able = " and ".join(name for name, each in catalogue().items() if each.many_policies)
-    yield Finding(OK, f"{able} can train several policies.")
 
 
 def _of_network(found: FoundEnv, network: str) -> Finding:

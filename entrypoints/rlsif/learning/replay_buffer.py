@@ -18,6 +18,8 @@ from rlsif.learning.segment_tree import SegmentTree
 Array = NDArray[Any]
 # Importance weights of rows when they are drawn, and priorities when they come in.
 WEIGHTS = "weights"
+# Of a checkpoint, where rows are.
+FOLDER = "replay_buffer"
 
 
 @dataclass(frozen=True)
@@ -109,20 +111,12 @@ class ArrayReplayBuffer:
         if self._priorities and priorities:
             self._priorities.restore(np.arange(self.first, self._end) % self.capacity, priorities)
 
-    def get_state(self) -> dict[str, Any]:
-        """Nothing: rows are saved beside RLlib's state; rlsif.learning.saved_rows says how."""
-        return {}
-
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take over the rows that an earlier version kept in RLlib's state; those of RLlib's buffers are left out."""
         if state.get("columns"):
             self.begin_at(0)
             self.add(state["columns"])
             self.prioritize(state["priorities"] or {})
-
-    def stats(self, debug: bool = False) -> dict[str, Any]:
-        """What RLlib's callbacks may ask for."""
-        return {"num_entries": len(self), "est_size_bytes": self.nbytes}
 
     def _allocate(self, rows: Mapping[str, Array]) -> None:
         """Make the columns, each with the dtype of its first rows."""
@@ -138,6 +132,42 @@ class ArrayReplayBuffer:
         places = np.arange(max(self._end, end - self.capacity), end) % self.capacity
         self._end = end
         return places
+
+
+class ReplayBuffers:
+    """Those of the policies that learn, by their names, as RLlib's algorithms ask for one; all hold as many rows."""
+
+    def __init__(self, of: Mapping[str, ArrayReplayBuffer]) -> None:
+        """Take them."""
+        self.of = of
+
+    def __len__(self) -> int:
+        """How many rows there are in all of them."""
+        return sum(map(len, self.of.values()))
+
+    @property
+    def capacity(self) -> int:
+        """The most rows of each."""
+        return next(iter(self.of.values())).capacity
+
+    def by_folder(self) -> list[tuple[str, ArrayReplayBuffer]]:
+        """Each with the folder of a checkpoint that has its rows."""
+        several = len(self.of) > 1
+        return [(f"{FOLDER}/{name}" if several else FOLDER, buffer) for name, buffer in self.of.items()]
+
+    def get_state(self) -> dict[str, Any]:
+        """Nothing: rows are saved beside RLlib's state; rlsif.learning.saved_rows says how."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Take over the rows that an earlier version, which had one buffer, kept in RLlib's state."""
+        [buffer, *others] = self.of.values()
+        if not others:
+            buffer.set_state(state)
+
+    def stats(self, debug: bool = False) -> dict[str, Any]:
+        """What RLlib's callbacks may ask for."""
+        return {"num_entries": len(self), "est_size_bytes": sum(buffer.nbytes for buffer in self.of.values())}
 
 
 class _Prioritized:
@@ -187,12 +217,13 @@ def row_bytes(rows: Mapping[str, Array]) -> int:
     return sum(int(np.prod(column.shape[1:])) * column.dtype.itemsize for column in rows.values())
 
 
-def check_memory(capacity: int, needed: int, memory: int | None) -> None:
-    """Refuse a buffer that will not fit. Raises RlsifError."""
+def check_memory(capacity: int, needed: int, memory: int | None, buffers: int = 1) -> None:
+    """Refuse buffers of that capacity that will not fit together. Raises RlsifError."""
     if memory is not None and needed > memory:
         fits = capacity * memory // needed
+        asked, take = ("a replay buffer", "takes") if buffers == 1 else (f"{buffers} replay buffers", "take")
         raise RlsifError(
-            f"a replay buffer of {capacity:,} rows takes {gigabytes(needed)}, and this process may use"
+            f"{asked} of {capacity:,} rows {take} {gigabytes(needed)}, and this process may use"
             f" {gigabytes(memory)} for it; `--set replay_buffer_config.capacity={fits}` fits"
         )
 

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.learning.replay_buffer import ArrayReplayBuffer
+from rlsif.learning.replay_buffer import FOLDER, ArrayReplayBuffer
 
-FOLDER = "replay_buffer"
 # The number of the oldest row, and the priorities of all.
 STATE = "state.npz"
 PARTS = "rows_*.npz"
@@ -26,24 +25,24 @@ ROWS = 4096
 class SavedRows:
     """Writes the rows of one buffer into checkpoints, and reads them."""
 
-    def __init__(self, buffer: ArrayReplayBuffer) -> None:
-        """Take the buffer."""
-        self._buffer = buffer
+    def __init__(self, buffer: ArrayReplayBuffer, folder: str = FOLDER) -> None:
+        """Take the buffer, and its folder in each checkpoint."""
+        self._buffer, self._folder = buffer, folder
         # The files that this process has written or read, by name: their inodes, for others may have the same name.
         self._there: dict[str, int] = {}
 
     def save(self, checkpoint: Path) -> None:
         """Add rows and priorities to a checkpoint that is being made. Raises OSError."""
-        folder = checkpoint / FOLDER
-        folder.mkdir()
+        folder = checkpoint / self._folder
+        folder.mkdir(parents=True)
         for first, end in self._parts():
-            self._save_part(folder, first, end)
+            self._save_part(checkpoint, first, end)
         np.savez(folder / STATE, first=self._buffer.first, **(self._buffer.priorities() or {}))
         self._there = {path.name: path.stat().st_ino for path in folder.glob(PARTS)}
 
     def restore(self, checkpoint: Path) -> None:
         """Fill the buffer with what a checkpoint has; leave it empty where that has none."""
-        folder = checkpoint / FOLDER
+        folder = checkpoint / self._folder
         parts = sorted(folder.glob(PARTS))
         if not parts:
             return
@@ -64,10 +63,10 @@ class SavedRows:
         for begin in range(first // ROWS * ROWS, end, ROWS):
             yield begin, min(begin + ROWS, end)
 
-    def _save_part(self, folder: Path, first: int, end: int) -> None:
+    def _save_part(self, checkpoint: Path, first: int, end: int) -> None:
         """Link a file that an earlier checkpoint has, or write what is there of its rows."""
-        name = _name(first, end)
-        for earlier in folder.parent.parent.glob(f"*/{FOLDER}/{name}") if name in self._there else ():
+        name, folder = _name(first, end), checkpoint / self._folder
+        for earlier in checkpoint.parent.glob(f"*/{self._folder}/{name}") if name in self._there else ():
             if _linked(earlier, folder / name, self._there[name]):
                 return
         start = max(first, self._buffer.first)

@@ -136,6 +136,9 @@ class ObservationEncoder:
         """
         if self._box is not None:
             usual = isinstance(observation, np.ndarray) and (observation.shape, observation.dtype) == self._as_usual
+            if usual and self._is_flat:
+                places[row] = observation
+                return
             value = observation if usual else _of_box(observation, self._box)
             if self._axes:
                 value = value.transpose(self._axes)

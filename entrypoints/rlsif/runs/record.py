@@ -59,12 +59,18 @@ class Run:
         """All that could make this run another than the next, by dotted names; without the seed."""
         spec = self.spec
         given = {"algo": spec.algo, "env": self.env, "framework": spec.framework}
-        wrappers = ", ".join(map(str, spec.env.wrappers))
+        options = {
+            "wrap": ", ".join(map(str, spec.env.wrappers)),
+            "input": spec.input,
+            "model": spec.network,
+            "normalize_rewards": spec.normalize_rewards,
+            "opponent": spec.opponent,
+            "opponent_every": spec.opponent and spec.opponent_every,
+        }
         return {
             **given,
             **flat(spec.env.arguments, "env_config."),
-            **({"wrap": wrappers} if wrappers else {}),
-            **({"input": spec.input} if spec.input else {}),
+            **{name: value for name, value in options.items() if value},
             **_policies(spec.policies),
             **flat(spec.hyperparameters),
             **flat(self.params.get("resources", {})),

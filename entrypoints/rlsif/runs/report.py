@@ -37,6 +37,11 @@ DRAWN = (
     "actor_loss",
     "critic_loss",
 )
+# Columns of a run with opponents, and of its evaluations, by what they have in words.
+WON = {"win_rate": "win rate", "evaluation/win_rate": "win rate of an evaluation"}
+AGENT = "agent_return/"
+# Of so many agents a legend names each.
+NAMED = 10
 # Between two iterations, in seconds: more than this and ten times the usual is a pause.
 PAUSE = 30.0
 
@@ -81,11 +86,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("training time", f"{number(seconds, 1)} s"),
         ("env steps/s", number(steps / seconds if steps and seconds else None)),
         ("iterations", number(run.last("training_iteration"))),
+        *[(words, number(run.last(column), 2)) for column, words in WON.items() if run.last(column) is not None],
     ]
 
 
 def _pictures(run: Run) -> list[tuple[str, Any]]:
     drawn = [("Learning", _learning(run))]
+    if _agents(run):
+        drawn.append(("Agents", _of_agents(run)))
     statistics = [name for name in DRAWN if _of_policies(run, name)]
     if statistics:
         drawn.append(("The learner", _statistics(run, statistics)))
@@ -108,6 +116,30 @@ def _learning(run: Run) -> Any:
         panel.set_xlabel(curves.IN_WORDS[x])
     panels[0].set_ylabel("return")
     panels[0].legend(frameon=False, loc="upper left")
+    return figure
+
+
+def _agents(run: Run) -> list[str]:
+    """The agents of an environment of many."""
+    return list(dict.fromkeys(name.removeprefix(AGENT) for row in run.rows for name in row if name.startswith(AGENT)))
+
+
+def _of_agents(run: Run) -> Any:
+    """The return of each agent, and how many episodes were won where there was an opponent."""
+    won, agents = [column for column in WON if run.last(column) is not None], _agents(run)
+    figure, panels = _panels(2 if won else 1)
+    for agent in agents:
+        panels[0].plot(*run.series(STEPS, f"{AGENT}{agent}"), label=agent)
+    panels[0].set_title("mean return", loc="left")
+    for column in won:
+        panels[1].plot(*run.series(STEPS, column), label=WON[column])
+    if won:
+        panels[1].set_ylim(-0.05, 1.05)
+        panels[1].set_title("episodes won", loc="left")
+    for panel, labels in zip(panels, (agents, won)):
+        panel.set_xlabel(curves.IN_WORDS[STEPS])
+        if len(labels) <= NAMED:
+            panel.legend(frameon=False)
     return figure
 
 
@@ -192,13 +224,23 @@ def running(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
 def _tables(run: Run) -> list[tuple[str, list[tuple[str, Any]]]]:
     spec = run.spec
     what = [("algorithm", spec.algo), ("environment", spec.env), ("framework", spec.framework), ("seed", spec.seed)]
+    if spec.opponent:
+        what.append(("opponent", spec.opponent))
+    of_agents = spec.policies.of_agents.items() if spec.policies else ()
     tables = [
         ("Run", [*what, *flat(spec.env.arguments).items()]),
+        ("Policies", [(agent, _in_words(policy, run)) for agent, policy in of_agents]),
         ("Hyperparameters", [*flat(spec.hyperparameters).items()]),
     ]
     tables.append(("Resources", [*run.params.get("resources", {}).items()]))
     tables.append(("Versions", [*run.params["run"].get("versions", {}).items()]))
     return [(caption, rows) for caption, rows in tables if rows]
+
+
+def _in_words(policy: str, run: Run) -> str:
+    """The policy of an agent, and whether it learns."""
+    assert run.spec.policies is not None
+    return policy if policy in run.spec.policies.train else f"{policy}, which does not learn"
 
 
 def _panels(number_: int, columns: int = 2, height: float = 3.4, share_y: bool = False) -> tuple[Any, list[Any]]:

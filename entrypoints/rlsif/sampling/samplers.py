@@ -28,9 +28,6 @@ from rlsif.sampling.rollout_buffer import RolloutBuffer, advantages, flat, n_ste
 from rlsif.sampling.tally import Episode, Tally
 
 Array = NDArray[Any]
-# Rows of an agent that left before they were a stretch wait so long for those of others, in stretches; then they are
-# left out.
-MOST_STRETCHES = 8
 # Filters observations [n, features], and learns from them.
 ObservationFilter = Callable[[Array], Array]
 
@@ -394,29 +391,56 @@ class PPOSampler(ActorCriticSampler):
 class VTraceSampler(ActorCriticSampler):
     """For APPO and IMPALA, which learn from stretches of one length, across ends of episodes."""
 
+    # Rows of agents that left before they were a stretch, [rows, ...], until those of others make it one.
+    _spare: Mapping[str, Array] = {}
+
     def sample(self, fragments: int = 1) -> dict[str, Array]:
         """A batch of `fragments` stretches of every environment; what is left over opens the next one.
 
         Of slots whose agents leave early there are fewer, and of others more.
         """
-        rows, length, self.env_steps = self._rows, fragments * self.fragment, 0
-        counts = rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._environments.active), np.int64)
+        self.begin()
+        length, counts = fragments * self.fragment, self._counts()
         while self._stretches(self._known(counts), length) < len(counts):
             counts = counts + self._environments.active
             self._act()
-        whole, joined = self._chosen(self._known(counts), length)
+        return self._batch(length)
+
+    def begin(self) -> None:
+        """Keep what the last batch has left over."""
+        self.env_steps = 0
+
+    def batch(self) -> dict[str, Array]:
+        """The whole stretches that are there, which may be none."""
+        return self._batch(self.fragment)
+
+    def _batch(self, length: int) -> dict[str, Array]:
+        """Those of this length; what is left over opens the next batch.
+
+        What agents that left have over is joined end to end: rows after an end are as good from one slot as from
+        another.
+        """
+        rows, counts, valid = self._rows, self._known(self._counts()), self._complete()
+        whole = valid & (valid.cumsum(axis=0) <= counts // length * length)
+        over = valid & ~whole & self._left
         next_values, _ = self._next_values()
         names = ["obs", "actions", "rewards", "terminateds", "truncateds", "action_dist_inputs", "action_logp"]
         columns = {**{name: rows[name] for name in names}, "values_bootstrapped": next_values}
-        batch = flat(columns, list(columns), whole)
-        if joined.any():
-            more = flat(columns, list(columns), joined)
-            batch = {name: np.concatenate([column, more[name]]) for name, column in batch.items()}
-        rest = rows["valid"] & ~whole & ~joined
-        rest[: max(0, rows.steps - MOST_STRETCHES * length), self._left] = False
+        batch, more = (flat(columns, list(columns), chosen) for chosen in (whole, over))
+        if over.any() or self._spare:
+            spare = {name: np.concatenate([self._spare.get(name, column[:0]), column]) for name, column in more.items()}
+            number = len(spare["obs"]) // length * length
+            batch = {name: np.concatenate([column, spare[name][:number]]) for name, column in batch.items()}
+            self._spare = {name: column[number:] for name, column in spare.items()}
+        rest = rows["valid"] & ~whole & ~over
         self._keep_from(np.where(rest.any(axis=0), rest.argmax(axis=0), rows.steps))
         # RLlib asks whether there are several agents.
         return {**batch, "agent_index": np.zeros(len(batch["obs"]), np.int8)}
+
+    def _counts(self) -> NDArray[np.int64]:
+        """How many rows there are of each environment."""
+        rows = self._rows
+        return rows["valid"].sum(axis=0) if rows.steps else np.zeros(len(self._environments.active), np.int64)
 
     def _known(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many rows are complete, of so many."""
@@ -433,18 +457,8 @@ class VTraceSampler(ActorCriticSampler):
 
     def _stretches(self, counts: NDArray[np.int64], length: int) -> int:
         """How many there are in slots with so many rows; what agents that left have over makes more of them."""
-        return int((counts // length).sum() + (counts % length)[self._left].sum() // length)
-
-    def _chosen(self, counts: NDArray[np.int64], length: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """The rows [steps, envs] of whole stretches, and those of what agents that left have over, joined end to end.
-
-        Rows after an end are as good from one slot as from another.
-        """
-        valid = self._complete()
-        whole = valid & (valid.cumsum(axis=0) <= counts // length * length)
-        over = valid & ~whole & self._left
-        numbers = over.T.cumsum().reshape(over.T.shape).T
-        return whole, over & (numbers <= over.sum() // length * length)
+        over = (counts % length)[self._left].sum() + len(self._spare.get("obs", ()))
+        return int((counts // length).sum() + over // length)
 
 
 class TransitionSampler(Sampler):

@@ -66,6 +66,11 @@ def _check_policies(given: str, spec: RunSpec) -> None:
     many = spec.policies
     if many is None:
         return
+    if len(many.names) == 1:
+        raise InputError(
+            f"--opponent {given} plays all agents but one where they share a policy, and --policies {many.given} gives"
+            f" all of them {many.names[0]!r}; leave --policies out, which is the same"
+        )
     if given == SELF:
         raise InputError(
             f"--opponent {SELF} lets one policy play against earlier ones of its own, and --policies {many.given} has"

@@ -62,8 +62,6 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     env = find_env(_ref(options, named), assignment.by_option(policies))
     _check_agents(algorithm, env)
     many = _many_policies(options, policies, env)
-    if many:
-        catalogue.check_many_policies(algorithm)
     for view in env.views.values():
         catalogue.check_spaces(algorithm, env.ref.title, view.observations, view.actions)
     _check_input(algorithm, options.input, env)
@@ -326,7 +324,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--seed", options.seed, spec.seed),
         ("--normalize-rewards", options.normalize_rewards, spec.normalize_rewards),
         ("--opponent", opponents.as_asked(options.opponent, spec.opponent), spec.opponent or "none"),
-        ("--opponent-every", options.opponent_every, spec.opponent_every),
+        ("--opponent-every", options.opponent_every, spec.opponent_every if spec.opponent == SELF else "none"),
         *_policies_asked(options, spec.policies),
     ):
         if value is not None and value != is_:

@@ -430,7 +430,8 @@ def _policies_in_words(policies: ManyPolicies | None) -> str:
     if policies is None:
         return "which share one policy"
     names = policies.names
-    learn = f", of which {', '.join(policies.some_learn)} learn" if policies.some_learn else ""
+    some = policies.some_learn
+    learn = f", of which {', '.join(some)} {'learn' if some[1:] else 'learns'}" if some else ""
     return f"with {len(names)} {'policies' if names[1:] else 'policy'}: {', '.join(names)}{learn}"
 
 

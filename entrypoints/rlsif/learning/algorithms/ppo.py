@@ -11,6 +11,5 @@ ALGORITHM = Algorithm(
     recurrent_sampler="rlsif.sampling.recurrent_sampler:RecurrentPPOSampler",
     masked_model="MaskedActorCritic",
     own_network=True,
-    many_policies=True,
     fixes=("rlsif.learning.compiled_ppo:CompiledPPO",),
 )
