@@ -197,11 +197,14 @@ def test_learning_waits_for_rows_when_the_buffer_is_empty_again(shell, algo):
     assert [value is None for value in learned[4:6]] == [True, True] and learned[7] > learned[3]
 
 
-@pytest.mark.fault("DQN is resumed with --save-replay-buffer", promise="it learns at once, from the rows that it had")
-def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
-    dqn = (*DQN, "--set", "min_sample_timesteps_per_iteration=2400")
+@pytest.mark.fault(
+    "DQN or SAC is resumed with --save-replay-buffer", promise="it learns at once, from the rows that it had"
+)
+@pytest.mark.parametrize("algo", [DQN, SAC], ids=["DQN", "SAC"])
+def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell, algo):
+    algo = (*algo, "--set", "min_sample_timesteps_per_iteration=2400")
     save = ("--save-replay-buffer", "--checkpoint-every", "1", "--stop-iters")
-    done = shell.train(*dqn, *save, "3")
+    done = shell.train(*algo, *save, "3")
     assert done.returncode == 0, done.stderr
     assert re.search(r"a replay buffer of 100,000 rows, up to .* MB, saved with checkpoints", done.stdout), done.stdout
     [run] = shell.runs
