@@ -75,6 +75,22 @@ def test_an_interrupted_sweep_resumes(container, shell):
         assert [row["training_iteration"] for row in rows] == list(range(1, 61))
 
 
+@pytest.mark.fault(
+    "a trial of a sweep spoils its weights",
+    promise="it fails by name and is ranked last; the best settings are those of a trial that works",
+)
+def test_a_trial_whose_weights_are_no_numbers_is_ranked_last(shell):
+    done = sweep(shell, *CARTPOLE, "--grid", "lr=1e30,1e-3", "--stop-iters", "2")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^trial +[12] of 2  failed: .* after an update, .*  lr=1e\+30$", done.stdout, re.M), done.stdout
+    [folder] = sweeps(shell)
+    states = [(run, json.loads((run / "summary.json").read_text())) for run in folder.glob("PPO_*")]
+    [(bad, told)] = [(run, told) for run, told in states if told["state"] != "finished"]
+    assert told["state"] == "failed" and "after an update" in told["stop_reason"] and told["checkpoint"] is None
+    assert "lr: 0.001" in (folder / "best.yaml").read_text()
+    assert done.stdout.rstrip().splitlines()[-2].endswith(bad.name)
+
+
 def ended(container, done, trials):
     """The iterations of each run of a sweep that has come to its end."""
     assert done.returncode == 0, done.stderr
