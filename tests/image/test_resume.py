@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.image.test_old_runs import seen
+from tests.image.test_shifted_actions import SHIFTED
 from tests.image.test_train import summary, table
 
 OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
-DQN = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode",
-       "--set", "model.fcnet_hiddens=[16]", "--set", "hiddens=[16]")  # fmt: skip
+SMALL_DQN = ("--algo", "DQN", "--set", "model.fcnet_hiddens=[16]", "--set", "hiddens=[16]")
+DQN = ("--env", "CartPole-v1", "--local-mode", *SMALL_DQN)
 SAC = ("--env", "Pendulum-v1", "--algo", "SAC", "--local-mode",
        "--set", "training_intensity=8", "--set", "min_time_s_per_iteration=0",
        "--set", "q_model_config.fcnet_hiddens=[16]", "--set", "policy_model_config.fcnet_hiddens=[16]")  # fmt: skip
@@ -98,6 +99,31 @@ def test_schedules_of_what_learns_without_a_pause_continue_after_a_resume(shell,
     coefficients = [row[f"{STATS}/entropy_coeff"] for row in told]
     assert rates == sorted(rates) and rates[0] < rates[-1]
     assert coefficients == sorted(coefficients, reverse=True)
+
+
+@pytest.mark.fault(
+    "a run of DQN whose epsilon has come to its end is resumed, with env runners of their own",
+    promise="no action is drawn by the schedule's begin again",
+)
+@pytest.mark.parametrize(
+    ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
+)
+def test_an_epsilon_continues_after_a_resume(shell, settings, sampled):
+    (shell.folder / "shifted.py").write_text(SHIFTED)
+    greedy = ("--set", "exploration_config={epsilon_timesteps: 100, final_epsilon: 0.0}", *settings)
+    small = ("--set", "min_sample_timesteps_per_iteration=400", "--set", "min_time_s_per_iteration=0")
+    small += ("--set", "num_steps_sampled_before_learning_starts=300", "--num-envs-per-env-runner", "1")
+    asked = ("--env", "shifted.py:Choice", *SMALL_DQN, *greedy, *small, "--num-env-runners", "1")
+    done = shell.train(*asked, "--stop-iters", "1")
+    assert done.returncode == 0 and f"sampled {sampled}" in done.stdout, done.stderr
+    noted = shell.folder / "seen"
+    assert len({line.split()[1] for line in noted.read_text().splitlines()[:100]}) == 3
+    noted.unlink()
+    done = shell.train("--resume", *shell.runs, "--num-env-runners", "1", "--stop-iters", "2")
+    assert done.returncode == 0 and "learning waits for 300 new env steps" in done.stdout, done.stderr
+    # It sees one state alone, and learns nothing yet.
+    actions = [line.split()[1] for line in noted.read_text().splitlines()[:280]]
+    assert len(actions) == 280 and len(set(actions)) == 1
 
 
 @pytest.mark.fault(

@@ -130,6 +130,17 @@ def test_rows_of_a_slow_env_runner_reach_the_learner_as_those_of_a_fast_one(shel
             assert fast == slow and told["counted"] == fast + slow, (kind, told)
 
 
+@pytest.mark.fault(
+    "an env runner is lost with its node", promise="no iteration waits for it, and it is taken back once it answers"
+)
+def test_no_iteration_waits_for_an_env_runner_whose_node_is_gone(shell):
+    done = shell("python", Path(__file__).with_name("gone_runner.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    # RLlib asks each in every iteration, and waits two seconds for an answer. A slow machine asks anew after five.
+    assert found["gone"] == 0 and found["back"] == 1 and found["asked"] < 20
+
+
 @pytest.mark.fault("an environment is so slow that a batch takes minutes", promise="the first lines say so")
 def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
     shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)
