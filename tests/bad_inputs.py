@@ -488,6 +488,8 @@ sweep --env CartPole-v1 --sample 'gamma=uniform(0,2)'
     PPO's 'gamma' is 2; it must be from 0 to 1
 sweep --env CartPole-v1 --sample 'lr=unifrm(1,2)'
     --sample 'lr=unifrm(1,2)': there is no distribution 'unifrm'; did you mean uniform or loguniform?
+sweep --env CartPole-v1 --sample 'num_epochs=uniform(1,11)'
+    PPO's 'num_epochs' is 4.183099; it must be a whole number
 sweep --env CartPole-v1 --sample 'lr=uniform(2,1)'
     --sample 'lr=uniform(2,1)': uniform needs a lower and a higher number, as in gamma=uniform(0.9,0.999)
 sweep --env CartPole-v1 --sample 'lr=loguniform(0,1)'

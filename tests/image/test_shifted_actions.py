@@ -31,6 +31,10 @@ class Choice(gymnasium.Env):
 
 class Choices(Choice):
     action_space = MultiDiscrete([2, 3], start=[1, -4])
+
+
+class Numbers(Choice):
+    action_space = Box(5, 7, (1,), np.int16)
 """
 # A core for the learner, one for an env runner, and one that plays the evaluations.
 THREE_CORES = """
@@ -46,7 +50,7 @@ DQN = ("--algo", "DQN", "--set", "min_time_s_per_iteration=0", "--set", "min_sam
 
 
 @pytest.mark.fault(
-    "choices of Discrete and MultiDiscrete do not begin at 0, whoever samples",
+    "choices of Discrete, MultiDiscrete or whole numbers of a Box do not begin at 0, whoever samples",
     promise="training, the evaluations beside it and `evaluate` send actions of the space alone",
 )
 @pytest.mark.parametrize(
@@ -57,6 +61,7 @@ DQN = ("--algo", "DQN", "--set", "min_time_s_per_iteration=0", "--set", "min_sam
         ("Choice", OF_CHOICE, (*DQN, "--set", "exploration_config={type: StochasticSampling}"), "by RLlib"),
         ("Choices", OF_CHOICES, PPO, "in NumPy"),
         ("Choices", OF_CHOICES, (*PPO, *BY_RLLIB), "by RLlib"),
+        ("Numbers", ["[5]", "[6]", "[7]"], (*PPO, *BY_RLLIB), "by RLlib"),
     ],
 )
 def test_choices_that_do_not_begin_at_0_are_of_the_space(shell, env, choices, settings, sampled):

@@ -146,8 +146,10 @@ def test_a_trial_hears_of_its_own_env_runners_alone(shell):
     done = shell("python", Path(__file__).with_name("failing_trial.py"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    first, failed = found["told"]["fails"]
+    first, failed, again = found["told"]["fails"]
     assert first == 1 and failed[0] == "training failed: ValueError: the reactor is out of coolant"
+    # A full disk, which refuses the summary, does not hide that.
+    assert again == failed
     assert found["told"]["works"] == [1, 2]
     state, reason, checkpoint = found["ended"]["fails"]
     assert (state, reason) == ("failed", f"failed: {failed[0]}") and checkpoint.endswith("checkpoint_000001")

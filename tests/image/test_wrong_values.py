@@ -83,13 +83,20 @@ class Short(Base):
         return np.zeros(1 if Base.steps == 900 else 2, np.float32), 1.0
 
 
-class SpoilsEvaluations(Base):
+class NanReward(Base):
+    """In episodes of evaluations alone."""
+
     def reset(self, *, seed=None, options=None):
-        self.reward = np.nan if seed == 0 else 1.0
+        self.spoils = np.nan if seed == 0 else 0.0
         return super().reset(seed=seed)
 
     def seen(self):
-        return np.zeros(2, np.float32), self.reward
+        return np.zeros(2, np.float32), 1.0 + self.spoils
+
+
+class NanSeen(NanReward):
+    def seen(self):
+        return np.array([0.0, self.spoils], np.float32), 1.0
 
 
 class RLlibs(Base):
@@ -145,16 +152,24 @@ def test_a_value_that_would_spoil_the_weights_ends_the_run_by_name(envs, env, sa
 
 
 @pytest.mark.fault(
-    "an environment gives nan in an evaluation while the run trains",
-    promise="the run ends by name; its checkpoints are no better for it",
+    "an environment gives nan in an evaluation while the run trains, or under `evaluate`",
+    promise="both end with a sentence that names it; no checkpoint is the best one for it",
 )
-def test_a_value_that_would_spoil_an_evaluation_ends_the_run_by_name(envs):
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("NanReward", "the environment gave nan as reward in step 1 of the episode of seed 0; it must be a finite num"),
+        ("NanSeen", "envs.py:NanSeen gave nan as observation[1]; `check` tells more"),
+    ],
+)
+def test_a_value_that_would_spoil_an_evaluation_ends_it_by_name(envs, env, said):
     evaluated = ("--evaluate-every", "2", "--checkpoint-every", "1", "--stop-iters", "9")
-    done = envs.train("--env", "envs.py:SpoilsEvaluations", *evaluated, *SMALL)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "gave nan as reward in step 1 of the episode of seed 0; it must be a finite number" in done.stderr
-    summary = json.loads((envs.runs[0] / "summary.json").read_text())
+    done = envs.train("--env", f"envs.py:{env}", *evaluated, *SMALL)
+    [run] = envs.runs
+    summary = json.loads((run / "summary.json").read_text())
     assert summary["state"] == "failed" and summary["best_checkpoint"].endswith("checkpoint_000001")
+    for ended in (done, envs("evaluate", run, "--episodes", "1")):
+        assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1 and said in ended.stderr
 
 
 @pytest.mark.fault(

@@ -154,7 +154,7 @@ class Trial(Trainable):  # type: ignore[misc]
         if record.has_unsaved_iterations and not isinstance(problem, SpoiltWeights):
             with contextlib.suppress(RlsifError, OSError):
                 record.checkpoint(self._algorithm.save)
-        record.end(f"failed: {(str(problem).splitlines() or ['?'])[0]}", FAILED)
+        _write_end(record, f"failed: {(str(problem).splitlines() or ['?'])[0]}", FAILED)
 
     def _end(self, record: Record, reason: str, state: str) -> None:
         """Write the last checkpoint and the summary."""
@@ -163,7 +163,15 @@ class Trial(Trainable):  # type: ignore[misc]
             record.checkpoint(self._algorithm.save)
         except CheckpointError as problem:
             print(f"warning: {problem}")
+        _write_end(record, reason, state)
+
+
+def _write_end(record: Record, reason: str, state: str) -> None:
+    """Write the summary; where the disk refuses, say so in sweep.log: how the trial ended matters more."""
+    try:
         record.end(reason, state)
+    except OSError as problem:
+        print(f"warning: {record.folder / results.SUMMARY} is not written: {problem.strerror}")
 
 
 def _iterations(folder: Path) -> int:
