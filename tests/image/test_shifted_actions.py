@@ -72,9 +72,9 @@ def test_choices_that_do_not_begin_at_0_are_of_the_space(shell, env, choices, se
     assert done.returncode == 0, done.stderr
     assert "3/3 CPUs" in done.stdout and f"sampled {sampled}" in done.stdout
     seen = [line.split(" ", 1) for line in (shell.folder / "seen").read_text().splitlines()]
-    # Of the env runner and of the process that plays the evaluations, which are three episodes of 8 steps.
+    # Of the process that plays the evaluations, three episodes of 8 steps, and of the env runner; others only look.
     by_process = {process: [action for mine, action in seen if mine == process] for process, _ in seen}
-    played, trained = sorted(by_process.values(), key=len)
+    *_, played, trained = sorted(by_process.values(), key=len)
     assert len(played) == 24 and len(trained) >= 300
     assert set(trained) == set(choices) and set(played) <= set(choices)
     (shell.folder / "seen").unlink()
@@ -82,4 +82,4 @@ def test_choices_that_do_not_begin_at_0_are_of_the_space(shell, env, choices, se
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["lengths"] == [8] * 5
     drawn = [line.split(" ", 1)[1] for line in (shell.folder / "seen").read_text().splitlines()]
-    assert len(drawn) == 40 and len(set(drawn)) > 1 and set(drawn) <= set(choices)
+    assert len(drawn) >= 40 and len(set(drawn)) > 1 and set(drawn) <= set(choices)

@@ -84,8 +84,7 @@ class Short(Base):
 
 
 class NanReward(Base):
-    """In episodes of evaluations alone."""
-
+    # In episodes of evaluations alone.
     def reset(self, *, seed=None, options=None):
         self.spoils = np.nan if seed == 0 else 0.0
         return super().reset(seed=seed)

@@ -11,7 +11,7 @@ from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.without_effect import instead
-from rlsif.values import from_settings, of_yaml_file
+from rlsif.values import from_settings, merge, of_yaml_file
 
 KNOWN = {
     "lr": 5e-5,
@@ -34,6 +34,16 @@ def test_set_is_typed_and_nested():
 def test_later_settings_win_and_nested_ones_add_up():
     given = from_settings(["lr=1", "model.a=1", "model.b=2", "lr=2"])
     assert given == {"lr": 2, "model": {"a": 1, "b": 2}}
+
+
+def test_another_exploration_has_no_settings_of_the_one_before():
+    preset = {"exploration_config": {"type": "EpsilonGreedy", "epsilon_timesteps": 9}, "model": {"type": 1, "a": 2}}
+    for given in (["exploration_config.temperature=2", "exploration_config.type=SoftQ"],
+                  ["exploration_config={type: SoftQ, temperature: 2}"]):  # fmt: skip
+        merged = merge(preset, from_settings(given))
+        assert merged["exploration_config"] == {"type": "SoftQ", "temperature": 2}
+    kept = merge(preset, from_settings(["exploration_config.type=EpsilonGreedy", "model.type=3"]))
+    assert kept == {**preset, "model": {"type": 3, "a": 2}}
 
 
 @pytest.mark.parametrize("setting", ["lr", "=3"])

@@ -98,17 +98,15 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
             raise InputError(f"{algo}'s {name!r} is {value!r}; it is a group of settings: write {name}.KEY=VALUE")
         elif not _same_kind(value, default):
             raise InputError(f"{algo}'s {name!r} is {value!r}; it must be like its default, {default!r}")
-        elif _has_fraction(value) and type(default) is int and not SECONDS.search(str(key)):
-            raise InputError(f"{algo}'s {name!r} is {value!r}; it must be a whole number")
         else:
-            _check_value(algo, name, str(key), value)
+            _check_value(algo, name, str(key), value, default)
 
 
 def _has_fraction(value: Any) -> bool:
     return isinstance(value, float) and not value.is_integer()
 
 
-def _check_value(algo: str, name: str, key: str, value: Any) -> None:
+def _check_value(algo: str, name: str, key: str, value: Any, default: Any) -> None:
     stays = catalogue()[algo].stay_zero
     if name in stays and value:
         raise InputError(f"{algo}'s {name!r} is {value!r}, and {stays[name]}")
@@ -118,6 +116,15 @@ def _check_value(algo: str, name: str, key: str, value: Any) -> None:
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
     if key in COUNTS and not _is_count(value):
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be a whole number of at least 1")
+    if _has_fraction(value) and type(default) is int and not SECONDS.search(key):
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be a whole number")
+    _check_list(algo, name, key, value)
+    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACCEPTED_ACTIVATIONS:
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACCEPTED_ACTIVATIONS)}")
+
+
+def _check_list(algo: str, name: str, key: str, value: Any) -> None:
+    """Refuse sizes of layers and schedules of which RLlib would fail in the learner."""
     if key.endswith("hiddens") and not (isinstance(value, list) and all(map(_is_count, value))):
         raise InputError(
             f"{algo}'s {name!r} is {value!r}; it must be a list of whole numbers of at least 1, as [64, 64]"
@@ -127,8 +134,6 @@ def _check_value(algo: str, name: str, key: str, value: Any) -> None:
             f"{algo}'s {name!r} is {value!r}; it must be pairs of env steps, which begin at 0 and rise, and values, as"
             " [[0, 0.001], [1000000, 0.00001]]"
         )
-    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACCEPTED_ACTIVATIONS:
-        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACCEPTED_ACTIVATIONS)}")
 
 
 def _check_schedule(algo: str, schedule: Any) -> None:

@@ -288,7 +288,7 @@ class Sampler:
 def check_finite(tally: Tally, observations: Array, rewards: Array | None = None) -> None:
     """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
     for what, values in (("observation", observations), ("reward", rewards)):
-        # A sum of squares is small only if all of its numbers are, and costs least; it may be large where all are right.
+        # A sum of squares is small only if all of its numbers are, and costs least; all may be right where it is large.
         if values is None or values.dtype.kind != "f" or np.vdot(values, values) <= LARGEST:
             continue
         bad = np.argwhere(~(np.abs(values) <= LARGEST))

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from rlsif.errors import InputError, near
 
-
 # A service's package may also end the process.
 FAILURES = (Exception, SystemExit)
 
