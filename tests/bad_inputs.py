@@ -165,6 +165,12 @@ train --env CartPole-v1 --set gamma=2
     PPO's 'gamma' is 2; it must be from 0 to 1
 train --env CartPole-v1 --set gamma=true
     PPO's 'gamma' is True; it must be like its default, 0.99
+train --env CartPole-v1 --set num_epochs=1.5
+    PPO's 'num_epochs' is 1.5; it must be a whole number
+train --env CartPole-v1 --set 'lr_schedule=[[0, 1e-3], [1e6, much]]'
+    PPO's 'lr_schedule' is [[0, 0.001], [1000000.0, 'much']]; it must be pairs of env steps, which begin at 0 and rise, and values, as [[0, 0.001], [1000000, 0.00001]]
+train --env CartPole-v1 --set 'model.fcnet_hiddens=[64, x]'
+    PPO's 'model.fcnet_hiddens' is [64, 'x']; it must be a list of whole numbers of at least 1, as [64, 64]
 train --env CartPole-v1 --set num_epochs=0
     PPO's 'num_epochs' is 0; it must be at least 1
 train --env CartPole-v1 --set model=3
@@ -487,6 +493,8 @@ sweep --env CartPole-v1 --sample 'gamma=uniform(0,2)'
     PPO's 'gamma' is 2; it must be from 0 to 1
 sweep --env CartPole-v1 --sample 'lr=unifrm(1,2)'
     --sample 'lr=unifrm(1,2)': there is no distribution 'unifrm'; did you mean uniform or loguniform?
+sweep --env CartPole-v1 --sample 'num_epochs=uniform(1,11)'
+    PPO's 'num_epochs' is 4.183099; it must be a whole number
 sweep --env CartPole-v1 --sample 'lr=uniform(2,1)'
     --sample 'lr=uniform(2,1)': uniform needs a lower and a higher number, as in gamma=uniform(0.9,0.999)
 sweep --env CartPole-v1 --sample 'lr=loguniform(0,1)'

@@ -12,6 +12,7 @@ from rlsif.images.sif import Images
 from tests.commands import CHECKOUT, Container, Shell, forks
 from tests.faults import Faults
 from tests.preparing import IMAGE, Preparing, prepared
+from tests.rows import check_rows
 
 
 def pytest_addoption(parser):
@@ -83,10 +84,11 @@ def rl_sif(request):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of the test's own, with a space in its name as users have."""
+    """A folder of the test's own, with a space in its name as users have; no run in it may lose or double a row."""
     path = tmp_path / "a folder"
     path.mkdir()
     yield path
+    check_rows(path)
     shutil.rmtree(path, ignore_errors=True)
 
 

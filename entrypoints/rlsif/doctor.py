@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlsif import packages
+from rlsif.errors import InputError
 from rlsif.images import namespaces
 from rlsif.images.runtime import told_by
+from rlsif.slurm import planning, submission
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 # What Ray asks for: open files of a process, and shared memory in bytes.
@@ -273,7 +275,7 @@ def _gpus(checkout: Path) -> Iterator[Finding]:
             yield Finding(WRONG, (done.stderr.strip().splitlines() or ["check-gpu failed."])[-1], "see docs/images.md")
 
 
-def _slurm(_: Path) -> Iterator[Finding]:
+def _slurm(checkout: Path) -> Iterator[Finding]:
     if not shutil.which("sbatch"):
         yield Finding(OK, "no Slurm here; `train` runs on this machine alone.")
         return
@@ -288,6 +290,21 @@ def _slurm(_: Path) -> Iterator[Finding]:
         partition, nodes, cpus, gres, state = line.split("|")
         gpus = "no GPUs" if gres == "(null)" else gres
         yield Finding(OK, f"partition {partition}: {nodes} nodes of {cpus} CPUs, {gpus}, {state}.")
+    yield from _plans(checkout)
+
+
+def _plans(checkout: Path) -> Iterator[Finding]:
+    """Whether Slurm may plan the groups of a job so that one waits indefinitely."""
+    try:
+        site = submission.read_site(checkout / "slurm/site.conf")
+    except InputError as problem:
+        yield Finding(WRONG, f"{problem}.", "edit that line")
+        return
+    there = planning.nodes(_run(*planning.SINFO) or "")
+    doubt = planning.doubt(submission.Submission("hetjob", None, None, None, None), site, there)
+    if doubt:
+        what, _, ways_out = doubt.partition("; ")
+        yield Finding(WARNING, f"{what}.", ways_out)
 
 
 def _run(*command: str) -> str | None:

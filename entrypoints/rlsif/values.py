@@ -16,6 +16,9 @@ import yaml
 
 from rlsif.errors import InputError
 
+# Of RLlib's settings, groups whose `type` says which there are; another type has none of the one before.
+BY_TYPE = ("exploration_config",)
+
 
 class _Loader(yaml.SafeLoader):
     """Reads scalars as JSON has them."""
@@ -139,9 +142,14 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`, nested mappings merged key by key."""
+    """`base` with the values of `over`, nested mappings merged key by key, unless they are of another type."""
     merged = dict(base)
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
+        before = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(before, Mapping)
+        merged[key] = merge(before, value) if both and not _is_another(key, before, value) else value
     return merged
+
+
+def _is_another(key: str, before: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    return key in BY_TYPE and bool(before.get("type") and value.get("type") not in (None, before["type"]))

@@ -3,9 +3,11 @@
 Prints a JSON object: what each said of an iteration, and how each run ended.
 """
 
+import errno
 import json
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 from rlsif.cluster.ray_node import want_tensorflow
 
@@ -19,6 +21,7 @@ from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.sweep.trial import Trial
+from rlsif.training.results import RunFiles
 from rlsif.training.stopping import Stop
 
 SMALL = {"train_batch_size": 200, "minibatch_size": 100, "num_epochs": 1}
@@ -68,6 +71,8 @@ def main(folder):
     trials = {name: trial(folder, name, steps) for name, steps in coolant.items()}
     told = {name: [iterated(each), iterated(each)] for name, each in trials.items()}
     told["stands"].append(iterated(trials["stands"]))
+    with patch.object(RunFiles, "write_summary", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+        told["fails"].append(iterated(trials["fails"]))
     for each in trials.values():
         each.stop()
     ended = {name: json.loads((folder / f"PPO_Reactor_{name}/summary.json").read_text()) for name in told}

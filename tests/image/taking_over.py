@@ -46,8 +46,8 @@ def main(folder):
     better, worse = made(config={"lr": 0.01, "gamma": 0.9}), made(config={"lr": 1e-7, "gamma": 0.9})
     # As Tune numbers them.
     better._folder, worse._folder = folder / "better", folder / "worse"
-    for trial in (better, worse):
-        for _ in range(3):
+    for trial, iterations_of_it in ((better, 5), (worse, 3)):
+        for _ in range(iterations_of_it):
             trial.train()
     before = distance(policy(better), policy(worse))
     (folder / "taken").mkdir()

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.image.test_old_runs import seen
+from tests.image.test_shifted_actions import SHIFTED
 from tests.image.test_train import summary, table
 
 OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
-DQN = ("--env", "CartPole-v1", "--algo", "DQN", "--local-mode",
-       "--set", "model.fcnet_hiddens=[16]", "--set", "hiddens=[16]")  # fmt: skip
+SMALL_DQN = ("--algo", "DQN", "--set", "model.fcnet_hiddens=[16]", "--set", "hiddens=[16]")
+DQN = ("--env", "CartPole-v1", "--local-mode", *SMALL_DQN)
 SAC = ("--env", "Pendulum-v1", "--algo", "SAC", "--local-mode",
        "--set", "training_intensity=8", "--set", "min_time_s_per_iteration=0",
        "--set", "q_model_config.fcnet_hiddens=[16]", "--set", "policy_model_config.fcnet_hiddens=[16]")  # fmt: skip
@@ -98,6 +99,32 @@ def test_schedules_of_what_learns_without_a_pause_continue_after_a_resume(shell,
     coefficients = [row[f"{STATS}/entropy_coeff"] for row in told]
     assert rates == sorted(rates) and rates[0] < rates[-1]
     assert coefficients == sorted(coefficients, reverse=True)
+
+
+@pytest.mark.fault(
+    "a run of DQN whose epsilon has come to its end is resumed, with env runners of their own",
+    promise="no action is drawn by the schedule's begin again",
+)
+@pytest.mark.parametrize(
+    ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
+)
+def test_an_epsilon_continues_after_a_resume(shell, settings, sampled):
+    (shell.folder / "shifted.py").write_text(SHIFTED)
+    greedy = ("--set", "exploration_config={epsilon_timesteps: 100, final_epsilon: 0.0}", *settings)
+    small = ("--set", "min_sample_timesteps_per_iteration=400", "--set", "min_time_s_per_iteration=0")
+    small += ("--set", "num_steps_sampled_before_learning_starts=300", "--num-envs-per-env-runner", "1")
+    asked = ("--env", "shifted.py:Choice", *SMALL_DQN, *greedy, *small, "--num-env-runners", "1")
+    done = shell.train(*asked, "--stop-iters", "1")
+    assert done.returncode == 0 and f"sampled {sampled}" in done.stdout, done.stderr
+    noted = shell.folder / "seen"
+    # The first one is of the command, which looks at the environment.
+    assert len({line.split()[1] for line in noted.read_text().splitlines()[1:101]}) == 3
+    noted.unlink()
+    done = shell.train("--resume", *shell.runs, "--num-env-runners", "1", "--stop-iters", "2")
+    assert done.returncode == 0 and "learning waits for 300 new env steps" in done.stdout, done.stderr
+    # It sees one state alone, and learns nothing yet.
+    actions = [line.split()[1] for line in noted.read_text().splitlines()[1:281]]
+    assert len(actions) == 280 and len(set(actions)) == 1
 
 
 @pytest.mark.fault(
@@ -197,11 +224,14 @@ def test_learning_waits_for_rows_when_the_buffer_is_empty_again(shell, algo):
     assert [value is None for value in learned[4:6]] == [True, True] and learned[7] > learned[3]
 
 
-@pytest.mark.fault("DQN is resumed with --save-replay-buffer", promise="it learns at once, from the rows that it had")
-def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell):
-    dqn = (*DQN, "--set", "min_sample_timesteps_per_iteration=2400")
+@pytest.mark.fault(
+    "DQN or SAC is resumed with --save-replay-buffer", promise="it learns at once, from the rows that it had"
+)
+@pytest.mark.parametrize("algo", [DQN, SAC], ids=["DQN", "SAC"])
+def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell, algo):
+    algo = (*algo, "--set", "min_sample_timesteps_per_iteration=2400")
     save = ("--save-replay-buffer", "--checkpoint-every", "1", "--stop-iters")
-    done = shell.train(*dqn, *save, "3")
+    done = shell.train(*algo, *save, "3")
     assert done.returncode == 0, done.stderr
     assert re.search(r"a replay buffer of 100,000 rows, up to .* MB, saved with checkpoints", done.stdout), done.stdout
     [run] = shell.runs

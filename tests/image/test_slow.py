@@ -110,6 +110,37 @@ def simulators(folder):
     return [line for line in lines if f"{folder}/simulator.py".encode() in line]
 
 
+@pytest.mark.fault(
+    "one of several env runners is much slower than the others",
+    promise="no row of it is dropped: of PPO's and DQN's batches it has its share, and APPO learns from all it samples",
+)
+def test_rows_of_a_slow_env_runner_reach_the_learner_as_those_of_a_fast_one(shell):
+    """Most of the time is that of the slow one's steps, and that in which env runners start."""
+    done = shell("python", Path(__file__).with_name("slow_runner.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == {"PPO", "PPO by RLlib", "APPO", "DQN"}
+    for kind, told in found.items():
+        fast, slow = told["rows"]
+        assert told["all in order"] == [True, True] and told["lengths"] == [10] and slow >= 150, (kind, told)
+        if kind == "APPO":
+            # The others do not wait for it; what is counted beyond is of the next batch.
+            assert fast > slow and 0 <= told["counted"] - fast - slow <= 100, told
+        else:
+            assert fast == slow and told["counted"] == fast + slow, (kind, told)
+
+
+@pytest.mark.fault(
+    "an env runner is lost with its node", promise="no iteration waits for it, and it is taken back once it answers"
+)
+def test_no_iteration_waits_for_an_env_runner_whose_node_is_gone(shell):
+    done = shell("python", Path(__file__).with_name("gone_runner.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    # RLlib asks each in every iteration, and waits two seconds for an answer. A slow machine asks anew after five.
+    assert found["gone"] == 0 and found["back"] == 1 and found["asked"] < 20
+
+
 @pytest.mark.fault("an environment is so slow that a batch takes minutes", promise="the first lines say so")
 def test_a_batch_that_will_take_minutes_says_so_in_the_first_lines(container):
     shutil.copytree(EXAMPLE, container.folder, dirs_exist_ok=True)

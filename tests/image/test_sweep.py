@@ -75,6 +75,22 @@ def test_an_interrupted_sweep_resumes(container, shell):
         assert [row["training_iteration"] for row in rows] == list(range(1, 61))
 
 
+@pytest.mark.fault(
+    "a trial of a sweep spoils its weights",
+    promise="it fails by name and is ranked last; the best settings are those of a trial that works",
+)
+def test_a_trial_whose_weights_are_no_numbers_is_ranked_last(shell):
+    done = sweep(shell, *CARTPOLE, "--grid", "lr=1e38,1e-3", "--stop-iters", "6")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^trial +[12] of 2  failed: .* after an update, .*  lr=1e\+38$", done.stdout, re.M), done.stdout
+    [folder] = sweeps(shell)
+    states = [(run, json.loads((run / "summary.json").read_text())) for run in folder.glob("PPO_*")]
+    [(bad, told)] = [(run, told) for run, told in states if told["state"] != "finished"]
+    assert told["state"] == "failed" and "after an update" in told["stop_reason"] and told["checkpoint"] is None
+    assert "lr: 0.001" in (folder / "best.yaml").read_text()
+    assert done.stdout.rstrip().splitlines()[-2].endswith(bad.name)
+
+
 def ended(container, done, trials):
     """The iterations of each run of a sweep that has come to its end."""
     assert done.returncode == 0, done.stderr
@@ -115,7 +131,8 @@ def test_what_takes_over_has_the_weights_of_the_better_and_settings_of_its_own(s
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["before"] > 0.01 and found["after"] == 0 and found["trains on"] > 0.001
     assert found["settings"] == [0.02, 0.5, 0.5]
-    assert found["iterations"] == [1, 2, 3, 4]
+    # The better one is ahead: what lies between is its own.
+    assert found["iterations"] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.fault(
@@ -130,8 +147,10 @@ def test_a_trial_hears_of_its_own_env_runners_alone(shell):
     done = shell("python", Path(__file__).with_name("failing_trial.py"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    first, failed = found["told"]["fails"]
+    first, failed, again = found["told"]["fails"]
     assert first == 1 and failed[0] == "training failed: ValueError: the reactor is out of coolant"
+    # A full disk, which refuses the summary, does not hide that.
+    assert again == failed
     assert found["told"]["works"] == [1, 2]
     state, reason, checkpoint = found["ended"]["fails"]
     assert (state, reason) == ("failed", f"failed: {failed[0]}") and checkpoint.endswith("checkpoint_000001")

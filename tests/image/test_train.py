@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rlsif.training.run_lock import held
 from tests.columns import undocumented
 
 # Small steps, so that an iteration takes a fraction of a second.
@@ -262,8 +263,8 @@ def test_settings_that_rllib_refuses_are_told_in_one_sentence_and_leave_nothing(
 
 
 @pytest.mark.fault(
-    "`--resume` is given options that contradict the run, or a damaged checkpoint",
-    promise="it is refused with both values, or with the checkpoint before",
+    "`--resume` is given options that contradict the run, a damaged checkpoint, or a run that another process has",
+    promise="it is refused with both values, with the checkpoint before, or with the process",
 )
 def test_a_resume_that_contradicts_the_run_is_refused(shell):
     shell.train("--env", "CartPole-v1", "--stop-iters", "2", "--checkpoint-every", "1", "--local-mode", *SMALL)
@@ -277,6 +278,9 @@ def test_a_resume_that_contradicts_the_run_is_refused(shell):
         done = shell.train("--resume", run, *options)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert "is not the last of its run" in shell.train("--resume", first).stderr
+    with held(run):
+        done = shell.train("--resume", run)
+    assert done.returncode == 2 and f"error: {run} is in use by process " in done.stderr
     state = last / "algorithm_state.pkl"
     state.write_bytes(state.read_bytes()[:100])
     done = shell.train("--resume", run)

@@ -39,6 +39,11 @@ class Infinite(Base):
         return np.zeros(2, np.float32), np.inf if Base.steps == 900 else 1.0
 
 
+class Huge(Base):
+    def seen(self):
+        return np.zeros(2, np.float32), 1e39 if Base.steps == 900 else 1.0
+
+
 class NumbersNan(Base):
     action_space = Box(-1, 1, (1,))
 
@@ -78,6 +83,21 @@ class Short(Base):
         return np.zeros(1 if Base.steps == 900 else 2, np.float32), 1.0
 
 
+class NanReward(Base):
+    # In episodes of evaluations alone.
+    def reset(self, *, seed=None, options=None):
+        self.spoils = np.nan if seed == 0 else 0.0
+        return super().reset(seed=seed)
+
+    def seen(self):
+        return np.zeros(2, np.float32), 1.0 + self.spoils
+
+
+class NanSeen(NanReward):
+    def seen(self):
+        return np.array([0.0, self.spoils], np.float32), 1.0
+
+
 class RLlibs(Base):
     def __init__(self, config):
         assert config == {"size": 3, "start": "2020-01-01", "country": "no", "time": "12:30", "code": "007"}, config
@@ -106,7 +126,7 @@ def envs(shell):
 
 
 @pytest.mark.fault(
-    "an environment gives nan, infinity, no reward, or an observation of another shape",
+    "an environment gives nan, infinity, more than float32 can hold, no reward, or an observation of another shape",
     promise="the run ends, and names environment, copy, step and value; the last good checkpoint stays",
 )
 @pytest.mark.parametrize(
@@ -114,6 +134,7 @@ def envs(shell):
     [
         ("Nan", "gave nan as observation[1] after"),
         ("Infinite", "gave inf as reward after"),
+        ("Huge", "gave 1e+39 as reward after"),
         ("NoReward", "the reward is nan, or None"),
         ("Short", "its shape is [1], the space's is [2]"),
     ],
@@ -127,6 +148,27 @@ def test_a_value_that_would_spoil_the_weights_ends_the_run_by_name(envs, env, sa
     summary = json.loads((run / "summary.json").read_text())
     assert summary["state"] == "failed" and summary["iterations"] == 2
     assert summary["checkpoint"].endswith("checkpoint_000002")
+
+
+@pytest.mark.fault(
+    "an environment gives nan in an evaluation while the run trains, or under `evaluate`",
+    promise="both end with a sentence that names it; no checkpoint is the best one for it",
+)
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("NanReward", "the environment gave nan as reward in step 1 of the episode of seed 0; it must be a finite num"),
+        ("NanSeen", "envs.py:NanSeen gave nan as observation[1]; `check` tells more"),
+    ],
+)
+def test_a_value_that_would_spoil_an_evaluation_ends_it_by_name(envs, env, said):
+    evaluated = ("--evaluate-every", "2", "--checkpoint-every", "1", "--stop-iters", "9")
+    done = envs.train("--env", f"envs.py:{env}", *evaluated, *SMALL)
+    [run] = envs.runs
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["state"] == "failed" and summary["best_checkpoint"].endswith("checkpoint_000001")
+    for ended in (done, envs("evaluate", run, "--episodes", "1")):
+        assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1 and said in ended.stderr
 
 
 @pytest.mark.fault(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cluster import CHECKOUT, POLL, USERS, Cluster
 from tests.jobs import PATIENCE
+from tests.rows import check_rows
 
 from rlsif.images.apptainer import find
 
@@ -169,7 +170,7 @@ class Submit:
 
 @contextlib.contextmanager
 def submitting(slurm):
-    """A Submit whose jobs are cancelled in the end; they must leave nothing."""
+    """A Submit whose jobs are cancelled in the end; they must leave nothing, and have lost or doubled no row."""
     submit = Submit(slurm)
     try:
         yield submit
@@ -183,6 +184,9 @@ def submitting(slurm):
             # It is this test's failure, and not also that of those that follow.
             remove_leftovers(slurm)
         assert left == [], left
+        for job in submit.jobs:
+            if (job.files / "run").exists():
+                check_rows(job.run)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from cluster import CHECKOUT, FAST_NETWORK
 from conftest import HETJOB, STAYS, TRAIN, WITH_GPU, leftovers
+from tests.rows import without_gap
 
 # All that a healthy job says, line by line.
 OURS = (
@@ -207,6 +208,7 @@ def test_jobs_of_one_user_and_of_two_share_a_node_without_noticing(submit, slurm
     slurm("scancel", goes.id, user="alice")
     goes.wait("CANCELLED")
     continue_training(stays, others)
+    assert all(without_gap(job.rows) for job in (stays, goes, others))
     assert all(row["num_healthy_workers"] == 1 for job in (stays, others) for row in job.rows)
 
 

@@ -8,6 +8,7 @@ import re
 import pytest
 from cluster import CHECKOUT, PREEMPTION
 from conftest import ENDLESS, HETJOB, STAYS, TRAIN, WAITS
+from tests.rows import without_gap
 
 ONE_ROLLOUT_NODE = ("--cpus-per-task=1", ":", "--cpus-per-task=1", "--nodes=1", ":", "--cpus-per-task=1", "--gres=none")
 TWO_NODES_OF_THREE = (*ONE_ROLLOUT_NODE[:2], "--cpus-per-task=3", "--nodes=2", *ONE_ROLLOUT_NODE[4:])
@@ -15,12 +16,6 @@ TWO_NODES_OF_THREE = (*ONE_ROLLOUT_NODE[:2], "--cpus-per-task=3", "--nodes=2", *
 LEARNER = "info/learner/default_policy"
 UPDATES = f"{LEARNER}/num_grad_updates_lifetime"
 KL_COEFFICIENT, RATE = (f"{LEARNER}/learner_stats/{name}" for name in ("cur_kl_coeff", "cur_lr"))
-
-
-def without_gap(rows):
-    iterations = [row["training_iteration"] for row in rows]
-    steps = [row["num_env_steps_sampled_lifetime"] for row in rows]
-    return iterations == list(range(1, len(rows) + 1)) and steps == sorted(set(steps))
 
 
 @pytest.mark.long
@@ -123,9 +118,11 @@ def test_a_learner_that_dies_ends_the_job_and_says_so(submit, slurm):
     job = submit("hetjob", *STAYS, sbatch=HETJOB)
     job.trains()
     [learner] = job.nodes("learner")
+    before = job.rows
     slurm("pkill", "-9", "-f", "ray::Learner", node=learner)
     job.wait("FAILED", seconds=60)
     assert "error: the learner's process ended" in job.output
+    assert job.rows[: len(before)] == before and without_gap(job.rows)
 
 
 @pytest.mark.fault(
@@ -227,13 +224,16 @@ def test_a_job_is_requeued_while_slurmctld_is_away_and_no_more_often_than_allowe
         slurm(*controller[1])
     said = "(requeue 1 of at most 1) and resumes from its last checkpoint"
     job.until(lambda: said in job.output, 120, "it is requeued")
+    before = job.rows
     job.until(lambda: "resumed from" in job.output, 120, "it resumes")
+    job.until(lambda: job.iterations() > len(before), 60, "it trains")
     slurm("scancel", "--batch", "--signal=USR1", job.id)
     job.wait("FAILED", seconds=60)
     said = f"error: job {job.id} was requeued 1 time, as often as RL_MAX_REQUEUES allows; resume by `--resume "
     # Slurm has its own words after it.
     assert any(line.startswith(said) for line in job.output.splitlines())
     assert job.summary["state"] == "interrupted"
+    assert job.rows[: len(before)] == before and without_gap(job.rows)
 
 
 @pytest.mark.fault(
@@ -305,6 +305,7 @@ def test_when_the_head_dies_every_node_stops(submit, slurm):
     slurm("pkill", "-9", "-f", "bin/rl head", node=head)
     job.wait("FAILED", seconds=30)
     slurm.wait_until(lambda: slurm.idle() >= set(slurm.names), 30, "all nodes are idle again")
+    assert len(job.rows) > 3 and without_gap(job.rows)
 
 
 def test_rollout_nodes_for_a_job_that_is_none_are_told(submit):

@@ -77,6 +77,8 @@ SEEN = "seen = self.at.copy()"
         (SEEN, "seen = self.at + 200", ERROR, "is not from -100 to 100"),
         (SEEN, "seen = self.at", ERROR, "every step returns the same array"),
         ("float(self.at[0])", "float('inf')", ERROR, "the reward at step 1 after reset(seed=1) is inf"),
+        ("float(self.at[0])", "1e39", ERROR, "the reward at step 1 after reset(seed=1) is 1e+39; one of them spoils"),
+        (SEEN, "seen = self.at.astype(np.float64) - 1e39", ERROR, "the observation at step 1 after reset(seed=1) has"),
         ("float(self.at[0])", "self.at", ERROR, "is a ndarray; it must be one number"),
         ("self.np_random.uniform", "np.random.default_rng().uniform", ERROR, "does not decide what happens"),
         ("False, False, {}", "False, 0.5, {}", ERROR, "truncated is 0.5 at step 1"),

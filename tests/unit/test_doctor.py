@@ -100,6 +100,37 @@ def test_slurm_with_its_partitions_and_gpus(doctor):
     assert done.returncode == 1 and "Slurm's controller does not answer" in done.stdout
 
 
+# For each node; else for each partition.
+SINFO = """case "$*" in
+    --version) echo slurm 23.11.4 ;;
+    *-N*) printf 'cpu%s|main*|(null)|1\\n' 1 2 3; echo "gpu1|main*|gpu:a100:1|WEIGHT" ;;
+    *) echo "main*|4|36|gpu:a100:1|up" ;;
+esac"""
+
+
+@pytest.mark.fault(
+    "the only GPU node has no higher Weight than nodes without GPUs, and Slurm may plan the rollout group there",
+    promise="`doctor` says so, with the two ways out",
+)
+def test_a_plan_that_leaves_the_learner_without_a_node_is_foreseen(doctor):
+    warned = (
+        "warning  Slurm may plan the rollout group on gpu1, the only node with GPUs in partition main, and the learner"
+        " would wait indefinitely.\n         fix: name a partition for each group in slurm/site.conf, as in"
+    )
+    said = doctor(sbatch="true", sinfo=SINFO.replace("WEIGHT", "1")).stdout
+    assert warned in said and "or have administrators give that node a higher Weight" in said
+    assert "Slurm may plan" not in doctor(sbatch="true", sinfo=SINFO.replace("WEIGHT", "10")).stdout
+
+
+def test_a_wrong_line_of_the_site_is_told(doctor, tmp_path):
+    copy = tmp_path / "a checkout"
+    for name in ("entrypoints", "slurm", "containers"):
+        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "slurm/site.conf").write_text("account\n")
+    done = doctor(copy, sbatch="true", sinfo=SINFO)
+    assert f"wrong    {copy}/slurm/site.conf line 1 is 'account'; it must be as `account = x`" in done.stdout
+
+
 def test_an_image_that_is_not_built(doctor, tmp_path):
     copy = tmp_path / "a checkout"
     for name in ("entrypoints", "slurm", "containers"):

@@ -17,7 +17,7 @@ def test_there_are_as_many_as_were_asked_for():
 
 @pytest.mark.parametrize("file", sorted(SLURM.glob("test_*.py")), ids=lambda file: file.stem)
 def test_jobs_of_faults_are_looked_after(file):
-    """Processes, files and ports that are left fail a test, by the fixture `submit` or what it is made of."""
+    """What is left, and rows that are lost or doubled, fail a test by the fixture `submit` or what it is made of."""
     with_faults = {
         fault.test.partition("::")[2] for fault in faults.marked("slurm") if Path(fault.test).name == file.name
     }

@@ -34,9 +34,15 @@ def test_what_is_no_number_where_nothing_was_learned_spoils_nothing():
     check_finite({f"{STATS}/kl": math.nan, "timers/sample_throughput": math.inf, f"{STATS}/total_loss": -3.5})
 
 
-@pytest.mark.fault("the mean return of a checkpoint is no number", promise="it is never the best one")
-def test_a_mean_that_is_no_number_is_not_the_best(tmp_path):
-    for iteration, mean in enumerate((5.0, math.nan, math.inf), start=1):
-        progress = Progress("PPO", "E-v0", "tf", iteration, iteration, 1.0, [mean], [1])
+@pytest.mark.fault(
+    "the mean return of a checkpoint, or of its evaluation, is no number", promise="it is never the best one"
+)
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_a_mean_that_is_no_number_is_not_the_best(tmp_path, evaluated):
+    for iteration, mean in enumerate((5.0, math.nan, math.inf, 4.0, -math.inf), start=1):
+        returns, evaluation = ([1.0], mean) if evaluated else ([mean], None)
+        progress = Progress("PPO", "E-v0", "tf", iteration, iteration, 1.0, returns, [1], evaluation)
         checkpoints.write(tmp_path, progress, lambda folder: None)
     assert checkpoints.best(tmp_path).name == "checkpoint_000001"
+    checkpoints.keep(tmp_path, newest=1)
+    assert [path.name for path in checkpoints.complete(tmp_path)] == ["checkpoint_000001", "checkpoint_000005"]

@@ -11,7 +11,7 @@ from rlsif.errors import InputError
 from rlsif.learning import hyperparameters
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.without_effect import instead
-from rlsif.values import from_settings, of_yaml_file
+from rlsif.values import from_settings, merge, of_yaml_file
 
 KNOWN = {
     "lr": 5e-5,
@@ -21,6 +21,8 @@ KNOWN = {
     "grad_clip": None,
     "exploration_config": {},
     "num_epochs": 30,
+    "lr_schedule": None,
+    "min_time_s_per_iteration": 10,
 }
 
 
@@ -32,6 +34,16 @@ def test_set_is_typed_and_nested():
 def test_later_settings_win_and_nested_ones_add_up():
     given = from_settings(["lr=1", "model.a=1", "model.b=2", "lr=2"])
     assert given == {"lr": 2, "model": {"a": 1, "b": 2}}
+
+
+def test_another_exploration_has_no_settings_of_the_one_before():
+    preset = {"exploration_config": {"type": "EpsilonGreedy", "epsilon_timesteps": 9}, "model": {"type": 1, "a": 2}}
+    for given in (["exploration_config.temperature=2", "exploration_config.type=SoftQ"],
+                  ["exploration_config={type: SoftQ, temperature: 2}"]):  # fmt: skip
+        merged = merge(preset, from_settings(given))
+        assert merged["exploration_config"] == {"type": "SoftQ", "temperature": 2}
+    kept = merge(preset, from_settings(["exploration_config.type=EpsilonGreedy", "model.type=3"]))
+    assert kept == {**preset, "model": {"type": 3, "a": 2}}
 
 
 @pytest.mark.parametrize("setting", ["lr", "=3"])
@@ -48,6 +60,16 @@ def test_set_without_a_value_is_refused(setting):
         ({"lr": "abc"}, "'lr' is 'abc'; it must be like its default, 5e-05"),
         ({"use_critic": 3}, "'use_critic' is 3"),
         ({"num_epochs": True}, "'num_epochs' is True"),
+        ({"num_epochs": 1.5}, "'num_epochs' is 1.5; it must be a whole number$"),
+        ({"num_epochs": math.inf}, "'num_epochs' is inf; it must be a whole number$"),
+        *(
+            ({"model": {"fcnet_hiddens": sizes}}, "it must be a list of whole numbers of at least 1, as .64, 64.")
+            for sizes in ([64, "x"], [64, 0], [6.5], [[64]], [True], [math.nan])
+        ),
+        *(
+            ({"lr_schedule": given}, "'lr_schedule' is .*; it must be pairs of env steps, which begin at 0 and rise")
+            for given in ([[0, "1e"], [9, 1e-4]], [0, 1], [], "x", 3, [[5, 1], [9, 2]], [[0, 1], [0, 2]], [[0, True]])
+        ),
         ({"model": {"fcnet_hiddens": 64}}, "'fcnet_hiddens' is 64|'model.fcnet_hiddens' is 64"),
         ({"num_gpus": 1}, "set by --num-gpus"),
         ({"num_gpus_per_learner": 1}, "'num_gpus_per_learner' has no effect here: .*; --num-gpus gives it a GPU"),
@@ -118,7 +140,18 @@ def test_a_schedule_of_no_known_kind_is_refused(schedule, said):
     hyperparameters.check({"exploration_config": {"epsilon_schedule": right}}, KNOWN, "DQN")
 
 
+def test_whole_numbers_may_be_written_as_powers_of_ten():
+    given = {"num_epochs": 1e1, "lr": 1e1, "model": {"fcnet_hiddens": [1e1, 64], "max_seq_len": 2e1}}
+    hyperparameters.check(given, KNOWN, "PPO")
+    whole = hyperparameters.whole_numbers(given, KNOWN)
+    assert whole == given
+    found = [whole["num_epochs"], *whole["model"]["fcnet_hiddens"], whole["model"]["max_seq_len"], whole["lr"]]
+    assert list(map(type, found)) == [int, int, int, int, float]
+
+
 def test_right_ones_pass():
+    schedule = {"lr_schedule": [[0, 1e-3], [1e6, 1e-5]], "min_time_s_per_iteration": 0.5}
+    hyperparameters.check({**schedule, "model": {"fcnet_hiddens": []}}, KNOWN, "PPO")
     hyperparameters.check(
         {"lr": 1, "grad_clip": 0.5, "model": {"use_lstm": True}, "exploration_config": {"type": "x"}}, KNOWN, "PPO"
     )

@@ -279,6 +279,9 @@ def test_integers_that_an_environment_returns_for_a_float_box_stay_the_numbers_t
         ({"observation": None}, "the observation is not in the observation space: its shape is []"),
         ({"reward": np.nan}, "nan is given as reward, which would spoil every weight"),
         ({"reward": -np.inf}, "-inf is given as reward, which would spoil every weight"),
+        # More than float32 can hold.
+        ({"reward": -1e39}, "-1e+39 is given as reward, which would spoil every weight"),
+        ({"observation": np.array([1e39, 0])}, "inf is given as observation[0], which would spoil every weight"),
         ({"reward": None}, "the reward is None, which is no number"),
         ({"reward": "much"}, "the reward is 'much', which is no number"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import MisfitError, has_parts, shapes_of
-from rlsif.policies.spaces import ActionMask, Space
+from rlsif.policies.spaces import LARGEST, ActionMask, Space
 
 SPOILS = "which would spoil every weight"
 
@@ -58,12 +57,12 @@ class Translation:
         return encoded
 
     def reward(self, given: Any) -> float:
-        """A reward that is a finite number. Raises WrongValue for any other."""
+        """A reward that is a number of which a learner can make use. Raises WrongValue for any other."""
         try:
             number = float(given)
         except (TypeError, ValueError):
             raise self._wrong(f"the reward is {given!r}, which is no number") from None
-        if not math.isfinite(number):
+        if not abs(number) <= LARGEST:
             raise self._wrong(f"{given} is given as reward, {SPOILS}")
         return number
 

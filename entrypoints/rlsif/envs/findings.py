@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlsif.envs.metrics import KEY, NoNumber, numbers
+from rlsif.policies.spaces import LARGEST
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 # Random steps that are looked at, one by one.
@@ -38,8 +38,9 @@ def one_line(said: object) -> str:
 
 def look_at_observation(observation: Any, space: Any, where: str, wrong: dict[str, str]) -> None:
     """Note what is wrong with an observation, by kind; `where` is for the sentence."""
-    if isinstance(observation, np.ndarray) and observation.dtype.kind == "f" and not np.isfinite(observation).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(observation))[0])
+    spoils = isinstance(observation, np.ndarray) and observation.dtype.kind == "f" and ~(np.abs(observation) <= LARGEST)
+    if np.any(spoils):
+        place = tuple(int(i) for i in np.argwhere(spoils)[0])
         wrong["finite"] = f"the observation at {where} has {observation[place]} at {list(place)}."
     elif not _is_in(observation, space):
         wrong["space"] = (
@@ -76,7 +77,7 @@ def look_at_reward(reward: Any, where: str, wrong: dict[str, str]) -> None:
     """The same for a reward."""
     if np.ndim(reward) or isinstance(reward, str) or reward is None:
         wrong["reward"] = f"the reward at {where} is {_described(reward)}; it must be one number."
-    elif not math.isfinite(reward):
+    elif not abs(reward) <= LARGEST:
         wrong["reward"] = f"the reward at {where} is {float(reward)}; one of them spoils every weight."
 
 

@@ -24,7 +24,7 @@ from rlsif.errors import InputError
 from rlsif.policies import masks
 from rlsif.policies.actions import choices_of, policy_space
 from rlsif.policies.encoder import MisfitError
-from rlsif.policies.spaces import Box, Composite, Discrete, described
+from rlsif.policies.spaces import LARGEST, Box, Composite, Discrete, described
 
 Array = NDArray[Any]
 # In the infos of an episode's first step: where `evaluate` has recorded it.
@@ -423,7 +423,7 @@ def _numbers(given: Any, name: str, where: str) -> Array:
     if values.ndim == 0 or values.dtype.kind not in "fiub":
         raise InputError(f"{where}: {name} are no array of numbers")
     if values.dtype.kind == "f":
-        wrong = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
+        wrong = np.argwhere(~(np.abs(values) <= LARGEST))
         if len(wrong):
             step = int(wrong[0][0]) + 1
             raise InputError(

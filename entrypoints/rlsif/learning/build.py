@@ -296,7 +296,7 @@ def set_values(config: Any, values: Mapping[str, Any]) -> None:
         attribute = "lambda_" if key == "lambda" else key
         default = getattr(config, attribute, None)
         if isinstance(default, Mapping) and isinstance(value, Mapping):
-            value = merge(default, value)
+            value = merge({key: default}, {key: value})[key]
         setattr(config, attribute, value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -59,6 +60,8 @@ OTHER_STEPS = "RLlib's sampler shows the network the steps before those that its
 STAY_ZERO = dict.fromkeys(("model.attention_use_n_prev_actions", "model.attention_use_n_prev_rewards"), OTHER_STEPS)
 # What networks with a memory count by, and have no other use for.
 COUNTS = ("max_seq_len", "lstm_cell_size")
+# Names of numbers of seconds, which may have a fraction where RLlib's default has none.
+SECONDS = re.compile(r"_s(_|$)")
 # Those of tf.nn that leave the shape as it is; RLlib would say so in a traceback.
 ACCEPTED_ACTIVATIONS = (
     "linear", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish", "silu", "sigmoid", "softplus",
@@ -102,10 +105,14 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
         elif not _same_kind(value, default):
             raise InputError(f"{algo}'s {name!r} is {value!r}; it must be like its default, {default!r}")
         else:
-            _check_value(algo, name, str(key), value)
+            _check_value(algo, name, str(key), value, default)
 
 
-def _check_value(algo: str, name: str, key: str, value: Any) -> None:
+def _has_fraction(value: Any) -> bool:
+    return isinstance(value, float) and not value.is_integer()
+
+
+def _check_value(algo: str, name: str, key: str, value: Any, default: Any) -> None:
     stays = {**STAY_ZERO, **catalogue()[algo].stay_zero}
     if name in stays and value:
         raise InputError(f"{algo}'s {name!r} is {value!r}, and {stays[name]}")
@@ -113,10 +120,26 @@ def _check_value(algo: str, name: str, key: str, value: Any) -> None:
     if isinstance(value, (int, float)) and not least <= value <= most:
         right = f"at least {least}" if most == math.inf else f"from {least} to {most}"
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
-    if key in COUNTS and not (isinstance(value, (int, float)) and value >= 1 and float(value).is_integer()):
+    if key in COUNTS and not _is_count(value):
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be a whole number of at least 1")
+    if _has_fraction(value) and type(default) is int and not SECONDS.search(key):
+        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be a whole number")
+    _check_list(algo, name, key, value)
     if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACCEPTED_ACTIVATIONS:
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACCEPTED_ACTIVATIONS)}")
+
+
+def _check_list(algo: str, name: str, key: str, value: Any) -> None:
+    """Refuse sizes of layers and schedules of which RLlib would fail in the learner."""
+    if key.endswith("hiddens") and not (isinstance(value, list) and all(map(_is_count, value))):
+        raise InputError(
+            f"{algo}'s {name!r} is {value!r}; it must be a list of whole numbers of at least 1, as [64, 64]"
+        )
+    if key.endswith("_schedule") and value is not None and not _is_schedule(value):
+        raise InputError(
+            f"{algo}'s {name!r} is {value!r}; it must be pairs of env steps, which begin at 0 and rise, and values, as"
+            " [[0, 0.001], [1000000, 0.00001]]"
+        )
 
 
 def _check_schedule(algo: str, schedule: Any) -> None:
@@ -152,20 +175,39 @@ def _check_endpoints(given: str, schedule: Mapping[str, Any]) -> None:
         )
 
 
+def _is_count(value: Any) -> bool:
+    return _is_finite_number(value) and value >= 1 and not _has_fraction(value)
+
+
+def _is_schedule(value: Any) -> bool:
+    """Whether RLlib could compute it, from the first env step on."""
+    are_pairs = isinstance(value, list) and all(isinstance(end, list) and len(end) == 2 for end in value)
+    if not are_pairs or not value or not all(_is_finite_number(number) for end in value for number in end):
+        return False
+    steps = [end[0] for end in value]
+    return steps[0] == 0 and all(before < after for before, after in zip(steps, steps[1:]))
+
+
 def _is_finite_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def whole_numbers(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with `1e4` as 10000 where RLlib's default is a whole number."""
+    """The same with `1e4` as 10000 where RLlib's default is a whole number, and in the sizes of layers."""
     found = dict(given)
     for key, value in given.items():
         default = known.get(key)
         if isinstance(value, Mapping) and isinstance(default, Mapping):
             found[key] = whole_numbers(value, default)
-        elif isinstance(value, float) and value.is_integer() and type(default) is int:
-            found[key] = int(value)
+        elif type(default) is int:
+            found[key] = _whole(value)
+        elif isinstance(value, list) and str(key).endswith("hiddens"):
+            found[key] = [_whole(size) for size in value]
     return found
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _check_available(key: str, algo: str) -> None:

@@ -12,6 +12,9 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
+# The largest number that a learner, which computes in float32, can take.
+LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True, eq=False)
 class Box:

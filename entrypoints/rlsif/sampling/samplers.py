@@ -6,7 +6,6 @@ random numbers, and steps every environment at once.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -20,7 +19,7 @@ from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_act
 from rlsif.policies.encoder import Seen
 from rlsif.policies.layers import Weights
 from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork
-from rlsif.policies.spaces import Box, Space
+from rlsif.policies.spaces import LARGEST, Box, Space
 from rlsif.private_api import BETA_DISTRIBUTION
 from rlsif.sampling.filters import RewardScale
 from rlsif.sampling.own_twin import OwnTwin, settings_of
@@ -286,10 +285,10 @@ class Sampler:
 def check_finite(tally: Tally, observations: Array, rewards: Array | None = None) -> None:
     """Look at what a step gave, [envs, ...]; one bad number would spoil every weight. Raises WrongValue."""
     for what, values in (("observation", observations), ("reward", rewards)):
-        # A sum of squares is finite only if all of its numbers are, and costs least; it may overflow where all are.
-        if values is None or values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
+        # A sum of squares is small only if all of its numbers are, and costs least; all may be right where it is large.
+        if values is None or values.dtype.kind != "f" or np.vdot(values, values) <= LARGEST:
             continue
-        bad = np.argwhere(~np.isfinite(values))
+        bad = np.argwhere(~(np.abs(values) <= LARGEST))
         if len(bad):
             env, *place = (int(i) for i in bad[0])
             raise WrongValue(

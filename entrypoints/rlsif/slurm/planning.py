@@ -9,6 +9,8 @@ from typing import Optional
 from rlsif.slurm.scontrol import first_number
 from rlsif.slurm.submission import Options, Submission
 
+# What tells the nodes; slurm/rl asks the same.
+SINFO = ("sinfo", "-h", "-N", "-o", "%N|%P|%G|%w")
 # Of slurm/hetjob.sh.
 ROLLOUT_NODES = 2
 
@@ -25,7 +27,7 @@ class Node:
 
 
 def nodes(said: str) -> list[Node]:
-    """The nodes from `sinfo -h -N -o '%N|%P|%G|%w'`, once for each of their partitions."""
+    """The nodes from what SINFO says, once for each of their partitions."""
     rows = [line.split("|") for line in said.splitlines() if line.count("|") == 3]
     return [
         Node(name, partition.rstrip("*"), partition.endswith("*"), "gpu" in gres, first_number(weight))

@@ -16,7 +16,7 @@ from rlsif.learning import assignment, catalogue, own_network
 from rlsif.learning.settings import check_hyperparameters
 from rlsif.learning.spec import Layout, RunSpec, from_json
 from rlsif.sampling.opponents import SELF
-from rlsif.sweep.space import Dimension, at, dimensions, examples
+from rlsif.sweep.space import Dimension, at, dimensions, drawn_between, examples
 from rlsif.training import results
 from rlsif.training.options import TrainOptions, check_gpus
 from rlsif.training.plan import Plan, check_env_processes, make_plan
@@ -102,7 +102,7 @@ def new(options: SweepOptions, there: Resources | Cluster) -> Sweep:
     network = own_network.named(options.base.network) if options.base.network else None
     for example in examples(searched):
         own_network.check(algorithm, network, example)
-    checked = iter(check_hyperparameters(algo, *examples(searched)))
+    checked = iter(check_hyperparameters(algo, *examples(searched), *drawn_between(searched)))
     searched = [replace(d, arguments=tuple(at(next(checked), d.name) for _ in d.arguments)) for d in searched]
     cpus = there.cpus if isinstance(there, Resources) else there.rollout_cpus
     gpus = there.gpus if isinstance(there, Resources) else there.learner_gpus

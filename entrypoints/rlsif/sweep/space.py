@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -101,6 +102,14 @@ def examples(searched: Iterable[Dimension]) -> Iterable[dict[str, Any]]:
     for dimension in searched:
         for value in dimension.arguments:
             yield nested({dimension.name: value})
+
+
+def drawn_between(searched: Iterable[Dimension]) -> Iterable[dict[str, Any]]:
+    """Hyperparameters, nested, with a number that has a fraction, as it may be drawn; to be checked."""
+    for dimension in searched:
+        if dimension.kind in ("uniform", "loguniform"):
+            low, high = dimension.arguments
+            yield nested({dimension.name: round(low + (high - low) / math.pi, 6)})
 
 
 def at(settings: Mapping[str, Any], name: str) -> Any:

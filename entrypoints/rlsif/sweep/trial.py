@@ -16,6 +16,7 @@ from ray.tune import Trainable
 from rlsif.cluster import failures
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import RlsifError
+from rlsif.files import append
 from rlsif.learning.finite import SpoiltWeights, check_finite
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
@@ -29,7 +30,8 @@ from rlsif.values import merge, nested
 
 # What trials are compared by; the mean return, and less than any before the first episode has ended.
 SCORE = "score"
-PROGRESS = "progress.json"
+# In its checkpoints: how far the run was, and its folder.
+PROGRESS, RUN = "progress.json", "run"
 KEEP_CHECKPOINTS = 1
 # A trial whose env runners sample nothing for so long fails; how often it is tried meanwhile.
 SECONDS_WITHOUT_STEP, POLL = 60, 0.2
@@ -131,13 +133,19 @@ class Trial(Trainable):  # type: ignore[misc]
             self._fail(self._record, problem)
             raise
         (Path(checkpoint_dir) / PROGRESS).write_text(json.dumps(asdict(self._record.progress)))
+        (Path(checkpoint_dir) / RUN).write_text(str(self._folder))
         if self._record.progress.training_iteration:
             self._record.checkpoint(self._algorithm.save)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Resume from a checkpoint: this run's own, or one that it takes over from a better one."""
         self._algorithm.restore(checkpoint_dir)
-        self._record = self._open(Progress(**json.loads((Path(checkpoint_dir) / PROGRESS).read_text())))
+        progress = Progress(**json.loads((Path(checkpoint_dir) / PROGRESS).read_text()))
+        run = Path(checkpoint_dir) / RUN
+        # A sweep that an older version began has none.
+        if run.is_file():
+            _take_over_rows(Path(run.read_text()), self._folder, progress.training_iteration)
+        self._record = self._open(progress)
 
     def cleanup(self) -> None:
         """End, before the end of the run where the sweep ends it."""
@@ -154,7 +162,7 @@ class Trial(Trainable):  # type: ignore[misc]
         if record.has_unsaved_iterations and not isinstance(problem, SpoiltWeights):
             with contextlib.suppress(RlsifError, OSError):
                 record.checkpoint(self._algorithm.save)
-        record.end(f"failed: {(str(problem).splitlines() or ['?'])[0]}", FAILED)
+        _write_end(record, f"failed: {(str(problem).splitlines() or ['?'])[0]}", FAILED)
 
     def _end(self, record: Record, reason: str, state: str) -> None:
         """Write the last checkpoint and the summary."""
@@ -163,7 +171,24 @@ class Trial(Trainable):  # type: ignore[misc]
             record.checkpoint(self._algorithm.save)
         except CheckpointError as problem:
             print(f"warning: {problem}")
+        _write_end(record, reason, state)
+
+
+def _take_over_rows(better: Path, mine: Path, until: int) -> None:
+    """Give a run that takes over from one that is ahead the rows of that one, of the iterations that it has not had."""
+    before = _iterations(mine)
+    rows = [row for row in results.read_rows(better) if before < row["training_iteration"] <= until]
+    if better != mine and rows:
+        mine.mkdir(exist_ok=True)
+        append(mine / results.RESULT, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def _write_end(record: Record, reason: str, state: str) -> None:
+    """Write the summary; where the disk refuses, say so in sweep.log: how the trial ended matters more."""
+    try:
         record.end(reason, state)
+    except OSError as problem:
+        print(f"warning: {record.folder / results.SUMMARY} is not written: {problem.strerror}")
 
 
 def _iterations(folder: Path) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 from rlsif.cluster.job import JobFolder
@@ -130,7 +132,16 @@ class _WithinBounds:
 
 
 def _last_line(error: object) -> str:
-    return (str(error).strip().splitlines() or ["unknown"])[-1]
+    """What is said last, without the place of our own exceptions."""
+    return re.sub(r"^rlsif\.[\w.]+: ", "", (str(error).strip().splitlines() or ["unknown"])[-1])
+
+
+def _why(trial: Any) -> str:
+    """What a trial failed of; Tune has it in a file of its own before its folder has it."""
+    try:
+        return _last_line(Path(trial.error_file or "").read_text())
+    except OSError:
+        return f"see {LOG}"
 
 
 class Told:
@@ -170,8 +181,7 @@ def _told() -> Any:
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             """Print that it failed."""
-            why = trial.get_error() or f"see {LOG}"
-            self._say(f"failed: {_last_line(why)}", trial.config)
+            self._say(f"failed: {_why(trial)}", trial.config)
 
         def _say(self, what: str, config: dict[str, Any]) -> None:
             Told.number += 1

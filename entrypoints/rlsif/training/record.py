@@ -164,29 +164,36 @@ class Record:
         return checkpoints.due(self._checkpoints) if self._by_evaluation else None
 
     def end(self, reason: str, state: str) -> None:
-        """Write summary.json."""
-        self._tracking.end()
+        """Write summary.json. Raises OSError where the disk refuses.
+
+        Before services are told: one that cannot be reached may take minutes to fail.
+        """
+        try:
+            self._files.write_summary(self._summary(reason, state))
+        finally:
+            self._tracking.end()
+
+    def _summary(self, reason: str, state: str) -> dict[str, Any]:
+        """What summary.json has."""
         spec, progress = self._spec, self.progress
         seconds = progress.time_total_s
-        self._files.write_summary(
-            {
-                "algo": spec.algo,
-                "env": spec.env.name,
-                "framework": spec.framework,
-                "seed": spec.seed,
-                "iterations": progress.training_iteration,
-                "env_steps": progress.num_env_steps_sampled_lifetime,
-                "episode_return_mean": self.last_evaluation if spec.input else progress.episode_return_mean,
-                "state": state,
-                "stop_reason": reason,
-                "time_total_s": seconds,
-                "env_steps_per_s": progress.num_env_steps_sampled_lifetime / seconds if seconds else None,
-                "resources": self._resources,
-                "run_dir": str(self.folder),
-                "checkpoint": str(self.last_checkpoint) if self.last_checkpoint else None,
-                "best_checkpoint": str(checkpoints.best(self._checkpoints) or "") or None,
-            }
-        )
+        return {
+            "algo": spec.algo,
+            "env": spec.env.name,
+            "framework": spec.framework,
+            "seed": spec.seed,
+            "iterations": progress.training_iteration,
+            "env_steps": progress.num_env_steps_sampled_lifetime,
+            "episode_return_mean": self.last_evaluation if spec.input else progress.episode_return_mean,
+            "state": state,
+            "stop_reason": reason,
+            "time_total_s": seconds,
+            "env_steps_per_s": progress.num_env_steps_sampled_lifetime / seconds if seconds else None,
+            "resources": self._resources,
+            "run_dir": str(self.folder),
+            "checkpoint": str(self.last_checkpoint) if self.last_checkpoint else None,
+            "best_checkpoint": str(checkpoints.best(self._checkpoints) or "") or None,
+        }
 
 
 def resources_in_numbers(layout: Layout, cpus: int) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from rlsif.errors import InputError, near
 
+# A service's package may also end the process.
+FAILURES = (Exception, SystemExit)
+
 
 class Service(NamedTuple):
     """A run at one of them: how a row is told, and how it ends."""
@@ -40,7 +43,7 @@ class Tracking:
         for name in names:
             try:
                 self._services[name] = SERVICES[name](dict(settings), env, folder)
-            except Exception as problem:
+            except FAILURES as problem:
                 said = " ".join(str(problem).split())[:300]
                 raise InputError(f"--log-to {name} cannot begin a run: {said}") from problem
 
@@ -50,7 +53,7 @@ class Tracking:
         for name, service in list(self._services.items()):
             try:
                 service.log(numbers, int(row["training_iteration"]))
-            except Exception as problem:
+            except FAILURES as problem:
                 # Goes to train.log.
                 print(f"--log-to {name} failed and is left out: {problem}")
                 del self._services[name]
@@ -60,7 +63,7 @@ class Tracking:
         for name, service in self._services.items():
             try:
                 service.end()
-            except Exception as problem:
+            except FAILURES as problem:
                 # Goes to train.log; the run is over, and its own files say how.
                 print(f"--log-to {name} failed at the end of the run: {problem}")
 
