@@ -1,4 +1,4 @@
-"""The updates of DQN, SAC, APPO and IMPALA in one call of TensorFlow, beside RLlib's own from the same batches."""
+"""The updates of DQN, SAC, CQL, APPO and IMPALA in one call of TensorFlow, beside RLlib's own from the same batches."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ CLOSE = 1e-5
 CLOSE_BY_XLA = 5e-4
 
 
-@pytest.mark.parametrize("algo", ["DQN", "SAC"])
+@pytest.mark.parametrize("algo", ["DQN", "SAC", "CQL"])
 def test_updates_in_one_call_are_rllibs_one_after_the_other(shell, algo):
     done = shell("python", Path(__file__).with_name("same_updates.py"), algo)
     assert done.returncode == 0, done.stderr

@@ -72,6 +72,15 @@ class Recorded:
         seen: Array = self.columns[name][self.ends - 1]
         return seen
 
+    def followed(self) -> tuple[Array, NDArray[np.bool_]]:
+        """What came after each step, and whether that is known; of an episode that was cut off it may be nowhere."""
+        if "new_obs" in self.columns:
+            return self.columns["new_obs"], np.ones(self.steps, bool)
+        known = np.ones(self.steps, bool)
+        # After the end of an episode there is nothing, whatever stands here.
+        known[self.ends - 1] = self.columns["terminateds"][self.ends - 1]
+        return np.roll(self.columns["obs"], -1, axis=0), known
+
     def returns(self, gamma: float, afterwards: Array) -> NDArray[np.float32]:
         """The discounted sum of all rewards from each step on; `afterwards` is the value after each episode's end."""
         rewards, found = self.columns["rewards"].tolist(), np.empty(self.steps, np.float32)

@@ -71,3 +71,18 @@ def _check_stretches(config: AlgorithmConfig, algo: str) -> None:
             f"{algo}'s 'train_batch_size' is {batch} and its 'rollout_fragment_length' {fragment}; for {against} RLlib"
             f" learns, which takes whole fragments alone: --set train_batch_size={(batch // fragment + 1) * fragment}"
         )
+
+
+def check_cql(config: AlgorithmConfig, algo: str) -> None:
+    """Refuse what CQL's loss would learn nothing of, or wrong things. Raises InputError."""
+    if not config.normalize_actions:
+        raise InputError(
+            f"normalize_actions is false, and {algo}'s loss takes actions for those between -1 and 1; leave it at true"
+        )
+    for name, fits, right in (
+        ("temperature", config.temperature > 0, "above 0"),
+        ("num_actions", config.num_actions >= 1, "at least 1"),
+        ("bc_iters", config.bc_iters >= 0, "at least 0"),
+    ):
+        if not fits:
+            raise InputError(f"{algo}'s {name!r} is {getattr(config, name)}; it must be {right}")

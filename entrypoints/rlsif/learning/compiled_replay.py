@@ -120,3 +120,9 @@ class CompiledReplay:
         tau = np.float32(policy.config.get("tau") or 1.0)
         pairs = zip(policy.target_model.trainable_variables(), policy.model.trainable_variables(), strict=True)
         return tf.group([target.assign(tau * of + (1 - tau) * target) for target, of in pairs])
+
+
+def together(name: str, values: Array) -> float:
+    """One number of those of several updates, as RLlib reduces those of several minibatches."""
+    reduce = {"min": np.min, "max": np.max}.get(name.partition("_")[0], np.mean)
+    return float(reduce(values))
