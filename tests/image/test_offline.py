@@ -59,3 +59,25 @@ def test_rows_returns_and_updates_are_those_of_rllib(shell):
     found = json.loads(done.stdout.splitlines()[-1])
     assert found.pop("updates") == 2
     assert {name: value for name, value in found.items() if value > 1e-5} == {}
+
+
+MINARI = Path(__file__).parents[1] / "data/minari"
+
+
+def test_data_sets_of_minari_are_read_as_minari_reads_them(shell):
+    done = shell("python", Path(__file__).with_name("same_minari.py"), MINARI)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert all(told["difference"] < 1e-5 and told["beyond"] == 0 for told in found.values()), found
+    assert all(told["files"] == ["main_data.hdf5", "metadata.json"] for told in found.values())
+    # An episode that fell, and one that was cut off; the observation after its last step is known.
+    assert found["cart-v0"]["ends"] == [8, 20] and found["cart-v0"]["cut"] == [1]
+    assert found["pendulum-v0"]["cut"] == [0] and found["nested-v0"]["cut"] == []
+    assert found["cart-v0"]["elsewhere"] == [] and found["nested-v0"]["elsewhere"] == ["Nested-v0"]
+
+
+def test_a_data_set_of_minari_is_learned_from(shell):
+    data = ("--env", "CartPole-v1", "--algo", "BC", "--input", MINARI / "cart-v0")
+    done = shell.train(*data, *QUICK, "--stop-iters", "1")
+    assert done.returncode == 0, done.stderr
+    assert "learns from 2 episodes, 20 steps, of " in done.stdout and "1 of them were cut off" in done.stdout

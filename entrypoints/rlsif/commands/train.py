@@ -41,7 +41,8 @@ def train(
         typer.Option(
             "--input",
             metavar="FOLDER|FILE",
-            help="BC, MARWIL: recorded episodes to learn from, RLlib's *.json; `evaluate --record` writes them.",
+            help="BC, CQL, MARWIL: recorded episodes to learn from, RLlib's *.json, which `evaluate --record` writes, or a"
+            " Minari data set.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -99,7 +100,7 @@ def train(
         Optional[int],
         typer.Option(
             help="Iterations between evaluations of the policy by its likeliest actions. Best checkpoint and"
-            " --stop-reward then go by them. Default: no evaluation; BC, MARWIL: 5.",
+            " --stop-reward then go by them. Default: no evaluation; BC, CQL, MARWIL: 5.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

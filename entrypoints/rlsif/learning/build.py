@@ -89,6 +89,11 @@ def _recorded(spec: RunSpec, config: Any, env: FoundEnv) -> Recorded | None:
     if not catalogue()[spec.algo].offline:
         return None
     assert spec.input is not None
+    sampling: SamplingSpec = config.rlsif
+    return read(Path(spec.input), env, sampling.normalize_actions, not config.actions_in_input_normalized)
+
+
+def _check_offline(spec: RunSpec, config: Any) -> None:
     for name, needed in NEEDS_OF_OFFLINE.items():
         given = _setting(config, name)
         if given != needed:
@@ -96,8 +101,6 @@ def _recorded(spec: RunSpec, config: Any, env: FoundEnv) -> Recorded | None:
                 f"{name} is {given}, and {spec.algo} draws single steps of recorded episodes, as they were recorded;"
                 " leave it at its default"
             )
-    sampling: SamplingSpec = config.rlsif
-    return read(Path(spec.input), env, sampling.normalize_actions, not config.actions_in_input_normalized)
 
 
 def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
@@ -131,6 +134,7 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
     Raises InputError where neither honours the environment's action mask.
     """
     if catalogue()[spec.algo].offline:
+        _check_offline(spec, config)
         return None
     against = _against(spec, config, env)
     if against and any(view.mask for view in env.views.values()):

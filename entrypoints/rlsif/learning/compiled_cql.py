@@ -61,7 +61,10 @@ class CompiledCQL(CompiledOffline):
         """Say how long the policy imitates."""
         first, *rest = super().notes()
         imitates = self.config.bc_iters
-        return [f"{first}; for {imitates:,} updates the policy imitates them, then it seeks actions of high value", *rest]
+        return [
+            f"{first}; for {imitates:,} updates the policy imitates them, then it seeks actions of high value",
+            *rest,
+        ]
 
     def learn(self, batch: SampleBatch, size: int) -> dict[str, float]:
         """Make updates of `size` rows each, in one call or, where a phase ends, in two."""

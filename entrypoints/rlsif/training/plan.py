@@ -230,9 +230,8 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     """
     if spec.network:
         return _own_network_acts(spec, planned, env)
-    if catalogue.catalogue()[spec.algo].offline:
-        return None
-    found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values())
+    samples = not catalogue.catalogue()[spec.algo].offline
+    found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values() if samples)
     against = next((reason for reason in found if reason), None)
     preset = hyperparameters.preset(spec.algo, spec.env.short, images=_has_images(env))
     preset.pop("num_envs_per_env_runner", None)
