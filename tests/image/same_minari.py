@@ -1,7 +1,7 @@
 """Runs inside the image: what Minari wrote, read here beside what Minari itself reads.
 
-Usage: same_minari.py DATA, the folder tests/data/minari. Prints a JSON object: by data set, the greatest difference, the
-ends of the episodes, those that were cut off, and where they were recorded.
+Usage: same_minari.py DATA, the folder tests/data/minari. Prints a JSON object: by data set, the greatest difference,
+the ends of the episodes, those that were cut off, and where they were recorded.
 """
 
 import json

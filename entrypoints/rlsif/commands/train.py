@@ -41,8 +41,8 @@ def train(
         typer.Option(
             "--input",
             metavar="FOLDER|FILE",
-            help="BC, CQL, MARWIL: recorded episodes to learn from, RLlib's *.json, which `evaluate --record` writes, or a"
-            " Minari data set.",
+            help="BC, CQL, MARWIL: recorded episodes to learn from, RLlib's *.json, which `evaluate --record` writes, or"
+            " a Minari data set.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

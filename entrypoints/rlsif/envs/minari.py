@@ -43,8 +43,8 @@ def files_of(folder: Path) -> list[Path]:
     kind = _metadata(folder).get("data_format", FORMAT)
     if kind != FORMAT:
         raise InputError(
-            f"--input {folder} is a Minari data set in the format {kind}; those in the format {FORMAT} can be read, which"
-            f' Minari writes by DataCollector(..., data_format="{FORMAT}")'
+            f"--input {folder} is a Minari data set in the format {kind}; those in the format {FORMAT} can be read,"
+            f' which Minari writes by DataCollector(..., data_format="{FORMAT}")'
         )
     if not (folder / MAIN).is_file():
         raise InputError(f"--input {folder} is a Minari data set without its file {MAIN}")

@@ -1,4 +1,4 @@
-"""Writes the data sets beside this, by `pip install "minari[hdf5]==0.5.4" gymnasium==1.2.2 pillow`; tests only read them.
+"""Writes the data sets beside this, by `pip install "minari[hdf5]==0.5.4" gymnasium==1.2.2 pillow`; tests read them.
 
 Beside each is what Minari itself reads from it, in episodes.json.
 """
