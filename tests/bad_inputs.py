@@ -406,6 +406,10 @@ train --resume run --opponent random
     --opponent is random, but the run of ... has none; leave --opponent out to resume that run
 train --resume run --policies each
     --policies is each, but the run of ... has shared; leave --policies out to resume that run
+train --env CartPole-v1 --precision fp16
+    --precision is 'fp16'; it must be float32 or bf16
+train --env CartPole-v1 --precision bf16
+    --precision is bf16, and the learner of this run has no GPU; on CPU cores it would be slower: leave it out, or give --num-gpus 1
 train --env CartPole-v1 --algo BC
     BC learns from recorded episodes, and none are given; name their folder, as in --input data/, which `evaluate RUN --record data/` writes
 train --env CartPole-v1 --algo BC --input none

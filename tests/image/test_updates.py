@@ -11,6 +11,10 @@ CLOSE = 1e-5
 CLOSE_BY_XLA = 5e-4
 
 
+# A product's factors have two to three digits.
+IN_BF16 = 0.02
+
+
 @pytest.mark.parametrize("algo", ["DQN", "SAC", "CQL"])
 def test_updates_in_one_call_are_rllibs_one_after_the_other(shell, algo):
     done = shell("python", Path(__file__).with_name("same_updates.py"), algo)
@@ -61,6 +65,20 @@ def test_a_batch_in_one_call_is_learned_as_rllib_learns_its_minibatches(shell, a
     assert found[f"{algo} settings"]["minibatches"] == 6
     if algo == "APPO":
         assert found["APPO settings"]["weight of the divergence"] != 1
+
+
+def test_in_bf16_hidden_layers_alone_multiply_so_and_losses_agree_with_those_of_float32(shell):
+    done = shell("python", Path(__file__).with_name("same_precision.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == {"PPO", "PPO images", "SAC"}
+    for told in found.values():
+        assert "bf16" not in told["float32"]
+        # As many products as before, of which those of the output layers are left in float32.
+        assert sum(told["bf16"].values()) == told["float32"]["float32"] and min(told["bf16"].values()) > 0
+        assert told["types"] == ["float32"]
+        assert max(told["differences"].values()) < IN_BF16, told
+        assert max(told["differences"].values()) > 0
 
 
 @pytest.mark.fault("a learner has a GPU", promise="it trains there as on CPUs, by XLA where it compiles the network")

@@ -41,8 +41,8 @@ def train(
         typer.Option(
             "--input",
             metavar="FOLDER|FILE",
-            help="BC, CQL, MARWIL: recorded episodes to learn from, RLlib's *.json, which `evaluate --record` writes, or"
-            " a Minari data set.",
+            help="BC, CQL, MARWIL: recorded episodes to learn from, RLlib's *.json, which `evaluate --record` writes,"
+            " or a Minari data set.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -65,6 +65,14 @@ def train(
             rich_help_panel=PROCESSES,
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bf16",
+            help="In which hidden layers multiply on the learner's GPU; weights and losses stay float32.",
+            rich_help_panel=PROCESSES,
+        ),
+    ] = "float32",
     num_env_runners: Annotated[
         Optional[int],
         typer.Option(help="Env runners, instead of --num-cpus; 0 lets the learner sample.", rich_help_panel=PROCESSES),
@@ -177,6 +185,7 @@ def train(
         seed=seed,
         num_cpus=num_cpus,
         num_gpus=num_gpus,
+        precision=precision,
         num_env_runners=num_env_runners,
         num_envs_per_env_runner=num_envs_per_env_runner,
         env_processes=env_processes,

@@ -19,12 +19,12 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning import rllib_callbacks
 from rlsif.learning.catalogue import catalogue
-from rlsif.learning.checks import check, check_rewards
+from rlsif.learning.checks import check, check_precision, check_rewards
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.many_policies import only_policy, set_policies, spaces_of_agents
 from rlsif.learning.own_network import as_rllib_has_it
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import FLOAT32, Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
 from rlsif.sampling.env_runner import ArrayEnvRunner, SamplingSpec
@@ -218,6 +218,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     if spec.normalize_rewards:
         check_rewards(config)
     check(config, catalogue()[spec.algo])
+    if layout.precision != FLOAT32:
+        check_precision(config, catalogue()[spec.algo])
     _set_env(config, spec, layout, env)
     return config
 
@@ -267,6 +269,7 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         resumed_at=layout.resumed_at, tasks=layout.tasks, agents=env.agents, run=layout.run, views=env.views,
         models=models if spec.policies else {}, processes=layout.env_processes,
         normalize_rewards=spec.normalize_rewards, opponent=spec.opponent, learners=spec.learners,
+        precision=layout.precision,
     )  # fmt: skip
 
 

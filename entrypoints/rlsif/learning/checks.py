@@ -27,6 +27,19 @@ def check_rewards(config: AlgorithmConfig) -> None:
         )
 
 
+def check_precision(config: AlgorithmConfig, algorithm: Algorithm) -> None:
+    """Refuse another precision where RLlib makes the updates, which are in float32. Raises InputError."""
+    recurrent = config.model["use_lstm"] or config.model["use_attention"]
+    against = "a recurrent network" if recurrent else None
+    if algorithm.uncompiled and not against:
+        against = imported(algorithm.uncompiled)(config)
+    if against:
+        raise InputError(
+            f"--precision bf16 is for updates that are made in one call, and for {against} RLlib makes those of"
+            f" {algorithm.name}, in float32; leave it out"
+        )
+
+
 def _check_minibatch(config: AlgorithmConfig, algo: str) -> None:
     """Refuse a minibatch that is larger than the batch it is part of."""
     minibatch, batch = getattr(config, "minibatch_size", None), config.train_batch_size

@@ -10,6 +10,7 @@ ALGORITHM = Algorithm(
     squashes_actions=True,
     sampler="rlsif.sampling.samplers:SACSampler",
     fixes=("rlsif.learning.compiled_off_policy:CompiledSAC", "rlsif.learning.fixes:RefilledReplay"),
+    uncompiled="rlsif.learning.compiled_off_policy:uncompiled",
     defaults={
         "replay_buffer_config": {"type": "MultiAgentReplayBuffer", "capacity": 100_000, "replay_sequence_length": 1}
     },
