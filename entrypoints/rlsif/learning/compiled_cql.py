@@ -16,6 +16,7 @@ from ray.rllib.utils.metrics import LAST_TARGET_UPDATE_TS, NUM_ENV_STEPS_TRAINED
 
 from rlsif import private_api
 from rlsif.envs.recorded import Recorded
+from rlsif.errors import InputError
 from rlsif.learning.compiled_offline import CompiledOffline
 from rlsif.learning.compiled_replay import CompiledReplay, together
 from rlsif.learning.xla import NEVER, begins
@@ -42,7 +43,19 @@ class CompiledCQL(CompiledOffline):
         """The updates while the policy imitates, and those after that."""
         policy = self.get_policy()
         xla = not begins(policy, self.config, self.config.total_train_batch_size, NEVER)
-        return {imitates: CompiledPhase(policy, xla, imitates) for imitates in (True, False)}
+        phases = (True, False) if self.config.bc_iters else (False,)
+        return {imitates: CompiledPhase(policy, xla, imitates) for imitates in phases}
+
+    def learn_from(self, recorded: Recorded, where: str) -> None:
+        """Take the episodes, and have XLA compile updates of so many rows, where it does. Raises InputError."""
+        super().learn_from(recorded, where)
+        if not len(self._rows):
+            raise InputError(
+                f"--input {where}: of no step is known what came after it, and CQL learns from that; record `new_obs`,"
+                " as `evaluate --record` does"
+            )
+        for phase in self._update.values():
+            phase.warm_up(*self.updates_and_size())
 
     def replay_buffer(self, config: Any, theirs: Any) -> None:
         """There is none."""
@@ -59,12 +72,9 @@ class CompiledCQL(CompiledOffline):
 
     def notes(self) -> list[str]:
         """Say how long the policy imitates."""
-        first, *rest = super().notes()
-        imitates = self.config.bc_iters
-        return [
-            f"{first}; for {imitates:,} updates the policy imitates them, then it seeks actions of high value",
-            *rest,
-        ]
+        told, imitates = super().notes(), self.config.bc_iters
+        then = f"for {imitates:,} updates the policy imitates them, then it seeks actions of high value"
+        return [f"{told[0]}; {then}" if imitates else told[0], *told[1:]]
 
     def learn(self, batch: SampleBatch, size: int) -> dict[str, float]:
         """Make updates of `size` rows each, in one call or, where a phase ends, in two."""

@@ -77,9 +77,7 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
     def training_step(self) -> Any:
         """Make the updates of an iteration."""
         timers, counters = private_api.timers(self), private_api.counters(self)
-        size = min(self.config.total_train_batch_size, len(self._rows))
-        # With fewer steps than that, RLlib would call this twice.
-        updates = max(1, ceil((self.config.min_sample_timesteps_per_iteration or 0) / size))
+        updates, size = self.updates_and_size()
         with timers[SAMPLE_TIMER]:
             batch = self._drawn(updates * size)
         for counter in (NUM_ENV_STEPS_SAMPLED, NUM_AGENT_STEPS_SAMPLED, NUM_ENV_STEPS_TRAINED, NUM_AGENT_STEPS_TRAINED):
@@ -90,6 +88,12 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
         self.env_runner.set_global_vars(counts)
         learned = {LEARNER_STATS_KEY: statistics, NUM_GRAD_UPDATES_LIFETIME: self.get_policy().num_grad_updates}
         return {DEFAULT_POLICY_ID: learned}
+
+    def updates_and_size(self) -> tuple[int, int]:
+        """How many updates an iteration has, and how many rows each."""
+        size = min(self.config.total_train_batch_size, len(self._rows))
+        # With fewer steps than that, RLlib would call `training_step` twice.
+        return max(1, ceil((self.config.min_sample_timesteps_per_iteration or 0) / size)), size
 
     def learn(self, batch: SampleBatch, size: int) -> dict[str, float]:
         """Make updates of `size` rows each, in one call; give what is told of them."""

@@ -16,6 +16,7 @@ from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif import private_api
+from rlsif.errors import InputError
 from rlsif.learning.precision import multiplying
 from rlsif.learning.xla import NEVER, FirstCall, in_any_graph, tell_failure
 
@@ -84,6 +85,8 @@ class CompiledUpdate:
         try:
             # Within a loop of the graph itself, functions do not find variables.
             self._by_xla = self._built(tf.function(self._loop_of_xla, autograph=False))
+        except InputError:
+            raise
         # A user's network may raise anything where it is called in a function.
         except Exception as problem:
             tell_failure(problem)
