@@ -17,6 +17,7 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError
 from rlsif.learning.assignment import of_run
 from rlsif.learning.build import against_sampling, configure
+from rlsif.learning.catalogue import catalogue
 from rlsif.learning.compiled_async import uncompiled
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.sampling.env_runner import _seeds
@@ -118,6 +119,13 @@ def in_bf16(algo, given):
     return None
 
 
+def rows_of_an_update(algo):
+    """Where a run says how many rows a batch has."""
+    ref = EnvRef("Pendulum-v1")
+    given = {"train_batch_size": 480, "rollout_fragment_length": 32}
+    return configure(RunSpec(algo, "tf", ref, 1, given), Layout(1, 1, 0.0, 1), find(ref)).total_train_batch_size
+
+
 def seed_of_rllibs(seed, resumed_at):
     """The seed of a run that RLlib samples."""
     ref = EnvRef("CartPole-v1")
@@ -141,6 +149,7 @@ if __name__ == "__main__":
                     learnt("IMPALA", {}, rllib_samples="asked"),
                     learnt("IMPALA", {"_tf_policy_handles_more_than_one_loss": False}),
                 ],
+                "rows of an update": {algo: rows_of_an_update(algo) for algo in catalogue() if algo != "DQN"},
                 "in bf16": {
                     "PPO": in_bf16("PPO", {}),
                     "memory": in_bf16("PPO", {"model": {"use_lstm": True}}),

@@ -90,9 +90,8 @@ CASES = {
         "as it is": ("Pendulum-v1", {**CQL, "bc_iters": 0}),
         "settings": (
             "Pendulum-v1",
-            {**CQL, "bc_iters": 0, "twin_q": False, "grad_clip": 0.1, "temperature": 2.0, "min_q_weight": 1.5},
+            {**CQL, "bc_iters": 1000, "twin_q": False, "grad_clip": 0.1, "temperature": 2.0, "min_q_weight": 1.5},
         ),
-        "imitates": ("Pendulum-v1", {**CQL, "bc_iters": 1000}),
     },
     "APPO": {
         "as it is": ("CartPole-v1", ASYNC),

@@ -44,6 +44,7 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
         "its own sampler, whose fragments end with episodes",
         "one clipping of all gradients together",
     ]
+    assert set(found["rows of an update"].values()) == {480}
     for name, reason in (
         ("memory", "a recurrent network RLlib makes those of PPO"),
         ("noise", "noisy=True RLlib makes those of DQN"),

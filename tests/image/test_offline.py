@@ -52,6 +52,31 @@ def test_episodes_are_recorded_and_learned_from(shell):
     assert said.returncode == 2 and "has no evaluation to compare with" in said.stderr
 
 
+def test_cql_gets_better_than_what_was_recorded_resumes_and_is_evaluated(shell):
+    """A run and its resume: the policy imitates for 200 updates, and is better than the recorded episodes after 2,000."""
+    recorded_mean = recorded.swings(shell.folder / "data")
+    data = ("--env", "Pendulum-v1", "--algo", "CQL", "--input", "data")
+    once = ("--local-mode", "--evaluate-every", "8", "--evaluate-episodes", "10")
+    done = shell.train(*data, *once, "--seed", "0", "--stop-iters", "4")
+    assert done.returncode == 0, done.stderr
+    assert "learns from 60 episodes, 12,000 steps, of " in done.stdout
+    assert "; for 200 updates the policy imitates them, then it seeks actions of high value" in done.stdout
+    [run] = shell.runs
+    done = shell.train("--resume", run, *once, "--stop-iters", "8")
+    assert done.returncode == 0, done.stderr
+    rows = table(run)
+    updates = [float(row["info/learner/default_policy/num_grad_updates_lifetime"]) for row in rows]
+    assert updates == [250.0 * number for number in range(1, 9)]
+    assert {row["num_env_steps_sampled_this_iter"] for row in rows} == {"64000"}
+    # What follows the policy's imitation is learned on from, and not begun anew.
+    q = [float(row["info/learner/default_policy/learner_stats/mean_q"]) for row in rows]
+    assert q == sorted(q, reverse=True), q
+    assert float(rows[-1]["evaluation/episode_return_mean"]) > recorded_mean + 250 > -750
+    done = shell("evaluate", run, "--episodes", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["returns"]) == 2
+
+
 def test_rows_returns_and_updates_are_those_of_rllib(shell):
     recorded.write(shell.folder / "data", 6, most=40)
     done = shell("python", Path(__file__).with_name("same_offline.py"), "data")

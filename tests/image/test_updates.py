@@ -12,7 +12,7 @@ CLOSE_BY_XLA = 5e-4
 
 
 # A product's factors have two to three digits.
-IN_BF16 = 0.02
+IN_BF16 = 0.03
 
 
 @pytest.mark.parametrize("algo", ["DQN", "SAC", "CQL"])
@@ -20,7 +20,7 @@ def test_updates_in_one_call_are_rllibs_one_after_the_other(shell, algo):
     done = shell("python", Path(__file__).with_name("same_updates.py"), algo)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found) == 3
+    assert len(found) == (2 if algo == "CQL" else 3)
     for told in found.values():
         # Weights, target networks and optimizers after twenty updates, the target networks having followed six times.
         assert told["one in a call"] <= CLOSE and told["all in a call"] <= CLOSE
