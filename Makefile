@@ -53,11 +53,22 @@ bench-off-policy: image-cpu dev  ## measure DQN and SAC beside Stable-Baselines3
 
 .PHONY: bench-returns
 bench-returns: image-cpu dev  ## train with the presets, and hold the returns against published ones; writes docs/results.md
+	@$(MAKE) image-cpu EXTRAS=atari,box2d,minigrid,mujoco NAME=extras
 	@$(DEV) -m bench.returns
 
 .PHONY: bench-cluster
 bench-cluster: image-cpu dev  ## measure how long a cluster takes to come up, on a Slurm made for it; needs root
 	@$(DEV) -m bench.cluster
+
+.PHONY: bench-environments
+bench-environments: dev  ## measure environments of the extras beside plain loops and Stable-Baselines3
+	@$(MAKE) image-cpu EXTRAS=atari,box2d,minigrid,mujoco NAME=extras
+	@containers/host-venv.sh bench/.venv-off-policy bench/peers/off_policy.lock 3.11
+	@$(DEV) -m bench.environments
+
+.PHONY: bench-versions
+bench-versions: image-cpu dev  ## measure the checkout BEFORE, with its own rl.sif, beside this one
+	@$(DEV) -m bench.versions "$(BEFORE)"
 
 .PHONY: bench-node-death
 bench-node-death: image-cpu dev  ## measure what the death of a rollout node costs a run, on a Slurm made for it; needs root

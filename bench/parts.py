@@ -43,13 +43,13 @@ class Learner:
         """Build it with one env runner, ours or RLlib's."""
         os.environ.pop("RLLIB_TEST_NO_TF_IMPORT", None)
         from rlsif.envs.find import find
-        from rlsif.envs.reference import EnvRef
+        from rlsif.envs.reference import parse
         from rlsif.learning.build import build
         from rlsif.learning.spec import Layout, RunSpec
 
         model = {"fcnet_hiddens": [64, 64], "vf_share_layers": False}
         hyperparameters = {"train_batch_size": batch, "model": model, **settings}
-        ref = EnvRef(env_id, arguments, str(Path.cwd()))
+        ref = parse(env_id, arguments, Path.cwd())
         spec = RunSpec(algo, "tf", ref, seed=0, hyperparameters=hyperparameters)
         against = None if ours else "the bench asks for it"
         self._algorithm = build(spec, Layout(1, envs, 0.0, 1, rllib_samples=against), find(spec.env))

@@ -34,6 +34,8 @@ def write_page() -> None:
         "off-policy": table_of_off_policy,
         "cluster": table_of_cluster,
         "node-death": table_of_node_death,
+        "environments": table_of_environments,
+        "versions": table_of_versions,
     }
     records = {kind: sorted(RESULTS.glob(f"{kind}-*.json")) for kind in tables}
     text = "".join(table(json.loads(records[kind][-1].read_text())) for kind, table in tables.items() if records[kind])
@@ -196,6 +198,54 @@ def table_of_node_death(record: Mapping[str, Any]) -> str:
     ]
     for job, figures in record["node_death"].items():
         lines.append(f"| {job} | {' | '.join(spread(figures[when], '') for when in whens)} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of_environments(record: Mapping[str, Any]) -> str:
+    """The record of environments of the extras as Markdown."""
+    lines = [
+        "",
+        "## Environments",
+        "",
+        f"Measured on {record['date']} by `make bench-environments` on {record['machine']['cpus']} cores.",
+        "",
+        "| env-steps/s on one core | plain loop, random actions | env runner, as they reach the learner | ratio |",
+        "|---|---|---|---|",
+    ]
+    for name, of in record["rates"].items():
+        loop, runner = of["plain loop"], of["env runner"]
+        lines.append(f"| {name} | {spread(loop, '')} | {spread(runner, '')} | {ratio(runner, loop)} |")
+    lines += [
+        "",
+        "| env-steps/s of PPO on two cores, same batch, minibatch, epochs | rlsif | Stable-Baselines3, DummyVecEnv"
+        " | SubprocVecEnv | to the faster |",
+        "|---|---|---|---|---|",
+    ]
+    for name, of in record["trainings"].items():
+        faster = max(of["dummy"], of["subproc"], key=statistics.median)
+        all_of = " | ".join(spread(of[which], "") for which in ("rlsif", "dummy", "subproc"))
+        lines.append(f"| {name} | {all_of} | {ratio(of['rlsif'], faster)} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of_versions(record: Mapping[str, Any]) -> str:
+    """The record of two versions as Markdown."""
+    commits = record["commits"]
+    lines = [
+        "",
+        "## Two versions in turn",
+        "",
+        f"Measured on {record['date']} by `make bench-versions` on {record['machine']['cpus']} cores: commit"
+        f" {commits['before']} beside",
+        f"commit {commits['now']}, each in its own image, {len(next(iter(record['figures'].values()))['now'])} rounds.",
+        "",
+        "| what | before | now | now to before |",
+        "|---|---|---|---|",
+    ]
+    for name, of in record["figures"].items():
+        lines.append(
+            f"| {name} | {spread(of['before'], '')} | {spread(of['now'], '')} | {ratio(of['now'], of['before'])} |"
+        )
     return "\n".join(lines) + "\n"
 
 

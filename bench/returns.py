@@ -1,18 +1,20 @@
 """Train with the presets for as many env steps as others publish, and hold the returns against theirs.
 
-`make bench-returns` runs it; `python -m bench.returns DQN SAC/Pendulum-v1` only some, beside what the last record has.
-Three seeds each, then a hundred deterministic episodes of the agent as it is at the end. Writes docs/results.md.
+`make bench-returns` runs it; `python -m bench.returns DQN SAC/Pendulum-v1` only some, beside what the last record has;
+`--cpus 1` leaves the other cores alone. Three seeds each, then a hundred deterministic episodes of the agent as it is
+at the end. Writes docs/results.md, and docs/curves for environments of extras. bench/runs has the runs.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +25,8 @@ from rlsif.images.apptainer import find
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/results.md"
+CURVES = ROOT / "docs/curves"
+RUNS = ROOT / "bench/runs"
 SEEDS = (1, 2, 3)
 EPISODES = 100
 # Never reached, so that every run has all of its env steps.
@@ -31,6 +35,12 @@ ZOO = "rl-baselines3-zoo"
 ZOO_PAGE = "https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md"
 
 NO_NOISE = "it has no preset; without noise that lasts for many env steps, as the published run has, it sees no goal"
+
+DEVIATION = (
+    "the published run begins with actions whose standard deviation is 0.14, and RLlib's networks with 1; CleanRL's,"
+    " which begin with 1, too, return 1,442.6 in HalfCheetah-v4"
+)
+CLEANRL = "CleanRL publishes 2,288.0 for Walker2d-v4"
 
 
 class Task(NamedTuple):
@@ -42,11 +52,23 @@ class Task(NamedTuple):
     published: float
     source: str = ZOO
     lower_because: str = ""
+    # What `make image-cpu EXTRAS=... NAME=extras` adds to the image.
+    extra: str = ""
 
     @property
     def name(self) -> str:
         """As typed."""
         return f"{self.algo}/{self.env}"
+
+    @property
+    def image(self) -> Path:
+        """The image that has the environment."""
+        return ROOT / ("extras.sif" if self.extra else "rl.sif")
+
+    @property
+    def curve(self) -> Path:
+        """The picture of the three runs."""
+        return CURVES / f"{self.algo}_{self.env.rpartition('/')[2]}.svg".lower()
 
 
 TASKS = (
@@ -60,24 +82,32 @@ TASKS = (
     Task("DQN", "MountainCar-v0", 120_000, -101.0),
     Task("SAC", "Pendulum-v1", 20_000, -157.0),
     Task("SAC", "MountainCarContinuous-v0", 50_000, 94.7, lower_because=NO_NOISE),
+    Task("PPO", "LunarLander-v3", 1_000_000, 242.1, f"{ZOO}, LunarLander-v2", extra="box2d"),
+    Task("DQN", "LunarLander-v3", 100_000, 154.4, f"{ZOO}, LunarLander-v2", extra="box2d"),
+    Task("PPO", "HalfCheetah-v5", 1_000_000, 5819.1, f"{ZOO}, HalfCheetah-v3", DEVIATION, extra="mujoco"),
+    Task("PPO", "Hopper-v5", 1_000_000, 2410.4, f"{ZOO}, Hopper-v3", extra="mujoco"),
+    Task("PPO", "Walker2d-v5", 1_000_000, 3478.8, f"{ZOO}, Walker2d-v3", CLEANRL, extra="mujoco"),
+    Task("PPO", "MiniGrid-DoorKey-5x5-v0", 100_000, 0.964, extra="minigrid"),
     Task("APPO", "CartPole-v1", 400_000, 475.0, "the environment's threshold"),
     Task("IMPALA", "CartPole-v1", 400_000, 475.0, "the environment's threshold"),
 )
 
 
-def trained(task: Task, seed: int, apptainer: Path) -> dict[str, float]:
+def trained(task: Task, seed: int, cpus: int, apptainer: Path) -> dict[str, float]:
     """Train once, and evaluate: return, its standard deviation, env steps, and seconds of the training."""
-    with tempfile.TemporaryDirectory(prefix="rlsif-returns-") as folder:
-        image = [str(apptainer), "--silent", "exec", "--bind", folder, str(ROOT / "rl.sif")]
-        asked = ["train", "--env", task.env, "--algo", task.algo, "--seed", str(seed), "--results-dir", folder]
-        stops = ["--stop-timesteps", str(task.steps), "--stop-reward", NO_GOAL]
-        subprocess.run([*image, *asked, *stops], check=True, stdout=subprocess.DEVNULL)
-        [run] = Path(folder).glob("*/*")
-        summary = json.loads((run / "summary.json").read_text())
-        last = sorted((run / "checkpoints").glob("checkpoint_*"))[-1]
-        # Seeds of episodes that no training has.
-        judged = ["evaluate", str(last), "--episodes", str(EPISODES), "--seed", "100000"]
-        said = subprocess.run([*image, *judged], check=True, capture_output=True, text=True).stdout
+    folder = RUNS / task.name / str(seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    image = [str(apptainer), "--silent", "exec", "--bind", str(RUNS), str(task.image)]
+    asked = ["train", "--env", task.env, "--algo", task.algo, "--seed", str(seed), "--results-dir", str(folder)]
+    ends = ["--stop-timesteps", str(task.steps), "--stop-reward", NO_GOAL, "--num-cpus", str(cpus)]
+    subprocess.run([*image, *asked, *ends], check=True, stdout=subprocess.DEVNULL)
+    run = _run(folder)
+    summary = json.loads((run / "summary.json").read_text())
+    last = sorted((run / "checkpoints").glob("checkpoint_*"))[-1]
+    # Seeds of episodes that no training has.
+    judged = ["evaluate", str(last), "--episodes", str(EPISODES), "--seed", "100000"]
+    said = subprocess.run([*image, *judged], check=True, capture_output=True, text=True).stdout
     found = re.search(r"^return +mean (\S+) +std (\S+)", said, flags=re.M)
     assert found, said
     return {
@@ -86,6 +116,19 @@ def trained(task: Task, seed: int, apptainer: Path) -> dict[str, float]:
         "env_steps": summary["env_steps"],
         "seconds": summary["time_total_s"],
     }
+
+
+def _run(folder: Path) -> Path:
+    [summary] = folder.rglob("summary.json")
+    return summary.parent
+
+
+def draw(task: Task, apptainer: Path) -> None:
+    """The curves of the three runs."""
+    runs = [str(_run(RUNS / task.name / str(seed))) for seed in SEEDS]
+    binds = ["--bind", f"{RUNS},{CURVES}"]
+    command = [str(apptainer), "--silent", "exec", *binds, str(task.image), "compare", *runs, "--out", str(task.curve)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def chosen(names: Iterable[str]) -> list[Task]:
@@ -119,8 +162,9 @@ def page(record: Mapping[str, Any]) -> str:
         returns = [round(run["return"], 1) + 0.0 for run in row["runs"]]
         median = statistics.median(returns)
         source = "" if task.source == ZOO else f" ({task.source})"
+        env = f"[{task.env}](curves/{task.curve.name}) (`EXTRAS={task.extra}`)" if task.extra else task.env
         lines.append(
-            f"| {task.algo} | {task.env} | {task.steps:,} | {median:.1f} ({min(returns):.1f} to {max(returns):.1f})"
+            f"| {task.algo} | {env} | {task.steps:,} | {median:.1f} ({min(returns):.1f} to {max(returns):.1f})"
             f" | {task.published:.1f}{source} | {'yes' if median >= task.published else _no(task)}"
             f" | {statistics.median(run['seconds'] for run in row['runs']):.0f} s | {row['cpus']}, {row['date']} |"
         )
@@ -133,18 +177,25 @@ def _no(task: Task) -> str:
 
 def main() -> None:
     """Measure, record after every row, and write the page."""
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--cpus", type=int, default=os.cpu_count())
+    asked.add_argument("names", nargs="*")
+    given = asked.parse_args()
+    tasks = chosen(given.names)
     found = find()
-    if found is None or not (ROOT / "rl.sif").exists():
-        raise SystemExit("error: this needs what `make image-cpu` makes")
-    records = sorted(RESULTS.glob("returns-*.json"))
-    record = json.loads(records[-1].read_text()) if records else {"rows": {}}
+    if found is None or not all(task.image.exists() for task in tasks):
+        raise SystemExit("error: this needs rl.sif and extras.sif; `make bench-returns` makes them")
     date = f"{datetime.now():%Y-%m-%d}"
-    for task in chosen(sys.argv[1:]):
-        runs = [trained(task, seed, found.program) for seed in SEEDS]
-        record["rows"][task.name] = {"date": date, "cpus": os.cpu_count(), "runs": runs}
+    for task in tasks:
+        runs = [trained(task, seed, given.cpus, found.program) for seed in SEEDS]
+        records = sorted(RESULTS.glob("returns-*.json"))
+        record = json.loads(records[-1].read_text()) if records else {"rows": {}}
+        record["rows"][task.name] = {"date": date, "cpus": given.cpus, "runs": runs}
         print(f"{task.name}: {[round(run['return'], 1) for run in runs]}", file=sys.stderr, flush=True)
         (RESULTS / f"returns-{date}.json").write_text(json.dumps(record, indent=1) + "\n")
         PAGE.write_text(page(record))
+        if task.extra:
+            draw(task, found.program)
 
 
 if __name__ == "__main__":

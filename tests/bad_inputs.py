@@ -293,9 +293,9 @@ train --env CartPole-v1 --local-mode --num-cpus 2
 train --env CartPole-v1 --algo DQN --normalize-rewards
     --normalize-rewards: DQN learns from a replay buffer, whose rewards would have old scales; use --algo PPO or APPO or IMPALA
 train --env CartPole-v1 --normalize-rewards --set clip_rewards=true
-    --normalize-rewards scales rewards, and clip_rewards=True clips them; leave one of the two out
+    --normalize-rewards scales rewards, and clip_rewards=True clips them; leave one of the two out, by --no-normalize-rewards if it is the preset's
 train --env CartPole-v1 --normalize-rewards --set model.use_attention=true
-    --normalize-rewards: RLlib samples this run, because model.use_attention is True, and its sampler scales no rewards; leave it out
+    --normalize-rewards: RLlib samples this run, because model.use_attention is True, and its sampler scales no rewards; give --no-normalize-rewards
 train --env hunt.py:Hunt --policies each --normalize-rewards
     --normalize-rewards is for environments of one agent, and Hunt has 3
 train --resume run --normalize-rewards

@@ -29,9 +29,9 @@ print(json.dumps({
 
 
 def test_a_fork_finds_what_a_new_process_finds(container, shell):
+    given = {"GIVEN": "by the test", "OMP_NUM_THREADS": "1"}
     one, other = (
-        json.loads(typed("python", "-c", LOOKS, "a b", "c", env={"GIVEN": "by the test", "OMP_NUM_THREADS": "1"}).stdout)
-        for typed in (container, shell)
+        json.loads(typed("python", "-c", LOOKS, "a b", "c", env=given).stdout) for typed in (container, shell)
     )
     for what in one:
         assert other[what] == one[what], what

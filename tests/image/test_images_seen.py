@@ -28,6 +28,32 @@ class Grid(Stacked):
     observation_space = Box(0, 255, (7, 7, 3), np.uint8)
 
 
+class Mission(gymnasium.Space):
+    def sample(self, mask=None, probability=None):
+        return "get the key"
+
+    def contains(self, x):
+        return isinstance(x, str)
+
+
+class Told(Stacked):
+    # As MiniGrid's environments: a grid, a direction and a text of a space of the package's own.
+    observation_space = gymnasium.spaces.Dict(
+        {"direction": Discrete(4), "image": Box(0, 255, (7, 7, 3), np.uint8), "mission": Mission()}
+    )
+
+    def _seen(self):
+        image = self.np_random.integers(0, 255, (7, 7, 3), np.uint8, endpoint=True)
+        return {"image": image, "direction": 3, "mission": "get the key"}
+
+
+class Answered(Stacked):
+    observation_space = gymnasium.spaces.Dict({"text": gymnasium.spaces.Text(20), "numbers": Box(-1, 1, (2,))})
+
+    def _seen(self):
+        return {"text": "not much", "numbers": self.np_random.uniform(-1, 1, 2).astype(np.float32)}
+
+
 class Screen(Stacked):
     observation_space = Box(0, 255, (210, 160, 3), np.uint8)
 """
@@ -63,3 +89,19 @@ def test_a_grid_trains_with_dqn(envs):
     done = envs.train("--env", "envs.py:Grid", "--algo", "DQN", *SMALL, *least)
     assert done.returncode == 0, done.stderr
     assert "sampled in NumPy" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "settings"), [("Told", "mission", ()), ("Answered", "text", ("--set", "model.use_attention=true"))]
+)
+def test_a_text_among_other_parts_is_left_out_and_told(envs, name, text, settings):
+    left_out = f"observations['{text}'] is a text, which no network here reads: left out"
+    short = ("--set", "minibatch_size=32", "--set", "num_epochs=1")
+    done = envs.train("--env", f"envs.py:{name}", *SMALL, *short, *settings)
+    assert done.returncode == 0 and left_out in done.stdout, done.stderr
+    assert ("sampled by RLlib" in done.stdout) == bool(settings)
+    [run] = envs.runs
+    assert envs("train", "--resume", run, "--stop-iters", "2").returncode == 0
+    found = envs("evaluate", run, "--episodes", "1", "--json")
+    assert found.returncode == 0 and json.loads(found.stdout)["length_mean"] == 20
+    assert f"ok       {left_out}.\n" in envs("check", f"envs.py:{name}").stdout

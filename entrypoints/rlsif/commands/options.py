@@ -7,16 +7,17 @@ from typing import Annotated, Optional
 
 import typer
 
-TRAINING, PROCESSES, ENDS, FILES = "What to train", "Processes", "When to stop", "Files"
+ENVIRONMENT, TRAINING, PROCESSES = "Environment", "What to train", "Processes"
+ENDS, FILES = "When to stop", "Files"
 
 ENV_HELP = "Environment: a Gymnasium id, module:Id, module:Class, path/to/file.py:Class, mpe2.simple_spread_v3."
-ENV = Annotated[Optional[str], typer.Option(help=ENV_HELP, rich_help_panel=TRAINING)]
+ENV = Annotated[Optional[str], typer.Option(help=ENV_HELP, rich_help_panel=ENVIRONMENT)]
 ENV_CONFIG = Annotated[
     Optional[list[str]],
     typer.Option(
         metavar="KEY=VALUE",
         help="One argument of the environment, as in is_slippery=false. Repeatable.",
-        rich_help_panel=TRAINING,
+        rich_help_panel=ENVIRONMENT,
     ),
 ]
 ENV_TIMEOUT = Annotated[
@@ -37,7 +38,7 @@ WRAP = Annotated[
         metavar="NAME[:k=v,k=v]",
         help="Wrap the environment: one of gymnasium.wrappers, module:Wrapper or path/to/file.py:Wrapper."
         " Repeatable; the first is the innermost.",
-        rich_help_panel=TRAINING,
+        rich_help_panel=ENVIRONMENT,
     ),
 ]
 ATARI = Annotated[
@@ -46,7 +47,7 @@ ATARI = Annotated[
         metavar="machado|deepmind",
         help="How an Atari game is played: after Machado et al. 2018 (sticky actions, the default) or Mnih et al. 2015"
         " (no-op starts, a lost life ends what is learned from).",
-        rich_help_panel=TRAINING,
+        rich_help_panel=ENVIRONMENT,
     ),
 ]
 ALGO_HELP = "Algorithm: PPO (default), APPO, IMPALA, DQN, SAC; of recorded episodes BC, CQL, MARWIL."
@@ -118,10 +119,11 @@ SEED = Annotated[
     ),
 ]
 NORMALIZE_REWARDS = Annotated[
-    bool,
+    Optional[bool],
     typer.Option(
-        "--normalize-rewards",
-        help="PPO, APPO, IMPALA: learn from rewards divided by the running deviation of the discounted return.",
+        "--normalize-rewards/--no-normalize-rewards",
+        help="PPO, APPO, IMPALA: learn from rewards divided by the running deviation of the discounted return. Default:"
+        " as the preset says.",
         rich_help_panel=TRAINING,
     ),
 ]

@@ -34,7 +34,7 @@ Every one of them prints the same with `--help`. Exit codes: 0 for success, 1 fo
 KNOBS = """\
 ## Variables of a job
 
-The scripts for `sbatch` read these variables from the environment of `sbatch`. Paths must be absolute.
+The scripts for `sbatch` read these variables from the environment of `sbatch`. `RL_BIND` wants absolute paths.
 """
 
 

@@ -30,7 +30,7 @@ def sweep(
     set_: options.SET = None,
     model: options.MODEL = None,
     seed: options.SEED = None,
-    normalize_rewards: options.NORMALIZE_REWARDS = False,
+    normalize_rewards: options.NORMALIZE_REWARDS = None,
     grid: Annotated[
         Optional[list[str]],
         typer.Option(

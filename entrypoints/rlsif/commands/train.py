@@ -35,7 +35,7 @@ def train(
     set_: options.SET = None,
     model: options.MODEL = None,
     seed: options.SEED = None,
-    normalize_rewards: options.NORMALIZE_REWARDS = False,
+    normalize_rewards: options.NORMALIZE_REWARDS = None,
     input_: Annotated[
         Optional[Path],
         typer.Option(

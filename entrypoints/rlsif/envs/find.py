@@ -22,6 +22,7 @@ from rlsif.envs.code import add_code_folder, classes_of, module_at
 from rlsif.envs.legal import random_action
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
+from rlsif.envs.texts import WithoutTexts, texts_of
 from rlsif.envs.vector_class import Single, has_only_copies, is_vector_class, only_copies
 from rlsif.envs.wrappers import check_reset, wrapped
 from rlsif.errors import InputError, near
@@ -73,6 +74,8 @@ class FoundEnv:
     # Where agents have several policies: the environment as each of them sees it, which has the spaces and the agents
     # of one.
     policies: Mapping[str, FoundEnv] = field(default_factory=dict)
+    # Parts of its observations that are texts, and left out.
+    texts: tuple[str, ...] = ()
 
     @property
     def views(self) -> Mapping[str, FoundEnv]:
@@ -145,7 +148,9 @@ def make(ref: EnvRef, worker_index: int = 0, **how: Any) -> Any:
                 f"--wrap {ref.wrappers[0]} wraps an environment of one agent, and {ref.short} has many; wrap it in a"
                 " function of your own, as --env mine.py:make"
             )
-        return wrapped(env, ref.wrappers)
+        env = wrapped(env, ref.wrappers)
+        texts = texts_of(getattr(env, "observation_space", None))
+        return WithoutTexts(env, texts) if texts else env
 
 
 def _arguments(ref: EnvRef) -> dict[str, Any]:
@@ -241,6 +246,7 @@ def find(ref: EnvRef, assign: Assign | None = None) -> FoundEnv:
         spec.reward_threshold if spec else getattr(env.unwrapped, "reward_threshold", None),
         spec.max_episode_steps if spec else _limit(env),
         _mask(ref, env.observation_space, env.action_space, info),
+        texts=env.texts if isinstance(env, WithoutTexts) else (),
     )
 
 

@@ -76,6 +76,34 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
     env = find(spec.env, assignment.of_run(spec.policies))
     saved.check_spaces(folder, env)
     opponent = _opponent(asked, spec, env)
+    episodes, record = _played(asked, spec, env, checkpoint, progress, opponent)
+    # Where nobody was named, a run's own opponent.
+    against = opponent or (duel.RANDOM if spec.opponent == SELF else spec.opponent)
+    sides = episodes, env.agents, env.agents_of(spec.learners)
+    return {
+        "algo": spec.algo,
+        "env": spec.env.name,
+        "checkpoint": str(checkpoint),
+        "training_iteration": progress.training_iteration,
+        "num_env_steps_sampled_lifetime": progress.num_env_steps_sampled_lifetime,
+        "deterministic": asked.deterministic,
+        "seed": asked.seed,
+        **_statistics(episodes),
+        "against": {"opponent": str(against), **duel.results(*sides)} if against else None,
+        "video": str(asked.video.absolute()) if asked.video else None,
+        "record": str(record) if record else None,
+    }
+
+
+def _played(
+    asked: Evaluation,
+    spec: RunSpec,
+    env: FoundEnv,
+    checkpoint: Path,
+    progress: checkpoints.Progress,
+    opponent: Path | str | None,
+) -> tuple[list[Episode], Path | None]:
+    """Play the episodes; give them, and the file that they were recorded into."""
     # A time limit of the environment ends every episode.
     most = MOST_STEPS if env.max_episode_steps else most_steps(progress.lengths)
     with (
@@ -102,22 +130,7 @@ def evaluate(asked: Evaluation) -> dict[str, Any]:
             waiting(episode)
 
         episodes = play(agent, tables, asked.episodes, asked.seed, asked.deterministic, watch, most)
-    # Where nobody was named, a run's own opponent.
-    against = opponent or (duel.RANDOM if spec.opponent == SELF else spec.opponent)
-    sides = episodes, env.agents, env.agents_of(spec.learners)
-    return {
-        "algo": spec.algo,
-        "env": spec.env.name,
-        "checkpoint": str(checkpoint),
-        "training_iteration": progress.training_iteration,
-        "num_env_steps_sampled_lifetime": progress.num_env_steps_sampled_lifetime,
-        "deterministic": asked.deterministic,
-        "seed": asked.seed,
-        **_statistics(episodes),
-        "against": {"opponent": str(against), **duel.results(*sides)} if against else None,
-        "video": str(asked.video.absolute()) if asked.video else None,
-        "record": str(recording.path) if recording else None,
-    }
+    return episodes, recording.path if recording else None
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ def check_rewards(config: AlgorithmConfig) -> None:
     if config.clip_rewards:
         raise InputError(
             f"--normalize-rewards scales rewards, and clip_rewards={config.clip_rewards} clips them; leave one of the"
-            " two out"
+            " two out, by --no-normalize-rewards if it is the preset's"
         )
 
 

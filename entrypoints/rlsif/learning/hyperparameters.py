@@ -22,7 +22,10 @@ BY_OPTION = {
     "num_gpus": "--num-gpus",
     "input_": "--input",
     "num_envs_per_env_runner": "--num-envs-per-env-runner",
+    "normalize_rewards": "--normalize-rewards",
 }
+# What a preset has, and RLlib does not: the option of this name overrides it.
+OWN = ("num_envs_per_env_runner", "normalize_rewards")
 # What RLlib takes and a run would not show, or not honour.
 UNAVAILABLE = {
     "evaluation_interval": "use --evaluate-every, which also decides which checkpoint is best",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rlsif.envs import texts
 from rlsif.envs.atari import protocol
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.findings import ERROR, OK, WARNING, Finding
@@ -31,6 +32,8 @@ def judgement(found: FoundEnv, network: str | None = None) -> Iterator[Finding]:
 
 
 def _of_spaces(found: FoundEnv, network: str | None) -> Iterator[Finding]:
+    if found.texts:
+        yield Finding(OK, f"{texts.told(found.texts)}.")
     if not found.policies:
         if found.agents:
             yield Finding(OK, f"{len(found.agents)} agents have equal spaces, so that they can share one policy.")

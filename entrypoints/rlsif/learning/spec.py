@@ -168,7 +168,7 @@ def check_sampler(spec: RunSpec, layout: Layout) -> None:
     if spec.normalize_rewards and against:
         raise InputError(
             f"--normalize-rewards: RLlib samples this run, because {against}, and its sampler scales no rewards;"
-            " leave it out"
+            " give --no-normalize-rewards"
         )
     if spec.opponent and against:
         raise InputError(

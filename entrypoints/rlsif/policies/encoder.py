@@ -35,8 +35,6 @@ Array = NDArray[Any]
 # A one-hot vector that is longer is told to be a mistake: the first layer would have a row for each of its places.
 LONGEST_ONE_HOT = 20_000
 
-# What would work with kinds of spaces of packages that are much used.
-INSTEAD = {"MissionSpace": ": --wrap minigrid.wrappers:ImgObsWrapper leaves the grid alone"}
 # Of the board of a game, [rows, columns, planes]: more are an image.
 MOST_ROWS = 24
 # RLlib takes an image of this shape for Atari's screen, whose edges it cuts off; on its side it is another.
@@ -67,7 +65,7 @@ def unsupported(space: Space) -> str | None:
     for path, part in parts:
         name = "".join(f"[{step!r}]" for step in path)
         if isinstance(part, Other):
-            return f"observations{name} are {part.kind}, which has no fixed shape{INSTEAD.get(part.kind, '')}"
+            return f"observations{name} are {part.kind}, which has no fixed shape"
         if isinstance(part, (Discrete, MultiDiscrete)) and width(part) > LONGEST_ONE_HOT:
             return (
                 f"observations{name} are {described(part)}, a one-hot vector of {width(part):,};"

@@ -30,9 +30,53 @@ def run_trials(planned: Sweep) -> bool:
     """Run the trials; give whether all came to their end. Raises RlsifError where all failed."""
     # What Tune would write beside the runs' own files.
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    grid = _tuner(planned).fit()
+    if grid.num_errors and not grid.num_terminated:
+        raise RlsifError(f"every trial failed: {_last_line(grid.errors[0])}; see {planned.folder / LOG}")
+    # An interrupted one is not done, though Tune calls it terminated.
+    ended = [result for result in grid if result.error or (result.metrics or {}).get("done")]
+    return len(ended) >= planned.trials
+
+
+def _tuner(planned: Sweep) -> Any:
+    """What runs the trials: that of an earlier sweep, if this one resumes it."""
     from ray import tune
 
-    from rlsif.sweep.trial import SCORE, Trial
+    from rlsif.sweep.trial import SCORE
+
+    trainable, kept = _trainable(planned), planned.folder / TUNE
+    if planned.resumed and tune.Tuner.can_restore(kept):
+        return tune.Tuner.restore(str(kept), trainable, resume_errored=True)
+    return tune.Tuner(
+        trainable,
+        param_space={dimension.name: dimension.for_tune() for dimension in planned.searched},
+        tune_config=tune.TuneConfig(
+            metric=SCORE,
+            mode="max",
+            num_samples=planned.num_samples,
+            scheduler=_scheduler(planned),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            storage_path=str(planned.folder),
+            name=TUNE,
+            verbose=0,
+            callbacks=[_told()],
+            checkpoint_config=tune.CheckpointConfig(
+                # The worse may be about to take over from any of the better.
+                num_to_keep=None if planned.scheduler == "pbt" else 1,
+                checkpoint_frequency=CHECKPOINT_EVERY,
+                checkpoint_at_end=True,
+            ),
+        ),
+    )
+
+
+def _trainable(planned: Sweep) -> Any:
+    """The class of a trial, with what all trials share, and the cores and GPUs of one."""
+    from ray import tune
+
+    from rlsif.sweep.trial import Trial
 
     layout = planned.layout
 
@@ -45,40 +89,7 @@ def run_trials(planned: Sweep) -> bool:
     bundles = [learner, *(cores(each) for _ in range(layout.num_env_runners))]
     given: dict[str, Any] = {"spec": planned.spec, "layout": layout, "stop": planned.stop, "folder": planned.folder}
     given |= {"env": planned.env, "patience": planned.env_timeout}
-    trainable = tune.with_resources(tune.with_parameters(Trial, **given), tune.PlacementGroupFactory(bundles))
-    kept = planned.folder / TUNE
-    if planned.resumed and tune.Tuner.can_restore(kept):
-        tuner = tune.Tuner.restore(str(kept), trainable, resume_errored=True)
-    else:
-        tuner = tune.Tuner(
-            trainable,
-            param_space={dimension.name: dimension.for_tune() for dimension in planned.searched},
-            tune_config=tune.TuneConfig(
-                metric=SCORE,
-                mode="max",
-                num_samples=planned.num_samples,
-                scheduler=_scheduler(planned),
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                storage_path=str(planned.folder),
-                name=TUNE,
-                verbose=0,
-                callbacks=[_told()],
-                checkpoint_config=tune.CheckpointConfig(
-                    # The worse may be about to take over from any of the better.
-                    num_to_keep=None if planned.scheduler == "pbt" else 1,
-                    checkpoint_frequency=CHECKPOINT_EVERY,
-                    checkpoint_at_end=True,
-                ),
-            ),
-        )
-    grid = tuner.fit()
-    if grid.num_errors and not grid.num_terminated:
-        raise RlsifError(f"every trial failed: {_last_line(grid.errors[0])}; see {planned.folder / LOG}")
-    # An interrupted one is not done, though Tune calls it terminated.
-    ended = [result for result in grid if result.error or (result.metrics or {}).get("done")]
-    return len(ended) >= planned.trials
+    return tune.with_resources(tune.with_parameters(Trial, **given), tune.PlacementGroupFactory(bundles))
 
 
 def _scheduler(planned: Sweep) -> Any:

@@ -40,8 +40,8 @@ class TrainOptions:
     opponent: str | None = None
     opponent_every: int | None = None
     seed: int | None = None
-    # Whether rewards that are learned from are divided by the deviation of returns.
-    normalize_rewards: bool = False
+    # Whether rewards that are learned from are divided by the deviation of returns; None: as the preset says.
+    normalize_rewards: bool | None = None
     # Recorded episodes to learn from.
     input: Path | None = None
     num_cpus: int | None = None

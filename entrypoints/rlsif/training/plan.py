@@ -80,6 +80,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     own_network.check(algorithm, network, given)
     merged = merge(_preset(algorithm.name, env, network), given)
     envs = int(merged.pop("num_envs_per_env_runner", 1))
+    scaled = bool(merged.pop("normalize_rewards", False))
     spec = RunSpec(
         algo=algorithm.name,
         framework=options.framework or "tf",
@@ -89,7 +90,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
         policies=many,
         input=_text(options.input),
         network=network,
-        normalize_rewards=options.normalize_rewards,
+        normalize_rewards=scaled if options.normalize_rewards is None else options.normalize_rewards,
         opponent=opponents.named(options.opponent),
     )
     spec = replace(spec, opponent_every=options.opponent_every or spec.opponent_every)
@@ -245,7 +246,8 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values() if samples)
     against = next((reason for reason in found if reason), None)
     preset = hyperparameters.preset(spec.algo, spec.env.short, images=_has_images(env))
-    preset.pop("num_envs_per_env_runner", None)
+    for ours in hyperparameters.OWN:
+        preset.pop(ours, None)
     if (dict(spec.hyperparameters) == preset and planned.precision == FLOAT32) or against:
         return against
     return resolve(spec, planned, env)
@@ -332,7 +334,7 @@ def _as_asked(options: TrainOptions, spec: RunSpec, checkpoint: Path) -> RunSpec
         ("--framework", options.framework, spec.framework),
         ("--algo", options.algo.upper() if options.algo else None, spec.algo),
         ("--seed", options.seed, spec.seed),
-        ("--normalize-rewards", options.normalize_rewards or None, spec.normalize_rewards),
+        ("--normalize-rewards", options.normalize_rewards, spec.normalize_rewards),
         ("--opponent", opponents.as_asked(options.opponent, spec.opponent), spec.opponent or "none"),
         ("--opponent-every", options.opponent_every, spec.opponent_every),
         *_policies_asked(options, spec.policies),

@@ -122,6 +122,10 @@ class Run:
             from rlsif.envs.atari import protocol
 
             self._display.note(str(protocol(plan.env.ref)))
+        if plan.env.texts:
+            from rlsif.envs import texts
+
+            self._display.note(texts.told(plan.env.texts))
         try:
             with Signals() as signals, host(plan.resources, plan.layout) as algorithm:
                 signals.listen()
