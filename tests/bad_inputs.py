@@ -442,12 +442,12 @@ train --env CartPole-v1 --algo CQL --input played.json
     CQL cannot act in CartPole-v1: its actions are Discrete, not Box; use --algo BC or MARWIL
 train --env Pendulum-v1 --algo CQL --input played.json
     ...played.json, line 1: obs are of the shape [4] with numbers from 0 to 0, and Pendulum-v1 has observations Box[3] of float32, [3] for a network
-train --env Pendulum-v1 --algo CQL --input played.json --set lagrangian=true
+train --env Pendulum-v1 --algo CQL --input swings.json --set lagrangian=true
     CQL's 'lagrangian' is True, and RLlib's loss with it fails in TensorFlow; min_q_weight is the weight that it would learn
-train --env Pendulum-v1 --algo CQL --input played.json --set n_step=3
+train --env Pendulum-v1 --algo CQL --input swings.json --set n_step=3
     'n_step' has no effect here: CQL draws single steps
 train --env Pendulum-v1 --algo CQL --input swings.json --set temperature=0
-    CQL's 'temperature' is 0.0; it must be above 0
+    CQL's 'temperature' is 0; it must be above 0
 train --env Pendulum-v1 --algo CQL --input swings.json --set normalize_actions=false
     normalize_actions is false, and CQL's loss takes actions for those between -1 and 1; leave it at true
 train --env Pendulum-v1 --algo CQL --input swings.json --save-replay-buffer

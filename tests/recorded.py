@@ -39,7 +39,7 @@ def write(folder, episodes=5, most=500):
 
 
 def swings(folder, ruled=30, drawn=30):
-    """A file of episodes of Pendulum-v1: some by a rule with noise, some with random actions; give their mean return."""
+    """A file of episodes of Pendulum-v1: by a rule with noise, and with random actions; give their mean return."""
     folder.mkdir()
     episodes = [_swings(seed, 1.5 if seed < ruled else None) for seed in range(ruled + drawn)]
     (folder / "swings.json").write_text("".join(map(line, episodes)))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-# ruff: noqa: E402
 import numpy as np
 
 from rlsif.learning import compiled_update

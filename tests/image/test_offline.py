@@ -53,7 +53,7 @@ def test_episodes_are_recorded_and_learned_from(shell):
 
 
 def test_cql_gets_better_than_what_was_recorded_resumes_and_is_evaluated(shell):
-    """A run and its resume: the policy imitates for 200 updates, and is better than the recorded episodes after 2,000."""
+    """A run and its resume: the policy imitates for 200 updates, and is better than what was recorded after 2,000."""
     recorded_mean = recorded.swings(shell.folder / "data")
     data = ("--env", "Pendulum-v1", "--algo", "CQL", "--input", "data")
     once = ("--local-mode", "--evaluate-every", "8", "--evaluate-episodes", "10")
