@@ -206,6 +206,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     )
     config.resources(num_gpus=layout.num_gpus)
     config.debugging(seed=_seed(spec.seed, layout), log_sys_usage=False)
+    # Of the new API stack; SAC has a number there, beside which train_batch_size has no effect.
+    config.train_batch_size_per_learner = None
     set_values(config, _threads(layout))
     set_values(config, catalogue()[spec.algo].defaults)
     if spec.env.atari:

@@ -39,7 +39,7 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
     def setup(self, config: Any) -> None:
         """Compile the update, where it can be."""
         super().setup(config)
-        self._update = self.compiled_update() if self.config.framework_str == "tf" else None
+        self._update: Any = self.compiled_update() if self.config.framework_str == "tf" else None
         seed = None if self.config.seed is None else [self.config.seed, self.config.rlsif.resumed_at]
         self._random = np.random.default_rng(seed)
         # Rows that are to be drawn before all are drawn anew.

@@ -14,8 +14,6 @@ ALGORITHM = Algorithm(
     defaults={
         "actions_in_input_normalized": True,
         "min_sample_timesteps_per_iteration": 25_600,
-        # Of the new API stack: while it is a number, train_batch_size has no effect.
-        "train_batch_size_per_learner": None,
         # RLlib would make as many iterations of one as fit into a second.
         "min_time_s_per_iteration": 0,
     },

@@ -13,8 +13,6 @@ ALGORITHM = Algorithm(
     uncompiled="rlsif.learning.compiled_off_policy:uncompiled",
     defaults={
         "replay_buffer_config": {"type": "MultiAgentReplayBuffer", "capacity": 100_000, "replay_sequence_length": 1},
-        # Of the new API stack: while it is a number, train_batch_size has no effect.
-        "train_batch_size_per_learner": None,
     },
     without_effect={
         "SAC's rates are optimization.actor_learning_rate, .critic_learning_rate and .entropy_learning_rate": (
