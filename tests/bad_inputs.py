@@ -77,6 +77,13 @@ PLAYED = (
     b'{"type": "SampleBatch", "obs": [[0, 0, 0, 0], [0, 0, 0, 0]], "actions": [0, 1], "rewards": [1, 1],'
     b' "terminateds": [false, true]}\n'
 )
+# A step of Pendulum-v1.
+SWINGS = (
+    b'{"type": "SampleBatch", "obs": [[1, 0, 0]], "new_obs": [[1, 0, 0]], "actions": [[0]], "rewards": [0],'
+    b' "terminateds": [false]}\n'
+)
+# Episodes of CartPole-v1.
+MINARI = (Path(__file__).parent / "data/minari/cart-v0/data/main_data.hdf5").read_bytes()
 FILES = {
     "envs.py": ENVS.encode(),
     "syntax.py": b"class Env(:",
@@ -90,6 +97,11 @@ FILES = {
     "long.yaml": b"'*': a policy\n",
     "one.yaml": b"'*': player\n",
     "played.json": PLAYED,
+    "swings.json": SWINGS,
+    "arrow/metadata.json": b'{"data_format": "arrow"}',
+    "gone/data/metadata.json": b'{"data_format": "hdf5"}',
+    "cart/main_data.hdf5": MINARI,
+    "torn/main_data.hdf5": MINARI[:2000],
     "cut.json": PLAYED[:90],
     "nan.json": PLAYED.replace(b"[1, 1]", b"[1, NaN]"),
     "nowhere.json": PLAYED.replace(b"[0, 1]", b"[0, 7]"),
@@ -405,6 +417,10 @@ train --resume run --opponent random
     --opponent is random, but the run of ... has none; leave --opponent out to resume that run
 train --resume run --policies each
     --policies is each, but the run of ... has shared; leave --policies out to resume that run
+train --env CartPole-v1 --precision fp16
+    --precision is 'fp16'; it must be float32 or bf16
+train --env CartPole-v1 --precision bf16
+    --precision is bf16, and the learner of this run has no GPU; on CPU cores it would be slower: leave it out, or give --num-gpus 1
 train --env CartPole-v1 --algo BC
     BC learns from recorded episodes, and none are given; name their folder, as in --input data/, which `evaluate RUN --record data/` writes
 train --env CartPole-v1 --algo BC --input none
@@ -425,10 +441,30 @@ train --env CartPole-v1 --algo BC --input uneven.json
     ...uneven.json, line 1 has 1 rewards and 2 obs; a step has one of each
 train --env Acrobot-v1 --algo BC --input played.json
     ...played.json, line 1: obs are of the shape [4] with numbers from 0 to 0, and Acrobot-v1 has observations Box[6] of float32, [6] for a network
+train --env CartPole-v1 --algo BC --input arrow
+    --input ...arrow is a Minari data set in the format arrow; those in the format hdf5 can be read, which Minari writes by DataCollector(..., data_format="hdf5")
+train --env CartPole-v1 --algo BC --input gone
+    --input ...gone/data is a Minari data set without its file main_data.hdf5
+train --env CartPole-v1 --algo BC --input torn
+    ...torn/main_data.hdf5 is damaged, or no file of a Minari data set (...)
+train --env Acrobot-v1 --algo BC --input cart
+    ...cart/main_data.hdf5, episode_0: its observations are not 9 of Acrobot-v1, Box[6] of float32 (the shape of 9 is [9, 4])
+train --env CartPole-v1 --algo CQL --input played.json
+    CQL cannot act in CartPole-v1: its actions are Discrete, not Box; use --algo BC or MARWIL
 train --env Pendulum-v1 --algo CQL --input played.json
-    algorithm CQL is left out (...); use one of PPO, ...
+    ...played.json, line 1: obs are of the shape [4] with numbers from 0 to 0, and Pendulum-v1 has observations Box[3] of float32, [3] for a network
+train --env Pendulum-v1 --algo CQL --input swings.json --set lagrangian=true
+    CQL's 'lagrangian' is True, and RLlib's loss with it fails in TensorFlow; min_q_weight is the weight that it would learn
+train --env Pendulum-v1 --algo CQL --input swings.json --set n_step=3
+    'n_step' has no effect here: CQL draws single steps
+train --env Pendulum-v1 --algo CQL --input swings.json --set temperature=0
+    CQL's 'temperature' is 0; it must be above 0
+train --env Pendulum-v1 --algo CQL --input swings.json --set normalize_actions=false
+    normalize_actions is false, and CQL's loss takes actions for those between -1 and 1; leave it at true
+train --env Pendulum-v1 --algo CQL --input swings.json --save-replay-buffer
+    --save-replay-buffer: CQL has no replay buffer; DQN and SAC have one
 train --env CartPole-v1 --input played.json
-    --input played.json: PPO samples, and learns from no files; use --algo BC or MARWIL
+    --input played.json: PPO samples, and learns from no files; use --algo BC or CQL or MARWIL
 train --env CartPole-v1 --algo BC --input played.json --num-env-runners 2
     --num-env-runners is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --normalize-rewards
@@ -437,6 +473,8 @@ train --env CartPole-v1 --algo BC --input played.json --env-processes 2
     --env-processes is 2, and BC learns from recorded episodes and samples none; leave it out
 train --env CartPole-v1 --algo BC --input played.json --set shuffle_buffer_size=9
     'shuffle_buffer_size' has no effect here: a run on recorded episodes draws from all of their steps
+train --env CartPole-v1 --algo BC --input played.json --set observation_filter=MeanStdFilter
+    observation_filter is MeanStdFilter, and BC draws single steps of recorded episodes, as they were recorded; leave it at its default
 train --env CartPole-v1 --algo BC --input played.json --set beta=1
     BC's 'beta' is 1, and BC imitates all steps alike; MARWIL weighs them by it: use --algo MARWIL
 train --env CartPole-v1 --algo BC --input played.json --set input_=data
@@ -444,7 +482,7 @@ train --env CartPole-v1 --algo BC --input played.json --set input_=data
 train --env hunt.py:Hunt --algo BC --input played.json --policies each
     BC learns from episodes of one agent, and Hunt has 3
 train --resume run --input played.json
-    --input played.json: PPO samples, and learns from no files; use --algo BC or MARWIL
+    --input played.json: PPO samples, and learns from no files; use --algo BC or CQL or MARWIL
 evaluate
     Missing argument 'RUN|CHECKPOINT'; see `evaluate --help`
 evaluate none

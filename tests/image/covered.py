@@ -14,8 +14,10 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
+from rlsif.errors import InputError
 from rlsif.learning.assignment import of_run
 from rlsif.learning.build import against_sampling, configure
+from rlsif.learning.catalogue import catalogue
 from rlsif.learning.compiled_async import uncompiled
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.sampling.env_runner import _seeds
@@ -107,6 +109,23 @@ def learnt(algo, given, framework="tf", gpus=0.0, rllib_samples=None):
     return uncompiled(configure(RunSpec(algo, framework, ref, 1, given), layout, find(ref)), recurrent=False)
 
 
+def in_bf16(algo, given):
+    """What is said of another precision; None where there is nothing against it."""
+    ref = EnvRef("CartPole-v1")
+    try:
+        configure(RunSpec(algo, "tf", ref, 1, given), Layout(1, 4, 1.0, 1, precision="bf16"), find(ref))
+    except InputError as problem:
+        return str(problem)
+    return None
+
+
+def rows_of_an_update(algo):
+    """Where a run says how many rows a batch has."""
+    ref = EnvRef("Pendulum-v1")
+    given = {"train_batch_size": 480, "rollout_fragment_length": 32}
+    return configure(RunSpec(algo, "tf", ref, 1, given), Layout(1, 1, 0.0, 1), find(ref)).total_train_batch_size
+
+
 def seed_of_rllibs(seed, resumed_at):
     """The seed of a run that RLlib samples."""
     ref = EnvRef("CartPole-v1")
@@ -130,6 +149,14 @@ if __name__ == "__main__":
                     learnt("IMPALA", {}, rllib_samples="asked"),
                     learnt("IMPALA", {"_tf_policy_handles_more_than_one_loss": False}),
                 ],
+                "rows of an update": {algo: rows_of_an_update(algo) for algo in catalogue() if algo != "DQN"},
+                "in bf16": {
+                    "PPO": in_bf16("PPO", {}),
+                    "memory": in_bf16("PPO", {"model": {"use_lstm": True}}),
+                    "DQN": in_bf16("DQN", {}),
+                    "noise": in_bf16("DQN", {"noisy": True}),
+                    "APPO": in_bf16("APPO", {"learner_queue_size": 8}),
+                },
                 "with memory": {name: against("PPO", memory, *what) for name, what in WITH_MEMORY.items()},
                 "of two": {
                     name: against("PPO", given, EnvRef(f"{DATA}/hunt.py:Hunt"), policies=TWO)

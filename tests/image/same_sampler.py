@@ -51,13 +51,13 @@ def note(name, *pairs):
         found[name] = max(found.get(name, 0.0), worst)
 
 
-def policy_of(algo, env_id, **hyperparameters):
+def policy_of(algo, env_id, precision="float32", **hyperparameters):
     """RLlib's policy of an algorithm, with a configuration of it."""
     import tensorflow as tf
 
     ref = EnvRef(env_id, ENV_CONFIG, str(Path.cwd()))
     spec = RunSpec(algo, "tf", ref, seed=0, hyperparameters=hyperparameters)
-    config = configure(spec, Layout(0, 4, 0.0, 1, local_mode=True), find(ref))
+    config = configure(spec, Layout(0, 4, 0.0, 1, local_mode=True, precision=precision), find(ref))
     config.validate()
     tf.compat.v1.disable_eager_execution()
     env = gymnasium.make(env_id, **ENV_CONFIG)

@@ -23,6 +23,7 @@ from ray.rllib.policy.sample_batch import SampleBatch
 
 from rlsif.learning import compiled_update, masked_models
 from rlsif.learning.compiled_async import CompiledAPPO
+from rlsif.learning.compiled_cql import CompiledPhase
 from rlsif.learning.compiled_replay import CompiledReplay
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.compiled_vtrace import CompiledVTrace, minibatches
@@ -39,6 +40,7 @@ FOLLOWS = np.arange(UPDATES) % 3 == 2
 SMALL = {"model": {"fcnet_hiddens": [16]}, "lr": 3e-3}
 NETS = {"fcnet_hiddens": [16], "fcnet_activation": "relu"}
 SAC = {"policy_model_config": NETS, "q_model_config": NETS, "_deterministic_loss": True, "tau": 0.1}
+CQL = {"policy_model_config": NETS, "q_model_config": NETS, "tau": 0.1, "num_actions": 4}
 # Stretches of a batch, and their rows; epochs of a batch, and rows of a minibatch.
 BATCHES, STRETCHES, STRETCH, EPOCHS, MINIBATCH = 4, 7, 10, 3, 30
 ASYNC = {**SMALL, "rollout_fragment_length": STRETCH, "train_batch_size": STRETCHES * STRETCH}
@@ -83,6 +85,13 @@ CASES = {
         "as it is": ("Pendulum-v1", SAC),
         "settings": ("Pendulum-v1", {**SAC, "twin_q": False, "grad_clip": 0.1, "n_step": 2, "initial_alpha": 0.3}),
         "discrete": ("CartPole-v1", SAC),
+    },
+    "CQL": {
+        "as it is": ("Pendulum-v1", {**CQL, "bc_iters": 0}),
+        "settings": (
+            "Pendulum-v1",
+            {**CQL, "bc_iters": 1000, "twin_q": False, "grad_clip": 0.1, "temperature": 2.0, "min_q_weight": 1.5},
+        ),
     },
     "APPO": {
         "as it is": ("CartPole-v1", ASYNC),
@@ -157,11 +166,30 @@ class Variables:
             variable.load(value, self._session)
 
 
+def draw_the_same():
+    """Let CQL's loss, which RLlib has in no other way, draw what is no chance, and differs from the likeliest."""
+    import tensorflow as tf
+    from ray.rllib.utils.exploration.random import Random
+    from tensorflow_probability import distributions
+
+    def spread(exploration, distribution, explore):
+        rows = tf.cast(tf.range(tf.shape(distribution.inputs)[0]), tf.float32)
+        actions = tf.sin(rows[:, None] + np.arange(exploration.action_space.shape[0], dtype=np.float32))
+        return actions, tf.zeros_like(rows)
+
+    Random.get_tf_exploration_action_op = spread
+    distributions.Normal.sample = lambda normal: normal.mean() + 0.4 * normal.stddev()
+
+
 def compared(algo, env_id, settings, xla):
     same_sampler.found.clear()
     note = same_sampler.note
+    if algo == "CQL":
+        draw_the_same()
     policy, config, _ = policy_of(algo, env_id, **settings, rollout_fragment_length=30)
-    mine, variables = CompiledReplay(policy, xla), Variables(policy)
+    imitates = (settings["bc_iters"] > 0,) if algo == "CQL" else ()
+    mine = (CompiledPhase if imitates else CompiledReplay)(policy, xla, *imitates)
+    variables = Variables(policy)
     before, columns = policy.get_weights(), batches(policy)
     told, expected = rllibs(policy, columns), variables.values()
     same_sampler.found["moved"] = max(float(np.abs(w - before[n]).max()) for n, w in policy.get_weights().items())

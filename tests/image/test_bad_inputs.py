@@ -21,6 +21,7 @@ def folder_of_a_user(shell):
     Of one the checkpoint was changed, one has no episode, one knows the spaces that it was trained in.
     """
     for name, content in bad_inputs.FILES.items():
+        (shell.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (shell.folder / name).write_bytes(content)
     for run in ("run", "damaged", "young", "other"):
         shutil.copytree(OLD, shell.folder / run)

@@ -1,4 +1,4 @@
-"""The updates of DQN, SAC, APPO and IMPALA in one call of TensorFlow, beside RLlib's own from the same batches."""
+"""The updates of DQN, SAC, CQL, APPO and IMPALA in one call of TensorFlow, beside RLlib's own from the same batches."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,16 @@ CLOSE = 1e-5
 CLOSE_BY_XLA = 5e-4
 
 
-@pytest.mark.parametrize("algo", ["DQN", "SAC"])
+# A product's factors have two to three digits.
+IN_BF16 = 0.03
+
+
+@pytest.mark.parametrize("algo", ["DQN", "SAC", "CQL"])
 def test_updates_in_one_call_are_rllibs_one_after_the_other(shell, algo):
     done = shell("python", Path(__file__).with_name("same_updates.py"), algo)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found) == 3
+    assert len(found) == (2 if algo == "CQL" else 3)
     for told in found.values():
         # Weights, target networks and optimizers after twenty updates, the target networks having followed six times.
         assert told["one in a call"] <= CLOSE and told["all in a call"] <= CLOSE
@@ -61,6 +65,20 @@ def test_a_batch_in_one_call_is_learned_as_rllib_learns_its_minibatches(shell, a
     assert found[f"{algo} settings"]["minibatches"] == 6
     if algo == "APPO":
         assert found["APPO settings"]["weight of the divergence"] != 1
+
+
+def test_in_bf16_hidden_layers_alone_multiply_so_and_losses_agree_with_those_of_float32(shell):
+    done = shell("python", Path(__file__).with_name("same_precision.py"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == {"PPO", "PPO images", "SAC"}
+    for told in found.values():
+        assert "bf16" not in told["float32"]
+        # As many products as before, of which those of the output layers are left in float32.
+        assert sum(told["bf16"].values()) == told["float32"]["float32"] and min(told["bf16"].values()) > 0
+        assert told["types"] == ["float32"]
+        assert max(told["differences"].values()) < IN_BF16, told
+        assert max(told["differences"].values()) > 0
 
 
 @pytest.mark.fault("a learner has a GPU", promise="it trains there as on CPUs, by XLA where it compiles the network")

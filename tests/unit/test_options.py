@@ -1,6 +1,7 @@
 """Options against the machine."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from rlsif.commands.options import ALGO_HELP
 from rlsif.errors import InputError
 from rlsif.learning import catalogue
 from rlsif.policies.spaces import Box, Discrete
-from rlsif.training.options import TrainOptions, check_evaluated, cluster_layout, layout
+from rlsif.training.options import TrainOptions, check_evaluated, check_precision, cluster_layout, layout
 
 MACHINE = Resources(cpus=4, gpus=1, memory=8 * 1024**3)
 
@@ -27,6 +28,20 @@ def test_one_core_lets_the_learner_sample():
 def test_a_fraction_of_a_gpu_takes_a_whole_one_of_ray():
     processes, resources = layout(TrainOptions(num_gpus=0.5), MACHINE, 1)
     assert (processes.num_gpus, resources.gpus) == (0.5, 1)
+
+
+def test_another_precision_needs_a_gpu_and_updates_of_our_own():
+    with_gpu = replace(layout(TrainOptions(num_gpus=1), MACHINE, 1)[0], precision="bf16")
+    check_precision(with_gpu, "tf")
+    check_precision(replace(with_gpu, num_gpus=0.0, precision="float32"), "tf2")
+    with pytest.raises(
+        InputError, match="and with --framework tf2 RLlib makes the updates, in float32; use --framework tf"
+    ):
+        check_precision(with_gpu, "tf2")
+    with pytest.raises(InputError, match="the learner of this run has no GPU; .* or give --num-gpus 1"):
+        check_precision(replace(with_gpu, num_gpus=0.0), "tf")
+    with pytest.raises(InputError, match="--precision is 'half'; it must be float32 or bf16"):
+        TrainOptions(precision="half")
 
 
 def test_the_learners_threads_are_the_cores_that_were_asked_for():

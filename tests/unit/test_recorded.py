@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rlsif.cluster.resources import Cluster
+from rlsif.envs import minari
 from rlsif.envs.find import FoundEnv, find
 from rlsif.envs.recorded import read, sizes_of, told_of_change
 from rlsif.envs.reference import parse
@@ -204,6 +205,38 @@ def test_actions_that_would_be_taken_for_others_are_refused_or_told(tmp_path):
         read(tmp_path, env, in_bounds=True)
 
 
+MINARI = Path(__file__).parents[1] / "data/minari"
+
+
+@pytest.mark.parametrize("named", ["pendulum-v0", "pendulum-v0/data", "pendulum-v0/data/main_data.hdf5"])
+def test_a_data_set_of_minari_is_found_by_its_folders_and_its_file(named):
+    assert minari.folder_of(MINARI / named) == MINARI / "pendulum-v0/data"
+    assert sorted(sizes_of(MINARI / named)) == ["main_data.hdf5", "metadata.json"]
+    assert minari.recorded_in(MINARI / "pendulum-v0/data") == "Pendulum-v1"
+
+
+def test_actions_of_other_bounds_are_refused():
+    env = made(SPACES.Box(-8, 8, (3,)), SPACES.Box(-1, 1, (1,)))
+    with pytest.raises(
+        InputError, match=r"numbers of its actions have low=\[-2.0\], and those of Made-v0 low=\[-1.0\]"
+    ):
+        read(MINARI / "pendulum-v0", env)
+    nested = SPACES.Dict(push=SPACES.Box(-2, 3, (2,)), gear=SPACES.Discrete(3, start=-1), lamps=SPACES.MultiBinary(2))
+    with pytest.raises(InputError, match=r"have high=\[4.0, 4.0\], and those of Made-v0 high=\[3.0, 3.0\]"):
+        read(MINARI / "nested-v0", made(SPACES.Discrete(2), nested))
+
+
+def test_what_comes_after_a_step_is_known_but_after_a_cut(tmp_path):
+    whole, other = (cut(recorded.steps(seed, 500), 0, 9) for seed in (0, 1))
+    whole["terminateds"][-1] = True
+    for columns in (whole, other):
+        del columns["new_obs"]
+    there = read(written(tmp_path, whole, other), found())
+    after, known = there.followed()
+    assert np.flatnonzero(~known).tolist() == [17]
+    np.testing.assert_array_equal(after[:8], there.columns["obs"][1:9])
+
+
 def test_what_has_become_of_files_is_told(tmp_path):
     recorded.write(tmp_path / "data", 1)
     before = sizes_of(tmp_path / "data")
@@ -219,10 +252,10 @@ REFUSED = [
     ({"algo": "BC"}, "BC learns from recorded episodes, and none are given"),
     ({"algo": "BC", "input": Path("none")}, "none is not there"),
     ({"algo": "MARWIL", "input": Path("empty")}, "empty has no file *.json; `evaluate RUN --record FOLDER`"),
-    ({"input": Path("data")}, "--input data: PPO samples, and learns from no files; use --algo BC or MARWIL"),
+    ({"input": Path("data")}, "--input data: PPO samples, and learns from no files; use --algo BC or CQL or MARWIL"),
     ({"algo": "BC", "input": Path("data"), "num_env_runners": 2}, "--num-env-runners is 2, and BC learns"),
     ({"algo": "BC", "input": Path("data"), "env": "Acrobot-v1"}, "line 1: obs are of the shape [4] with"),
-    ({"algo": "CQL", "input": Path("data")}, "algorithm CQL is left out ("),
+    ({"algo": "CQL", "input": Path("data")}, "CQL cannot act in CartPole-v1: its actions are Discrete, not Box"),
 ]
 
 

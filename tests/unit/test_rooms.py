@@ -28,7 +28,7 @@ for name in names:
 # Beside the standard library and the rest of the room itself; the order of the rooms is import-linter's.
 MAY_IMPORT = {
     "policies": {"numpy"},
-    "envs": {"cloudpickle", "envpool", "gymnasium", "lz4", "numpy", "pettingzoo", "shimmy", "rlsif"},
+    "envs": {"PIL", "cloudpickle", "envpool", "gymnasium", "h5py", "lz4", "numpy", "pettingzoo", "shimmy", "rlsif"},
     "sampling": {"numpy", "ray", "rlsif"},
     "training": {"ray", "rich", "tensorboardX", "rlsif"},
     "roles": {"ray", "rlsif.cluster", "rlsif.errors", "rlsif.private_api", "rlsif.sweep", "rlsif.training"},

@@ -59,6 +59,14 @@ ACTIONS = st.one_of(nested(CHOICES), nested(FLOAT_BOXES), nested(st.one_of(CHOIC
 OBSERVATIONS = nested(st.one_of(CHOICES, FLOAT_BOXES))
 
 
+def parts_of(nested):
+    """The arrays of nested actions."""
+    if isinstance(nested, (dict, tuple)):
+        values = nested.values() if isinstance(nested, dict) else nested
+        return [part for value in values for part in parts_of(value)]
+    return [nested]
+
+
 @settings(max_examples=300, deadline=None)
 @given(ACTIONS, st.integers(0, 1000), st.booleans())
 def test_every_action_that_reaches_the_environment_is_in_its_space(space, seed, normalize):
@@ -75,6 +83,10 @@ def test_every_action_that_reaches_the_environment_is_in_its_space(space, seed, 
     for action in adapter.each(chosen):
         assert space.contains(action), (space, action)
     together = adapter.batch(chosen)
+    # Of actions as others recorded them is known what was chosen.
+    again = adapter.batch(adapter.chosen(together))
+    for one, other in zip(parts_of(together), parts_of(again), strict=True):
+        np.testing.assert_allclose(np.asarray(one, float), np.asarray(other, float), rtol=1e-3, atol=1e-3)
     if not isinstance(space, (spaces.Dict, spaces.Tuple)):
         assert len(together) == 4 and np.asarray(together).shape[1:] == tuple(space.shape)
 

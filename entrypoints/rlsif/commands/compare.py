@@ -23,8 +23,8 @@ def compare(
     column: Annotated[
         Optional[str],
         typer.Option(
-            help="Column of progress.csv to draw. Default: the mean return; with BC or MARWIL among the runs, that of"
-            " the evaluations."
+            help="Column of progress.csv to draw. Default: the mean return; with BC, CQL or MARWIL among the runs, that"
+            " of the evaluations."
         ),
     ] = None,
 ) -> int:

@@ -8,7 +8,7 @@ def print_algorithms() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rlsif.learning.catalogue import LEFT_OUT, catalogue
+    from rlsif.learning.catalogue import catalogue
 
     table = Table(box=None, header_style="bold")
     for heading in ("algorithm", "--framework", "action spaces", "sampled by", "updates", ""):
@@ -22,7 +22,4 @@ def print_algorithms() -> None:
             "many in a call" if algorithm.compiled else "one a call",
             algorithm.note,
         )
-    console = Console(width=140)
-    console.print(table)
-    for name, reason in LEFT_OUT.items():
-        console.print(f"{name} is left out: {reason}", highlight=False)
+    Console(width=140).print(table)

@@ -50,7 +50,7 @@ ATARI = Annotated[
         rich_help_panel=ENVIRONMENT,
     ),
 ]
-ALGO_HELP = "Algorithm: PPO (default), APPO, IMPALA, DQN, SAC; of recorded episodes BC, MARWIL."
+ALGO_HELP = "Algorithm: PPO (default), APPO, IMPALA, DQN, SAC; of recorded episodes BC, CQL, MARWIL."
 POLICIES = Annotated[
     Optional[str],
     typer.Option(

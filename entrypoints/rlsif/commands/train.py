@@ -41,7 +41,8 @@ def train(
         typer.Option(
             "--input",
             metavar="FOLDER|FILE",
-            help="BC, MARWIL: recorded episodes to learn from, RLlib's *.json; `evaluate --record` writes them.",
+            help="BC, CQL, MARWIL: recorded episodes to learn from, RLlib's *.json, which `evaluate --record` writes,"
+            " or a Minari data set.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -64,6 +65,14 @@ def train(
             rich_help_panel=PROCESSES,
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bf16",
+            help="In which hidden layers multiply on the learner's GPU; weights and losses stay float32.",
+            rich_help_panel=PROCESSES,
+        ),
+    ] = "float32",
     num_env_runners: Annotated[
         Optional[int],
         typer.Option(help="Env runners, instead of --num-cpus; 0 lets the learner sample.", rich_help_panel=PROCESSES),
@@ -99,7 +108,7 @@ def train(
         Optional[int],
         typer.Option(
             help="Iterations between evaluations of the policy by its likeliest actions. Best checkpoint and"
-            " --stop-reward then go by them. Default: no evaluation; BC, MARWIL: 5.",
+            " --stop-reward then go by them. Default: no evaluation; BC, CQL, MARWIL: 5.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -176,6 +185,7 @@ def train(
         seed=seed,
         num_cpus=num_cpus,
         num_gpus=num_gpus,
+        precision=precision,
         num_env_runners=num_env_runners,
         num_envs_per_env_runner=num_envs_per_env_runner,
         env_processes=env_processes,

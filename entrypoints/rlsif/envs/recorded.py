@@ -1,4 +1,4 @@
-"""Recorded episodes, in the JSON format of RLlib's offline data, read and checked against an environment.
+"""Recorded episodes, in the JSON format of RLlib's offline data or Minari's, read and checked against an environment.
 
 A line has a batch of steps, as RLlib's JsonWriter writes them: `obs` and `new_obs` as the policy's observation encoder
 makes them, which are those of RLlib's preprocessors, and `actions` as a policy chose them, with numbers between -1
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.envs import minari
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
 from rlsif.policies import masks
@@ -27,6 +28,8 @@ from rlsif.policies.encoder import MisfitError
 from rlsif.policies.spaces import LARGEST, Box, Composite, Discrete, described
 
 Array = NDArray[Any]
+# The columns of batches, one after the other, each with its place in words.
+Pieces = Iterator[tuple[str, Mapping[str, Any]]]
 # In the infos of an episode's first step: where `evaluate` has recorded it.
 KEY = "rlsif"
 # Where files are looked for.
@@ -72,6 +75,15 @@ class Recorded:
         seen: Array = self.columns[name][self.ends - 1]
         return seen
 
+    def followed(self) -> tuple[Array, NDArray[np.bool_]]:
+        """What came after each step, and whether that is known; of an episode that was cut off it may be nowhere."""
+        if "new_obs" in self.columns:
+            return self.columns["new_obs"], np.ones(self.steps, bool)
+        known = np.ones(self.steps, bool)
+        # After the end of an episode there is nothing, whatever stands here.
+        known[self.ends - 1] = self.columns["terminateds"][self.ends - 1]
+        return np.roll(self.columns["obs"], -1, axis=0), known
+
     def returns(self, gamma: float, afterwards: Array) -> NDArray[np.float32]:
         """The discounted sum of all rewards from each step on; `afterwards` is the value after each episode's end."""
         rewards, found = self.columns["rewards"].tolist(), np.empty(self.steps, np.float32)
@@ -87,6 +99,9 @@ class Recorded:
 
 def files_of(path: Path) -> list[Path]:
     """The files of a folder, or the one that is named. Raises InputError where there is none."""
+    data_set = minari.folder_of(path)
+    if data_set:
+        return minari.files_of(data_set)
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -120,20 +135,24 @@ def read(path: Path, env: FoundEnv, normalize: bool = True, in_bounds: bool = Fa
     `normalize` is RLlib's normalize_actions; `in_bounds` says that numbers of actions are the environment's own and
     not between -1 and 1.
     """
-    reader = _Reader(env, normalize, in_bounds)
-    for file in files_of(path):
-        reader.read(file)
+    data_set = minari.folder_of(path)
+    # Those of Minari are the environment's own, whatever is said of them.
+    reader = _Reader(env, normalize, in_bounds and not data_set)
+    for pieces in _pieces(path, env, normalize):
+        reader.read(pieces)
+    if data_set:
+        reader.note_origin(minari.recorded_in(data_set))
     if not reader.episodes:
         raise _no_steps(path)
     return reader.recorded()
 
 
 def check_first_lines(path: Path, env: FoundEnv) -> None:
-    """Refuse what the first line of every file shows not to fit. Raises InputError."""
+    """Refuse what the first line of every file, or a data set's first episode, shows not to fit. Raises InputError."""
     reader, is_empty = _Reader(env), True
-    for file in files_of(path):
-        for where, line in _lines(file):
-            reader.check(_columns(line, where), where)
+    for pieces in _pieces(path, env, normalize=True):
+        for where, columns in pieces:
+            reader.check(columns, where)
             is_empty = False
             break
     if is_empty:
@@ -142,6 +161,18 @@ def check_first_lines(path: Path, env: FoundEnv) -> None:
 
 def _no_steps(path: Path) -> InputError:
     return InputError(f"--input {path} has no steps in it; `evaluate RUN --record FOLDER` writes some")
+
+
+def _pieces(path: Path, env: FoundEnv, normalize: bool) -> list[Pieces]:
+    """What each file has. Raises InputError, also when it is gone through."""
+    data_set = minari.folder_of(path)
+    if data_set:
+        return [minari.episodes(data_set, env, normalize)]
+    return [_batches(file) for file in files_of(path)]
+
+
+def _batches(file: Path) -> Pieces:
+    return ((where, _columns(line, where)) for where, line in _lines(file))
 
 
 class _Reader:
@@ -158,12 +189,11 @@ class _Reader:
         self.episodes: list[list[Mapping[str, Array]]] = []
         self._elsewhere: dict[str, None] = {}
 
-    def read(self, file: Path) -> None:
+    def read(self, pieces: Pieces) -> None:
         """Take in a file."""
         # Episodes that have not ended, by their ids, which are unique within a file.
         under_way: dict[Any, list[Mapping[str, Array]]] = {}
-        for where, line in _lines(file):
-            columns = _columns(line, where)
+        for where, columns in pieces:
             rows = self.check(columns, where)
             self._check_settings(columns, where)
             ids = _ids(columns, len(rows["rewards"]), where)
@@ -178,6 +208,11 @@ class _Reader:
                 under_way[known] = episode
                 if piece["terminateds"][-1] or piece["truncateds"][-1]:
                     del under_way[known]
+
+    def note_origin(self, env: str | None) -> None:
+        """Remember another environment, by its name, in which something was recorded; None where it is not known."""
+        if env not in (None, self._env.ref.short):
+            self._elsewhere[str(env)] = None
 
     def recorded(self) -> Recorded:
         """All that was read."""
@@ -245,8 +280,7 @@ class _Reader:
                 f"{where} was recorded in {origin.get('env')} with {origin.get('spaces')}, and {self._env.ref.title}"
                 f" has {self._env.described}"
             )
-        if origin.get("env") != self._env.ref.short:
-            self._elsewhere[str(origin.get("env"))] = None
+        self.note_origin(origin.get("env"))
 
     def _observations(self, given: Any, name: str, where: str) -> Array:
         values = _numbers(given, name, where)

@@ -19,12 +19,12 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning import rllib_callbacks
 from rlsif.learning.catalogue import catalogue
-from rlsif.learning.checks import check, check_rewards
+from rlsif.learning.checks import check, check_precision, check_rewards
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.many_policies import only_policy, set_policies, spaces_of_agents
 from rlsif.learning.own_network import as_rllib_has_it
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import FLOAT32, Layout, RunSpec
 from rlsif.policies import masks
 from rlsif.sampling.coverage import unsupported
 from rlsif.sampling.env_runner import ArrayEnvRunner, SamplingSpec
@@ -89,6 +89,11 @@ def _recorded(spec: RunSpec, config: Any, env: FoundEnv) -> Recorded | None:
     if not catalogue()[spec.algo].offline:
         return None
     assert spec.input is not None
+    sampling: SamplingSpec = config.rlsif
+    return read(Path(spec.input), env, sampling.normalize_actions, not config.actions_in_input_normalized)
+
+
+def _check_offline(spec: RunSpec, config: Any) -> None:
     for name, needed in NEEDS_OF_OFFLINE.items():
         given = _setting(config, name)
         if given != needed:
@@ -96,8 +101,6 @@ def _recorded(spec: RunSpec, config: Any, env: FoundEnv) -> Recorded | None:
                 f"{name} is {given}, and {spec.algo} draws single steps of recorded episodes, as they were recorded;"
                 " leave it at its default"
             )
-    sampling: SamplingSpec = config.rlsif
-    return read(Path(spec.input), env, sampling.normalize_actions, not config.actions_in_input_normalized)
 
 
 def _register(ref: EnvRef, sampling: SamplingSpec) -> None:
@@ -131,6 +134,7 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
     Raises InputError where neither honours the environment's action mask.
     """
     if catalogue()[spec.algo].offline:
+        _check_offline(spec, config)
         return None
     against = _against(spec, config, env)
     if against and any(view.mask for view in env.views.values()):
@@ -202,6 +206,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     )
     config.resources(num_gpus=layout.num_gpus)
     config.debugging(seed=_seed(spec.seed, layout), log_sys_usage=False)
+    # Of the new API stack; SAC has a number there, beside which train_batch_size has no effect.
+    config.train_batch_size_per_learner = None
     set_values(config, _threads(layout))
     set_values(config, catalogue()[spec.algo].defaults)
     if spec.env.atari:
@@ -214,6 +220,8 @@ def configure(spec: RunSpec, layout: Layout, env: FoundEnv) -> Any:
     if spec.normalize_rewards:
         check_rewards(config)
     check(config, catalogue()[spec.algo])
+    if layout.precision != FLOAT32:
+        check_precision(config, catalogue()[spec.algo])
     _set_env(config, spec, layout, env)
     return config
 
@@ -263,6 +271,7 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
         resumed_at=layout.resumed_at, tasks=layout.tasks, agents=env.agents, run=layout.run, views=env.views,
         models=models if spec.policies else {}, processes=layout.env_processes,
         normalize_rewards=spec.normalize_rewards, opponent=spec.opponent, learners=spec.learners,
+        precision=layout.precision,
     )  # fmt: skip
 
 

@@ -19,10 +19,6 @@ from rlsif.policies.spaces import Box, Composite, Discrete, Masked, MultiDiscret
 # What `--algo` is unless it is given.
 DEFAULT = "PPO"
 FRAMEWORKS = ("tf", "tf2")
-# Of RLlib's algorithms with a policy for TensorFlow, those that are not here, and why.
-LEFT_OUT: Mapping[str, str] = {
-    "CQL": "with TensorFlow, RLlib's actor imitates what was recorded until the end, whatever bc_iters is",
-}
 # What policies choose from, as users read it.
 CHOICES: Mapping[type, str] = {Discrete: "Discrete", MultiDiscrete: "MultiDiscrete", Box: "Box", Composite: "mixed"}
 
@@ -39,10 +35,6 @@ def find(name: str, framework: str) -> Algorithm:
     """The algorithm of that name, in any case, if it works with the framework. Raises InputError."""
     known = catalogue()
     algorithm = known.get(name.upper())
-    if algorithm is None and name.upper() in LEFT_OUT:
-        raise InputError(
-            f"algorithm {name.upper()} is left out ({LEFT_OUT[name.upper()]}); use one of {', '.join(known)}"
-        )
     if algorithm is None:
         raise InputError(f"algorithm {name!r} is not one of {', '.join(known)}{near(name.upper(), known)}")
     if framework not in FRAMEWORKS:
@@ -54,9 +46,9 @@ def find(name: str, framework: str) -> Algorithm:
     return algorithm
 
 
-def able_to_act(space: Space) -> list[str]:
-    """The names of the algorithms that can choose actions of a space, and sample by themselves."""
-    return [a.name for a in catalogue().values() if not a.offline and _can_act(a, space)]
+def able_to_act(space: Space, offline: bool = False) -> list[str]:
+    """The names of the algorithms that can choose actions of a space, and sample, or learn from recorded episodes."""
+    return [a.name for a in catalogue().values() if a.offline == offline and _can_act(a, space)]
 
 
 def _can_act(algorithm: Algorithm, space: Space) -> bool:
@@ -69,7 +61,7 @@ def check_spaces(algorithm: Algorithm, env: str, observation_space: Space, actio
     if against:
         raise InputError(f"no algorithm here can train in {env}: its {against}")
     if not _can_act(algorithm, action_space):
-        able = able_to_act(action_space)
+        able = able_to_act(action_space, algorithm.offline)
         use = f"use --algo {' or '.join(able)}" if able else "no algorithm here can"
         raise InputError(
             f"{algorithm.name} cannot act in {env}: its actions are {kind(action_space)},"

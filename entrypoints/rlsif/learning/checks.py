@@ -27,6 +27,19 @@ def check_rewards(config: AlgorithmConfig) -> None:
         )
 
 
+def check_precision(config: AlgorithmConfig, algorithm: Algorithm) -> None:
+    """Refuse another precision where RLlib makes the updates, which are in float32. Raises InputError."""
+    recurrent = config.model["use_lstm"] or config.model["use_attention"]
+    against = "a recurrent network" if recurrent else None
+    if algorithm.uncompiled and not against:
+        against = imported(algorithm.uncompiled)(config)
+    if against:
+        raise InputError(
+            f"--precision bf16 is for updates that are made in one call, and for {against} RLlib makes those of"
+            f" {algorithm.name}, in float32; leave it out"
+        )
+
+
 def _check_minibatch(config: AlgorithmConfig, algo: str) -> None:
     """Refuse a minibatch that is larger than the batch it is part of."""
     minibatch, batch = getattr(config, "minibatch_size", None), config.train_batch_size
@@ -71,3 +84,18 @@ def _check_stretches(config: AlgorithmConfig, algo: str) -> None:
             f"{algo}'s 'train_batch_size' is {batch} and its 'rollout_fragment_length' {fragment}; for {against} RLlib"
             f" learns, which takes whole fragments alone: --set train_batch_size={(batch // fragment + 1) * fragment}"
         )
+
+
+def check_cql(config: AlgorithmConfig, algo: str) -> None:
+    """Refuse what CQL's loss would learn nothing of, or wrong things. Raises InputError."""
+    if not config.normalize_actions:
+        raise InputError(
+            f"normalize_actions is false, and {algo}'s loss takes actions for those between -1 and 1; leave it at true"
+        )
+    for name, fits, right in (
+        ("temperature", config.temperature > 0, "above 0"),
+        ("num_actions", config.num_actions >= 1, "at least 1"),
+        ("bc_iters", config.bc_iters >= 0, "at least 0"),
+    ):
+        if not fits:
+            raise InputError(f"{algo}'s {name!r} is {getattr(config, name)}; it must be {right}")

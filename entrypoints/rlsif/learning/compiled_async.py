@@ -48,7 +48,7 @@ OF_RLLIBS_THREADS = (
 )  # fmt: skip
 
 
-def uncompiled(config: Any, recurrent: bool) -> str | None:
+def uncompiled(config: Any, recurrent: bool = False) -> str | None:
     """Why RLlib learns; None where a batch is learned in one call."""
     reasons = {
         f"framework {config.framework_str}": config.framework_str != "tf",

@@ -25,7 +25,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 
 from rlsif import private_api
 from rlsif.cluster.resources import available
-from rlsif.learning.compiled_replay import CompiledReplay
+from rlsif.learning.compiled_replay import CompiledReplay, together
 from rlsif.learning.replay_buffer import (
     WEIGHTS,
     ArrayReplayBuffer,
@@ -224,7 +224,7 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         buffer.update_priorities(places, errors)
         counters[NUM_ENV_STEPS_TRAINED] += updates * size
         counters[NUM_AGENT_STEPS_TRAINED] += updates * size
-        return {name: _together(name, values) for name, values in statistics.items()}
+        return {name: together(name, values) for name, values in statistics.items()}
 
     def _targets_follow(self, stored: int) -> Any:
         """After which updates the target network follows, by the env steps that RLlib would count at each."""
@@ -279,9 +279,3 @@ def _row_bytes(policy: Any) -> int:
 
 def _memory_for_rows() -> int:
     return int(available().memory * SHARE_OF_MEMORY)
-
-
-def _together(name: str, values: Any) -> float:
-    """One number of those of several updates, as RLlib reduces those of several minibatches."""
-    reduce = {"min": np.min, "max": np.max}.get(name.partition("_")[0], np.mean)
-    return float(reduce(values))

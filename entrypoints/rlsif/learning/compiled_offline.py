@@ -1,4 +1,4 @@
-"""BC and MARWIL on arrays of recorded episodes, with all minibatches of an iteration in one call of TensorFlow's.
+"""BC, MARWIL and CQL on arrays of recorded episodes, with all updates of an iteration in one call of TensorFlow's.
 
 RLlib reads lines until they have a batch, and makes one update of it. Here every update draws its rows from all
 episodes, and every row is drawn once before one is drawn again.
@@ -39,17 +39,25 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
     def setup(self, config: Any) -> None:
         """Compile the update, where it can be."""
         super().setup(config)
-        fits = self.config.framework_str == "tf"
-        policy, size = self.get_policy(), self.config.total_train_batch_size
-        self._update = CompiledUpdate(policy, begins(policy, self.config, size, REPAID)) if fits else None
+        self._update: Any = self.compiled_update() if self.config.framework_str == "tf" else None
         seed = None if self.config.seed is None else [self.config.seed, self.config.rlsif.resumed_at]
         self._random = np.random.default_rng(seed)
         # Rows that are to be drawn before all are drawn anew.
         self._left: NDArray[np.int64] = np.array([], np.int64)
 
+    def compiled_update(self) -> Any:
+        """The updates of this algorithm's policy."""
+        policy, size = self.get_policy(), self.config.total_train_batch_size
+        return CompiledUpdate(policy, begins(policy, self.config, size, REPAID))
+
     def learn_from(self, recorded: Recorded, where: str) -> None:
         """Take the episodes, and in words where they are."""
         self._recorded, self._where = recorded, where
+        self._rows = self.rows(recorded)
+
+    def rows(self, recorded: Recorded) -> NDArray[np.int64]:
+        """The steps that are learned from."""
+        return np.arange(recorded.steps)
 
     def notes(self) -> list[str]:
         """What the first lines of a run tell."""
@@ -69,19 +77,28 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
     def training_step(self) -> Any:
         """Make the updates of an iteration."""
         timers, counters = private_api.timers(self), private_api.counters(self)
-        size = min(self.config.total_train_batch_size, self._recorded.steps)
-        # With fewer steps than that, RLlib would call this twice.
-        updates = max(1, ceil((self.config.min_sample_timesteps_per_iteration or 0) / size))
+        updates, size = self.updates_and_size()
         with timers[SAMPLE_TIMER]:
             batch = self._drawn(updates * size)
         for counter in (NUM_ENV_STEPS_SAMPLED, NUM_AGENT_STEPS_SAMPLED, NUM_ENV_STEPS_TRAINED, NUM_AGENT_STEPS_TRAINED):
             counters[counter] += updates * size
         with timers[LEARN_ON_BATCH_TIMER]:
-            statistics = self._update(batch, 1, size) if self._update else self._updated(batch, size)
+            statistics = self.learn(batch, size) if self._update else self._updated(batch, size)
         counts = {"timestep": counters[NUM_AGENT_STEPS_SAMPLED]}
         self.env_runner.set_global_vars(counts)
         learned = {LEARNER_STATS_KEY: statistics, NUM_GRAD_UPDATES_LIFETIME: self.get_policy().num_grad_updates}
         return {DEFAULT_POLICY_ID: learned}
+
+    def updates_and_size(self) -> tuple[int, int]:
+        """How many updates an iteration has, and how many rows each."""
+        size = min(self.config.total_train_batch_size, len(self._rows))
+        # With fewer steps than that, RLlib would call `training_step` twice.
+        return max(1, ceil((self.config.min_sample_timesteps_per_iteration or 0) / size)), size
+
+    def learn(self, batch: SampleBatch, size: int) -> dict[str, float]:
+        """Make updates of `size` rows each, in one call; give what is told of them."""
+        told: dict[str, float] = self._update(batch, 1, size)
+        return told
 
     def columns(self) -> Mapping[str, Any]:
         """What rows are drawn from, [steps, ...] each."""
@@ -89,7 +106,7 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
 
     def _drawn(self, number: int) -> SampleBatch:
         while len(self._left) < number:
-            self._left = np.concatenate([self._left, self._random.permutation(self._recorded.steps)])
+            self._left = np.concatenate([self._left, self._random.permutation(self._rows)])
         rows, self._left = self._left[:number], self._left[number:]
         return SampleBatch({name: values[rows] for name, values in self.columns().items()})
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif import private_api
+from rlsif.learning.precision import multiplying
 from rlsif.learning.xla import FirstCall, in_any_graph
 
 tf1, tf, _ = try_import_tf()
@@ -77,6 +78,7 @@ class CompiledReplay:
             policy.get_session().graph.as_default(),
             private_api.attributes_kept(policy, policy.model, policy.target_model),
             in_any_graph(),
+            multiplying(policy),
         ):
             loop = tf.function(self._loop, jit_compile=True, autograph=False) if xla else self._loop
             return loop(self._data, self._follows, self._count)
@@ -120,3 +122,9 @@ class CompiledReplay:
         tau = np.float32(policy.config.get("tau") or 1.0)
         pairs = zip(policy.target_model.trainable_variables(), policy.model.trainable_variables(), strict=True)
         return tf.group([target.assign(tau * of + (1 - tau) * target) for target, of in pairs])
+
+
+def together(name: str, values: Array) -> float:
+    """One number of those of several updates, as RLlib reduces those of several minibatches."""
+    reduce = {"min": np.min, "max": np.max}.get(name.partition("_")[0], np.mean)
+    return float(reduce(values))

@@ -16,6 +16,8 @@ from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.framework import try_import_tf
 
 from rlsif import private_api
+from rlsif.errors import InputError
+from rlsif.learning.precision import multiplying
 from rlsif.learning.xla import NEVER, FirstCall, in_any_graph, tell_failure
 
 tf1, tf, _ = try_import_tf()
@@ -83,6 +85,8 @@ class CompiledUpdate:
         try:
             # Within a loop of the graph itself, functions do not find variables.
             self._by_xla = self._built(tf.function(self._loop_of_xla, autograph=False))
+        except InputError:
+            raise
         # A user's network may raise anything where it is called in a function.
         except Exception as problem:
             tell_failure(problem)
@@ -111,8 +115,11 @@ class CompiledUpdate:
         models = [getattr(policy, name) for name in ("model", "target_model") if hasattr(policy, name)]
         # The loss leaves tensors on the policy, by which RLlib's own step finds them.
         with (
-            policy.get_session().graph.as_default(), private_api.attributes_kept(policy, *models), in_any_graph()
-        ):  # fmt: skip
+            policy.get_session().graph.as_default(),
+            private_api.attributes_kept(policy, *models),
+            in_any_graph(),
+            multiplying(policy),
+        ):
             return dict(zip(self._names(), tf.unstack(loop(), len(self._names())), strict=True))
 
     def _names(self) -> list[str]:

@@ -37,6 +37,9 @@ class Algorithm:
     squashes_actions: bool = False
     # `module:function` that refuses settings which RLlib takes for it, and fails of later; called with config and name.
     check: Optional[str] = None
+    # `module:function` that says of its config why RLlib makes the updates; None where a recurrent network or another
+    # framework than tf alone is why.
+    uncompiled: Optional[str] = None
     # Settings that RLlib takes for it and nothing reads, `*` standing for any letters, by what to use in their place.
     without_effect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Settings that must stay 0, with what to say of others.

@@ -102,6 +102,10 @@ def from_json(saved: Mapping[str, Any]) -> RunSpec:
     return RunSpec(env=env, policies=many, **given, **{name: saved[name] for name in later if name in saved})
 
 
+# In which a network's layers multiply in compiled updates.
+FLOAT32, BF16 = "float32", "bf16"
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Episodes that are played while a run trains, to see how good its policy is."""
@@ -138,6 +142,8 @@ class Layout:
     run: str = ""
     # In which each env runner steps its environments; 0: in its own process.
     env_processes: int = 0
+    # In which hidden layers multiply, FLOAT32 or BF16.
+    precision: str = FLOAT32
 
     @property
     def cores_of_runner(self) -> int:

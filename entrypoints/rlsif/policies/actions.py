@@ -22,6 +22,7 @@ from rlsif.policies.spaces import (
     MultiBinary,
     MultiDiscrete,
     Other,
+    Path,
     Space,
     described,
     leaves,
@@ -95,6 +96,7 @@ class ActionAdapter:
         """Take a space that `unsupported` has nothing against, and RLlib's normalize_actions and clip_actions."""
         self._space = space
         self._parts: list[_Part] = []
+        self._paths = [path for path, _ in leaves(space)]
         parts = [leaf for _, leaf in leaves(space)]
         # Where the next choice and the next number are.
         at = {False: 0, True: sum(_size(leaf) for leaf in parts if not _is_continuous(leaf))}
@@ -108,6 +110,17 @@ class ActionAdapter:
         if not isinstance(self._space, Composite):
             return self._parts[0](chosen)
         return _nest(self._space, iter([part(chosen[:, part.places]) for part in self._parts]))
+
+    def chosen(self, actions: Any) -> Array:
+        """What a policy chooses for actions that are as `batch` gives them: [n] of one choice, else [n, numbers].
+
+        Raises KeyError, IndexError, TypeError, ValueError for what has another structure.
+        """
+        parts = [part.chosen(_at(actions, path)) for path, part in zip(self._paths, self._parts)]
+        found = np.empty((len(parts[0]), sum(part.shape[1] for part in parts)))
+        for part, values in zip(self._parts, parts):
+            found[:, part.places] = values
+        return found[:, 0].astype(np.int64) if isinstance(self._space, Discrete) else found
 
     def each(self, chosen: Array) -> list[Any]:
         """The same actions as a list, one for each environment, as its `step` takes them fastest."""
@@ -127,6 +140,12 @@ def _nest(space: Space, values: Iterator[Any]) -> Any:
         return next(values)
     nested = [_nest(part, values) for part in space.parts]
     return dict(zip(space.names, nested)) if space.is_dict else tuple(nested)
+
+
+def _at(nested: Any, path: Path) -> Any:
+    for step in path:
+        nested = nested[step]
+    return nested
 
 
 class _Part:
@@ -154,6 +173,21 @@ class _Part:
             return self._of_box(chosen).astype(space.dtype).reshape(len(chosen), *space.shape)
         dtype = np.dtype(np.int8) if isinstance(space, MultiBinary) else space.dtype  # type: ignore[union-attr]
         return (chosen + self._starts).astype(dtype).reshape(len(chosen), *space.shape)  # type: ignore[union-attr]
+
+    def chosen(self, actions: Array) -> Array:
+        """The choices for actions, [n, numbers]; the inverse of a call, within the bounds."""
+        values = np.asarray(actions)
+        values = values.reshape(len(values), _size(self._space)).astype(np.float64)
+        if not _is_continuous(self._space):
+            return values - self._starts
+        if not self._normalize:
+            return values
+        low, high, below, above = self._low, self._high, self._below, self._above
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scaled = np.where(high > low, (values - low) / (high - low) * 2 - 1, 0)
+        return np.where(
+            below & above, scaled, np.where(below, values - low - 1, np.where(above, values - high + 1, values))
+        )
 
     def _of_box(self, chosen: Array) -> Array:
         """Numbers within the bounds.

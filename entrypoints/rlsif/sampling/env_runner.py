@@ -79,6 +79,8 @@ class SamplingSpec:
     opponent: str | None = None
     # Of several policies, those that learn where an opponent plays the others; else empty.
     learners: tuple[str, ...] = ()
+    # In which hidden layers multiply where the learner's updates are compiled; sampling is in float32.
+    precision: str = "float32"
 
 
 class Sampling:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
 from rlsif.errors import InputError, check_at_least, counted
-from rlsif.learning.spec import Evaluation, Layout
+from rlsif.learning.spec import BF16, FLOAT32, Evaluation, Layout
 from rlsif.training.stopping import Stop
 
 EPISODES_OF_EVALUATION = 10
@@ -50,6 +50,8 @@ class TrainOptions:
     num_envs_per_env_runner: int | None = None
     # In which each env runner steps its environments; None: in its own.
     env_processes: int | None = None
+    # In which the learner's hidden layers multiply, FLOAT32 or BF16.
+    precision: str = FLOAT32
     local_mode: bool = False
     stop: Stop = field(default_factory=Stop)
     config_file: Path | None = None
@@ -92,6 +94,8 @@ class TrainOptions:
         }
         check_at_least(limits)
         check_gpus("--num-gpus", self.num_gpus)
+        if self.precision not in (FLOAT32, BF16):
+            raise InputError(f"--precision is {self.precision!r}; it must be {FLOAT32} or {BF16}")
         if self.local_mode and (self.num_env_runners or self.env_processes or (self.num_cpus or 1) > 1):
             raise InputError(
                 "--local-mode runs everything in one process; leave out --num-env-runners, --env-processes and"
@@ -104,6 +108,22 @@ def check_gpus(option: str, given: float | None) -> None:
     if given is not None and given > GPUS_OF_A_LEARNER:
         raise InputError(
             f"{option} is {given:g}, and a learner uses one GPU at most; use {option} 1, and other GPUs for other runs"
+        )
+
+
+def check_precision(planned: Layout, framework: str) -> None:
+    """Refuse another precision than float32 where it is slower, or has no effect. Raises InputError."""
+    if planned.precision == FLOAT32:
+        return
+    if not planned.num_gpus:
+        raise InputError(
+            f"--precision is {planned.precision}, and the learner of this run has no GPU; on CPU cores it would be"
+            " slower: leave it out, or give --num-gpus 1"
+        )
+    if framework != "tf":
+        raise InputError(
+            f"--precision is {planned.precision}, and with --framework {framework} RLlib makes the updates, in float32;"
+            " use --framework tf"
         )
 
 

@@ -18,12 +18,20 @@ from rlsif.errors import InputError, counted
 from rlsif.learning import assignment, catalogue, hyperparameters, own_network, rllib_callbacks
 from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, rehearse, resolve
-from rlsif.learning.spec import Layout, ManyPolicies, RunSpec, check_sampler
+from rlsif.learning.spec import FLOAT32, Layout, ManyPolicies, RunSpec, check_sampler
 from rlsif.policies.spaces import has_images
 from rlsif.sampling.opponents import SELF
 from rlsif.training import callbacks, checkpoints, opponents, results, saved, tracking
 from rlsif.training.checkpoints import Progress
-from rlsif.training.options import TrainOptions, check_evaluated, cluster_layout, layout, of_offline, offline_layout
+from rlsif.training.options import (
+    TrainOptions,
+    check_evaluated,
+    check_precision,
+    cluster_layout,
+    layout,
+    of_offline,
+    offline_layout,
+)
 from rlsif.training.stopping import Stop
 from rlsif.values import env_arguments, from_settings, merge, of_yaml_file, wrapper_arguments
 
@@ -167,7 +175,10 @@ def _placed(
     else:
         placed = (cluster_layout(options, cluster, envs), None) if cluster else layout(options, available(), envs)
     resumed_at, tasks = (progress.training_iteration, bool(progress.task)) if progress else (0, False)
-    planned = replace(placed[0], resumed_at=resumed_at, tasks=tasks or options.callbacks is not None)
+    planned = replace(
+        placed[0], resumed_at=resumed_at, tasks=tasks or options.callbacks is not None, precision=options.precision
+    )
+    check_precision(planned, spec.framework)
     check_env_processes(planned, env)
     planned = replace(planned, rllib_samples=_rllib_samples(spec, planned, env))
     check_sampler(spec, planned)
@@ -229,14 +240,13 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     """
     if spec.network:
         return _own_network_acts(spec, planned, env)
-    if catalogue.catalogue()[spec.algo].offline:
-        return None
-    found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values())
+    samples = not catalogue.catalogue()[spec.algo].offline
+    found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values() if samples)
     against = next((reason for reason in found if reason), None)
     preset = hyperparameters.preset(spec.algo, spec.env.short, images=_has_images(env))
     for ours in hyperparameters.OWN:
         preset.pop(ours, None)
-    if dict(spec.hyperparameters) == preset or against:
+    if (dict(spec.hyperparameters) == preset and planned.precision == FLOAT32) or against:
         return against
     return resolve(spec, planned, env)
 

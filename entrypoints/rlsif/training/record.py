@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsif.envs.recorded import sizes_of
-from rlsif.learning.spec import Layout, RunSpec
+from rlsif.learning.spec import FLOAT32, Layout, RunSpec
 from rlsif.packages import installed_packages
 from rlsif.sampling.opponents import SELF
 from rlsif.training import checkpoints, results
@@ -204,6 +204,7 @@ def resources_in_numbers(layout: Layout, cpus: int) -> dict[str, Any]:
         "num_env_runners": layout.num_env_runners,
         "num_envs_per_env_runner": layout.num_envs_per_env_runner,
         **({"env_processes": layout.env_processes} if layout.env_processes else {}),
+        **({"precision": layout.precision} if layout.precision != FLOAT32 else {}),
     }
 
 

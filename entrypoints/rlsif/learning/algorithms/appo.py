@@ -12,6 +12,7 @@ ALGORITHM = Algorithm(
     own_network=True,
     fixes=("rlsif.learning.compiled_async:CompiledAPPO",),
     check="rlsif.learning.checks:check_vtrace",
+    uncompiled="rlsif.learning.compiled_async:uncompiled",
     without_effect={
         "with TensorFlow, APPO keeps no such buffer": ("use_circular_buffer", "circular_buffer_*", "simple_queue_size"),
         "with TensorFlow, APPO's target network follows after each batch; tau says how far": (

@@ -14,6 +14,7 @@ ALGORITHM = Algorithm(
         "rlsif.learning.fixes:OwnReplayBuffer",
         "rlsif.learning.fixes:RefilledReplay",
     ),
+    uncompiled="rlsif.learning.compiled_off_policy:uncompiled",
     defaults={
         "replay_buffer_config": {
             "type": "MultiAgentPrioritizedReplayBuffer", "capacity": 50_000, "replay_sequence_length": 1,

@@ -12,4 +12,5 @@ ALGORITHM = Algorithm(
     own_network=True,
     fixes=("rlsif.learning.compiled_async:CompiledAsync",),
     check="rlsif.learning.checks:check_vtrace",
+    uncompiled="rlsif.learning.compiled_async:uncompiled",
 )

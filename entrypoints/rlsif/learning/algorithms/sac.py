@@ -10,8 +10,9 @@ ALGORITHM = Algorithm(
     squashes_actions=True,
     sampler="rlsif.sampling.samplers:SACSampler",
     fixes=("rlsif.learning.compiled_off_policy:CompiledSAC", "rlsif.learning.fixes:RefilledReplay"),
+    uncompiled="rlsif.learning.compiled_off_policy:uncompiled",
     defaults={
-        "replay_buffer_config": {"type": "MultiAgentReplayBuffer", "capacity": 100_000, "replay_sequence_length": 1}
+        "replay_buffer_config": {"type": "MultiAgentReplayBuffer", "capacity": 100_000, "replay_sequence_length": 1},
     },
     without_effect={
         "SAC's rates are optimization.actor_learning_rate, .critic_learning_rate and .entropy_learning_rate": (
