@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -106,13 +105,11 @@ def trained(task: Task, seed: int, cpus: int, apptainer: Path) -> dict[str, floa
     summary = json.loads((run / "summary.json").read_text())
     last = sorted((run / "checkpoints").glob("checkpoint_*"))[-1]
     # Seeds of episodes that no training has.
-    judged = ["evaluate", str(last), "--episodes", str(EPISODES), "--seed", "100000"]
-    said = subprocess.run([*image, *judged], check=True, capture_output=True, text=True).stdout
-    found = re.search(r"^return +mean (\S+) +std (\S+)", said, flags=re.M)
-    assert found, said
+    judged = ["evaluate", str(last), "--episodes", str(EPISODES), "--seed", "100000", "--json"]
+    told = json.loads(subprocess.run([*image, *judged], check=True, capture_output=True, text=True).stdout)
     return {
-        "return": float(found[1].replace(",", "")),
-        "std": float(found[2].replace(",", "")),
+        "return": told["return_mean"],
+        "std": told["return_std"],
         "env_steps": summary["env_steps"],
         "seconds": summary["time_total_s"],
     }
@@ -158,14 +155,16 @@ def page(record: Mapping[str, Any]) -> str:
         row = record["rows"].get(task.name)
         if row is None:
             continue
+        digits = 1 if abs(task.published) > 1 else 3
         # Without a minus before a zero.
-        returns = [round(run["return"], 1) + 0.0 for run in row["runs"]]
+        returns = [round(run["return"], digits) + 0.0 for run in row["runs"]]
         median = statistics.median(returns)
         source = "" if task.source == ZOO else f" ({task.source})"
         env = f"[{task.env}](curves/{task.curve.name}) (`EXTRAS={task.extra}`)" if task.extra else task.env
+        spread = f"{median:.{digits}f} ({min(returns):.{digits}f} to {max(returns):.{digits}f})"
         lines.append(
-            f"| {task.algo} | {env} | {task.steps:,} | {median:.1f} ({min(returns):.1f} to {max(returns):.1f})"
-            f" | {task.published:.1f}{source} | {'yes' if median >= task.published else _no(task)}"
+            f"| {task.algo} | {env} | {task.steps:,} | {spread}"
+            f" | {task.published:.{digits}f}{source} | {'yes' if median >= task.published else _no(task)}"
             f" | {statistics.median(run['seconds'] for run in row['runs']):.0f} s | {row['cpus']}, {row['date']} |"
         )
     return "\n".join(lines) + "\n"

@@ -146,8 +146,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         before = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(before, Mapping)
-        merged[key] = merge(before, value) if both and not _is_another(key, before, value) else value
+        if isinstance(value, Mapping) and isinstance(before, Mapping) and not _is_another(key, before, value):
+            value = merge(before, value)
+        merged[key] = value
     return merged
 
 
