@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import queue
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
 from rlsif.errors import RlsifError
@@ -326,6 +327,10 @@ def hooks() -> type:
     return Hooks
 
 
+# A learner's thread that has no room for a batch is looked at so often.
+SECONDS_TO_LOOK_AGAIN = 1.0
+
+
 class NoLearnerThread:
     """In the place of the thread by which IMPALA and APPO learn."""
 
@@ -343,11 +348,41 @@ def learner_thread_where(wanted: Callable[[], bool]) -> Iterator[None]:
     from ray.rllib.algorithms.impala import impala
 
     theirs = impala.make_learner_thread
-    impala.make_learner_thread = lambda *given: theirs(*given) if wanted() else NoLearnerThread()
+    impala.make_learner_thread = lambda *given: _noticed(theirs(*given)) if wanted() else NoLearnerThread()
     try:
         yield
     finally:
         impala.make_learner_thread = theirs
+
+
+def _noticed(thread: Any) -> Any:
+    """The thread, with a queue that notices its end: RLlib would wait indefinitely for room in a full one."""
+    put = thread.inqueue.put
+
+    def put_while_alive(batch: Any, block: bool = True) -> None:
+        while True:
+            try:
+                put(batch, block=block, timeout=SECONDS_TO_LOOK_AGAIN)
+                return
+            except queue.Full:
+                if not block:
+                    raise
+            if not thread.is_alive():
+                # As RLlib says it at its next look.
+                raise RuntimeError("The learner thread died while training!")
+
+    thread.inqueue.put = put_while_alive
+    return thread
+
+
+@contextlib.contextmanager
+def not_learning(policies: Iterable[Any]) -> Iterator[None]:
+    """Wait for the end of updates that other threads make, and let them begin none meanwhile."""
+    with contextlib.ExitStack() as held:
+        for policy in policies:
+            # Those of framework tf have none: their variables are there from the start.
+            held.enter_context(getattr(policy, "_lock", contextlib.nullcontext()))
+        yield
 
 
 def timers(algorithm: Any) -> Any:

@@ -33,6 +33,9 @@ class Lookahead:
                 return int(columns[0])
         return int(self._random.choice(np.flatnonzero(action_mask)))
 
+    def rewarded(self, slot, reward):
+        """It learns nothing."""
+
     def forget(self, slot):
         """It remembers nothing."""
 

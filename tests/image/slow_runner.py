@@ -74,7 +74,7 @@ def watch(got):
         setattr(kind, method, mine)
 
     noted(CompiledUpdate, "__call__", lambda batch: [batch["obs"]])
-    noted(CompiledAsync, "_learn", lambda batch: [fragment["obs"] for fragment in batch[0]])
+    noted(CompiledAsync, "_learn", lambda batch: [each["obs"] for policies in batch[0] for each in policies.values()])
     noted(ArrayReplayBuffer, "add", lambda columns: [columns["obs"]])
 
 

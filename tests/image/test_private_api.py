@@ -52,7 +52,8 @@ wanted = [(SACConfig(), (private_api.BETA_DISTRIBUTION,)),
           (policy, ("_optimizer", "_optimizers", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches")),
           (policy._optimizer_variables, ("variables",)), (JobConfig(), ("_py_driver_sys_path",))]
 # Those that a policy of DQN, SAC or MARWIL has are set where it is made.
-wanted += [(Sets(DynamicTFPolicy.__init__), ("_loss_fn", "_stats_fn")),
+from ray.rllib.policy.eager_tf_policy_v2 import EagerTFPolicyV2
+wanted += [(Sets(EagerTFPolicyV2.__init__), ("_lock",)), (Sets(DynamicTFPolicy.__init__), ("_loss_fn", "_stats_fn")),
            (Sets(marwil_policy("named", DynamicTFPolicyV2).__init__), ("_moving_average_sqd_adv_norm",))]
 RayParams(**private_api.node_parameters(name="node", address="127.0.0.1", head=None, cpus=1, gpus=0, roles={},
                                         memory=1, object_store=1, folder="/tmp/r", dashboard=False))

@@ -117,7 +117,7 @@ def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(apptainer, local, 
     """Two starts of a job, of which the second has the opponents of the first."""
     (tmp_path / "heap.py").write_bytes((ROOT / "tests/data/heap.py").read_bytes())
     (tmp_path / "waiting.py").write_text(GAME)
-    own = ("--opponent", "self", "--opponent-every", "1")
+    own = ("--opponent", "self", "--opponent-every", "1", "--checkpoint-every", "1")
     job = local("multinode", "--", "--env", "waiting.py:Waiting", *own, *TRAIN[2:], *ENDLESS)
     job.trains()
     listening = job.listens_at()
@@ -125,16 +125,18 @@ def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(apptainer, local, 
     said = "the run was interrupted with a checkpoint: job local-1 is requeued (requeue 1) and resumes from"
     job.says(said)
     job.says("resumed from", seconds=120)
+    first = int(re.search(r"resumed from .*checkpoint_(\d+)", job.output)[1])
     assert without_gap(job.rows)
     assert (job.files / "logs.0").is_dir()
     assert job.output.count("against earlier policies of its own, one more every 1 iteration") == 2
     assert all(0 <= row["win_rate"] <= 1 for row in job.rows if row["win_rate"] is not None)
     job.until(lambda: job.told("status").startswith("job local-1: training\n"), 60, "its first iteration is done")
     assert " env runner" in job.told("status")
+    job.until(lambda: len(job.rows) > first + 1, 60, "the second start has a checkpoint of its own")
     job.interrupt()
     job.ends(code=130)
     # The first, which the second start had from a checkpoint, is in the pool of its last; it keeps the newest 20.
     pools = pools_of(apptainer, job.run)
-    assert len(pools) > 1 and all(len(pool) == len(set(pool)) for pool in pools)
+    assert max(pools) > first and all(len(pool) == len(set(pool)) for pool in pools.values())
     assert all(len(pool) in (20, iteration + 1) for iteration, pool in pools.items())
     assert listening == {"127.0.0.1"}

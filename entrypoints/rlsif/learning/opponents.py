@@ -163,8 +163,13 @@ class _InNumPy:
         """There is no memory."""
         return []
 
+    @property
+    def view_requirements(self) -> dict[str, Any]:
+        """Nothing of earlier steps is seen."""
+        return {}
+
     def compute_actions(
-        self, observations: NDArray[Any], state: list[Any], explore: bool
+        self, observations: NDArray[Any], explore: bool
     ) -> tuple[NDArray[Any], list[Any], dict[str, Any]]:
         """Actions for encoded observations [n, ...]."""
         return self._learned.choose(observations, self._random), [], {}
