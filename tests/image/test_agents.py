@@ -87,7 +87,8 @@ def test_other_algorithms_learn_by_compiled_updates_save_resume_and_are_evaluate
     updates = "info/learner/{}/num_grad_updates_lifetime"
     names = {"shared": ["default_policy"], "each": sorted(NAMES)}.get(policies[0], ["hunter", "prey"])
     assert {name for name in last if name.endswith("num_grad_updates_lifetime")} == {*map(updates.format, names)}
-    assert all(last[updates.format(name)] > before[updates.format(name)] > 0 for name in names)
+    # An agent that comes later may have no batch in the first iteration.
+    assert all(last[updates.format(name)] > before.get(updates.format(name), 0) for name in names)
     told = json.loads(shell("evaluate", run, "--json", "--episodes", "2").stdout)
     assert len(told["agents"]) == 3
 

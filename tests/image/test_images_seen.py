@@ -92,7 +92,8 @@ def test_a_grid_trains_with_dqn(envs):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "settings"), [("Told", "mission", ()), ("Answered", "text", ("--set", "model.use_attention=true"))]
+    ("name", "text", "settings"),
+    [("Told", "mission", ()), ("Answered", "text", ("--set", "batch_mode=complete_episodes"))],
 )
 def test_a_text_among_other_parts_is_left_out_and_told(envs, name, text, settings):
     left_out = f"observations['{text}'] is a text, which no network here reads: left out"
