@@ -31,7 +31,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 from rlsif import private_api
 from rlsif.learning.compiled_vtrace import CompiledVTrace, minibatches
 from rlsif.learning.fragments import Fragments
-from rlsif.learning.xla import NEVER, begins
+from rlsif.learning.xla import NEVER
 from rlsif.sampling.env_runner import ArrayEnvRunner
 
 IDLE = "learner_idle_time_share"
@@ -115,7 +115,7 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
 
     def _compiled(self, policy: Any) -> CompiledVTrace:
         # On CPUs its learner mostly waits for env runners, and XLA would take 4 to 6 s of a core from them.
-        return CompiledVTrace(policy, begins(policy, self.config, self.config.total_train_batch_size, NEVER))
+        return CompiledVTrace(policy, 0 if self.config.num_gpus else NEVER)
 
     def notes(self) -> list[str]:
         """What the first lines of a run tell of how it learns."""

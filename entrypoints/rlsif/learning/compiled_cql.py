@@ -19,7 +19,6 @@ from rlsif.envs.recorded import Recorded
 from rlsif.errors import InputError
 from rlsif.learning.compiled_offline import CompiledOffline
 from rlsif.learning.compiled_replay import CompiledReplay, together
-from rlsif.learning.xla import NEVER, begins
 
 
 class CompiledPhase(CompiledReplay):
@@ -42,7 +41,7 @@ class CompiledCQL(CompiledOffline):
     def compiled_update(self) -> dict[bool, CompiledPhase]:
         """The updates while the policy imitates, and those after that."""
         policy = self.get_policy()
-        xla = not begins(policy, self.config, self.config.total_train_batch_size, NEVER)
+        xla = bool(self.config.num_gpus)
         phases = (True, False) if self.config.bc_iters else (False,)
         return {imitates: CompiledPhase(policy, xla, imitates) for imitates in phases}
 

@@ -27,7 +27,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 from rlsif import private_api
 from rlsif.envs.recorded import Recorded
 from rlsif.learning.compiled_update import CompiledUpdate
-from rlsif.learning.xla import REPAID, begins
+from rlsif.learning.xla import begins
 
 # Values of so many observations are computed at once.
 AT_ONCE = 1024
@@ -48,7 +48,7 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
     def compiled_update(self) -> Any:
         """The updates of this algorithm's policy."""
         policy, size = self.get_policy(), self.config.total_train_batch_size
-        return CompiledUpdate(policy, begins(policy, self.config, size, REPAID))
+        return CompiledUpdate(policy, begins(policy, self.config, size))
 
     def learn_from(self, recorded: Recorded, where: str) -> None:
         """Take the episodes, and in words where they are."""

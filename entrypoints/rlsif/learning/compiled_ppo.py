@@ -21,7 +21,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 
 from rlsif import private_api
 from rlsif.learning.compiled_update import CompiledUpdate
-from rlsif.learning.xla import REPAID, begins
+from rlsif.learning.xla import begins
 
 
 class CompiledPPO(Algorithm):  # type: ignore[misc]
@@ -36,7 +36,7 @@ class CompiledPPO(Algorithm):  # type: ignore[misc]
         self._updates = {name: self._compiled(policy) for name, policy in policies.items()} if fits else {}
 
     def _compiled(self, policy: Any) -> CompiledUpdate:
-        return CompiledUpdate(policy, begins(policy, self.config, self._minibatch_size, REPAID))
+        return CompiledUpdate(policy, begins(policy, self.config, self._minibatch_size))
 
     def training_step(self) -> Any:
         """Sample, update, and send the weights, as PPO of RLlib does."""

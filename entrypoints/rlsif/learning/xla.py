@@ -27,8 +27,8 @@ LARGE = 9_000_000
 DRAWING = ("Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial")
 
 
-def begins(policy: Any, config: Any, rows: int, on_cpus: float) -> float:
-    """After how many updates, of so many rows, XLA compiles those of a policy: at once with a GPU, else `on_cpus`.
+def begins(policy: Any, config: Any, rows: int) -> float:
+    """After how many updates, of minibatches of so many rows, XLA compiles those of a policy: at once with a GPU.
 
     A GPU takes less time for the operations of a small update than it takes to launch them one by one. On CPUs XLA has
     slower convolutions than TensorFlow. Random numbers of XLA would not go by the run's seed; with a
@@ -40,7 +40,7 @@ def begins(policy: Any, config: Any, rows: int, on_cpus: float) -> float:
     convolutions = any(len(shape) > 2 for shape in weights)
     threads = config.local_tf_session_args["intra_op_parallelism_threads"]
     large = threads > 1 and rows * sum(prod(shape) for shape in weights) > LARGE
-    return NEVER if convolutions or large or _draws(policy) else on_cpus
+    return NEVER if convolutions or large or _draws(policy) else REPAID
 
 
 def _draws(policy: Any) -> bool:

@@ -9,7 +9,7 @@ ALGORITHM = Algorithm(
     note="learns from few env steps; continuous actions",
     squashes_actions=True,
     sampler="rlsif.sampling.samplers:SACSampler",
-    fixes=("rlsif.learning.compiled_off_policy:CompiledSAC", "rlsif.learning.fixes:RefilledReplay"),
+    fixes=("rlsif.learning.compiled_off_policy:CompiledOffPolicy", "rlsif.learning.fixes:RefilledReplay"),
     uncompiled="rlsif.learning.compiled_off_policy:uncompiled",
     defaults={
         "replay_buffer_config": {"type": "MultiAgentReplayBuffer", "capacity": 100_000, "replay_sequence_length": 1},
