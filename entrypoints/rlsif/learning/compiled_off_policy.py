@@ -111,7 +111,7 @@ class CompiledOffPolicy(private_api.hooks()):  # type: ignore[misc]
         return list(self.config.policies_to_train or self.config.policies)
 
     def _compiled(self, policy: Any) -> CompiledReplay:
-        # On CPUs, XLA makes DQN's updates 1 to 3 % faster and takes 4 to 12 s of a core to compile them. SAC's loss draws
+        # On CPUs, XLA makes DQN's updates 1 to 3 % faster, and compiles them for 4 to 12 s of a core. SAC's loss draws
         # actions, and those of XLA would not go by the run's seed.
         return CompiledReplay(policy, xla=bool(self.config.num_gpus))
 
