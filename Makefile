@@ -62,7 +62,7 @@ bench-cluster: image-cpu dev  ## measure how long a cluster takes to come up, on
 
 .PHONY: bench-environments
 bench-environments: dev  ## measure environments of the extras beside plain loops and Stable-Baselines3
-	@$(MAKE) image-cpu EXTRAS=atari,box2d,minigrid,mujoco NAME=extras
+	@$(MAKE) image-cpu EXTRAS=atari,mujoco,pettingzoo NAME=bench-extras
 	@containers/host-venv.sh bench/.venv-off-policy bench/peers/off_policy.lock 3.11
 	@$(DEV) -m bench.environments
 

@@ -1,18 +1,20 @@
 """How fast environments are stepped: by a plain loop with random actions, and by an env runner, for the learner.
 
-Runs inside an image with the extras. Usage: environment_rates.py ROUNDS. Prints one line of JSON: name -> place ->
-env steps a second of all rounds.
+Runs inside an image with the extras. Usage: environment_rates.py ROUNDS. Prints one line of JSON: "environments" ->
+name -> place -> env steps a second of all rounds, and "agents" the same with agent steps.
 """
 
+import importlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import ray
-from parts import Learner
+from parts import SPREAD, Learner
 
 from rlsif.envs.find import make
 from rlsif.envs.reference import parse
@@ -26,6 +28,13 @@ RATES = {
     "ALE/Pong-v5, 84x84x4, RLlib's network": ("ALE/Pong-v5", 8, 512, {"model": {}}),
     "a Dict of three parts, 0.2 ms a step": (f"{HERE}:Parts", 16, 4096, {}),
     "a simulator of 50 ms a step": (f"{HERE}:Simulator", 1, 40, {}),
+}
+# Environments of many agents: the same, and the agents' number as their argument.
+AGENTS = {
+    "mpe2.simple_spread_v3, 3 agents": ("mpe2.simple_spread_v3", 8, 512, {"N": 3}),
+    "mpe2.simple_spread_v3, 30 agents": ("mpe2.simple_spread_v3", 4, 128, {"N": 30}),
+    "examples/spread, 3 agents": (SPREAD, 16, 2048, {"agents": 3}),
+    "examples/spread, 30 agents": (SPREAD, 4, 512, {"agents": 30}),
 }
 
 
@@ -93,18 +102,52 @@ def plain_loop(name: str) -> float:
     return steps / (time.monotonic() - started)
 
 
+def plain_loop_of_agents(name: str, arguments: dict[str, int]) -> float:
+    """Agent steps a second of one copy, with random actions, as PettingZoo's parallel interface has them."""
+    if name == SPREAD:
+        sys.path.insert(0, str(Path(SPREAD).parent))
+        env = importlib.import_module("spread").Spread(**arguments)
+    else:
+        env = importlib.import_module(name).parallel_env(**arguments)
+    actions = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(100)]
+    env.reset(seed=0)
+    started, steps, agent_steps = time.monotonic(), 0, 0
+    while time.monotonic() - started < SECONDS:
+        agent_steps += len(env.agents)
+        env.step(actions[steps % len(actions)])
+        steps += 1
+        if not env.agents:
+            env.reset()
+    return agent_steps / (time.monotonic() - started)
+
+
 def main(rounds: int) -> None:
     """Measure and print."""
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    figures: dict[str, dict[str, list[float]]] = {}
+    environments: dict[str, dict[str, list[float]]] = {}
+    agents: dict[str, dict[str, list[float]]] = {}
+
+    def sampled(*arguments: object) -> float:
+        learner = ray.remote(Learner).options(num_cpus=1).remote(*arguments)
+        found = ray.get(learner.sampling.remote())["env-steps/s"]
+        ray.kill(learner)
+        return found
+
+    def looped(loop: Callable[..., float], *arguments: object) -> float:
+        return ray.get(ray.remote(loop).options(num_cpus=1).remote(*arguments))
+
     for _ in range(rounds):
         for title, (name, envs, batch, settings) in RATES.items():
-            of = figures.setdefault(title, {"plain loop": [], "env runner": []})
-            of["plain loop"].append(ray.get(ray.remote(plain_loop).options(num_cpus=1).remote(name)))
-            learner = ray.remote(Learner).options(num_cpus=1).remote(name, envs, batch, {}, settings, True)
-            of["env runner"].append(ray.get(learner.sampling.remote())["env-steps/s"])
-            ray.kill(learner)
-    print(json.dumps(figures))
+            of = environments.setdefault(title, {"plain loop": [], "env runner": []})
+            of["plain loop"].append(looped(plain_loop, name))
+            of["env runner"].append(sampled(name, envs, batch, {}, settings, True))
+        for title, (name, envs, batch, arguments) in AGENTS.items():
+            of = agents.setdefault(title, {"plain loop": [], "env runner": [], "RLlib": []})
+            [count] = arguments.values()
+            of["plain loop"].append(looped(plain_loop_of_agents, name, arguments))
+            of["env runner"].append(count * sampled(name, envs, batch, arguments, {}, True))
+            of["RLlib"].append(count * sampled(name, envs, batch, arguments, {}, False))
+    print(json.dumps({"environments": environments, "agents": agents}))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from rlsif.images.apptainer import find
 
 CHECKOUT = Path(__file__).parents[1]
 HERE = CHECKOUT / "bench"
-IMAGE = CHECKOUT / "extras.sif"
+IMAGE = CHECKOUT / "bench-extras.sif"
 PYTHON = HERE / ".venv-off-policy/bin/python"
 ROUNDS = 3
 SECONDS = 40
@@ -69,12 +69,14 @@ def main() -> None:
     """Measure and record."""
     apptainer = find()
     if apptainer is None or not IMAGE.exists() or not PYTHON.exists():
-        raise SystemExit("error: extras.sif or the peers are missing; `make bench-environments` makes them")
+        raise SystemExit("error: bench-extras.sif or the peers are missing; `make bench-environments` makes them")
     rates = [apptainer.program, "exec", "--bind", CHECKOUT, IMAGE, "python", HERE / "environment_rates.py", str(ROUNDS)]
+    told = answer(rates)
     record = {
         "date": f"{datetime.now():%Y-%m-%d}",
         "machine": {"cpus": os.cpu_count(), "apptainer": apptainer.version},
-        "rates": answer(rates),
+        "rates": told["environments"],
+        "agents": told["agents"],
         "trainings": trainings(apptainer.program),
     }
     write(record, "environments")

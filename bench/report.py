@@ -217,6 +217,16 @@ def table_of_environments(record: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | {spread(loop, '')} | {spread(runner, '')} | {ratio(runner, loop)} |")
     lines += [
         "",
+        "| agent-steps/s on one core, agents share a policy | plain loop, random actions | env runner | ratio"
+        " | RLlib's env runner | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, of in record["agents"].items():
+        loop, runner, theirs = of["plain loop"], of["env runner"], of["RLlib"]
+        figures = f"{spread(loop, '')} | {spread(runner, '')} | {ratio(runner, loop)} | {spread(theirs, '')}"
+        lines.append(f"| {name} | {figures} | {ratio(runner, theirs)} |")
+    lines += [
+        "",
         "| env-steps/s of PPO on two cores, same batch, minibatch, epochs | rlsif | Stable-Baselines3, DummyVecEnv"
         " | SubprocVecEnv | to the faster |",
         "|---|---|---|---|---|",
