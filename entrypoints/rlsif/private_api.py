@@ -69,6 +69,41 @@ def init(*, node_ip_address: str, folder: Optional[str] = None, **settings: Any)
     )
 
 
+class Kept(NamedTuple):
+    """What `ray.put` was given in a process whose Ray has not been started."""
+
+    value: Any
+
+
+@contextlib.contextmanager
+def started_when_needed(start: Callable[[], None]) -> Iterator[None]:
+    """Have `start` called where something in this process needs Ray first; Ray would start one that is open to others.
+
+    Until then `ray.put` keeps what it is given: RLlib puts configurations, weights and filters there for env runners in
+    other processes also where there are none.
+    """
+    import ray
+
+    init, put, get = ray.init, ray.put, ray.get
+
+    # What Ray's functions call where it has not been started.
+    def ours(*_: Any, **__: Any) -> None:
+        ray.init = init
+        start()
+
+    def put_or_keep(value: Any, **how: Any) -> Any:
+        return put(value, **how) if ray.is_initialized() else Kept(value)
+
+    def get_or_kept(found: Any, **how: Any) -> Any:
+        return found.value if isinstance(found, Kept) else get(found, **how)
+
+    ray.init, ray.put, ray.get = ours, put_or_keep, get_or_kept
+    try:
+        yield
+    finally:
+        ray.init, ray.put, ray.get = init, put, get
+
+
 def node_parameters(
     *,
     name: str,
@@ -209,10 +244,11 @@ def _with_less_of_an_agent(command: list[str], *, dashboard: bool) -> list[str]:
 
 
 def session_logs() -> str:
-    """The folder of logs of this process's Ray."""
+    """The folder of logs of this process's Ray; nothing where it has not been started."""
     import ray
 
-    return str(ray._private.worker.global_worker.node.get_logs_dir_path())
+    node = ray._private.worker.global_worker.node
+    return str(node.get_logs_dir_path()) if node else ""
 
 
 def was_restarted() -> bool:
@@ -248,13 +284,18 @@ def job_config() -> Any:
 
 # Ray: a value that every process of a cluster sees.
 
+# Those of a process whose Ray has not been started.
+_shared_here: dict[bytes, bytes] = {}
+
 
 def put_shared(key: bytes, value: bytes, *, overwrite: bool) -> None:
-    """Write a value; without a Ray do nothing."""
+    """Write a value; without a Ray, for this process alone."""
     from ray.experimental import internal_kv
 
     if internal_kv._internal_kv_initialized():
         internal_kv._internal_kv_put(key, value, overwrite=overwrite)
+    elif overwrite or key not in _shared_here:
+        _shared_here[key] = value
 
 
 def shared(key: bytes) -> Optional[bytes]:
@@ -262,7 +303,7 @@ def shared(key: bytes) -> Optional[bytes]:
     from ray.experimental import internal_kv
 
     if not internal_kv._internal_kv_initialized():
-        return None
+        return _shared_here.get(key)
     value: Optional[bytes] = internal_kv._internal_kv_get(key)
     return value
 

@@ -22,8 +22,10 @@ from rlsif.private_api import StartFailed
 
 
 @contextlib.contextmanager
-def started(resources: Resources) -> Iterator[None]:
+def started(resources: Resources, *, at_once: bool = True) -> Iterator[None]:
     """Start a Ray with these resources, connect to it, and leave nothing of it behind.
+
+    Where it is not needed `at_once`, it is started when something needs it, which saves its processes and 3 s.
 
     Other users of the machine reach neither its files nor its ports: the folder is 0700,
     and every connection needs the token in it. Raises StartFailed.
@@ -32,9 +34,15 @@ def started(resources: Resources) -> Iterator[None]:
         write_token(folder / "token")
         leave_out_what_a_run_does_not_need()
         leave_tensorflow_to_those_who_want_it()
-        started_again(lambda: _init(resources, folder / RAYS_OWN))
+
+        def start() -> None:
+            started_again(lambda: _init(resources, folder / RAYS_OWN))
+
+        if at_once:
+            start()
         try:
-            yield
+            with contextlib.nullcontext() if at_once else private_api.started_when_needed(start):
+                yield
         finally:
             import ray
 

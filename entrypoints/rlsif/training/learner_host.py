@@ -36,9 +36,10 @@ class RunFailed(RlsifError):
 def host(resources: Resources | None, layout: Layout) -> Iterator[Host]:
     """Give the place where the run's Algorithm is, which ends with the block.
 
-    With resources of this machine, a Ray of its own is started; without, this process is connected to one.
+    With resources of this machine, a Ray of its own is started, where an algorithm in this process needs it; without,
+    this process is connected to one.
     """
-    with local_ray.started(resources) if resources else contextlib.nullcontext():
+    with local_ray.started(resources, at_once=not layout.local_mode) if resources else contextlib.nullcontext():
         place: Host = InProcess() if layout.local_mode else InActor(layout)
         try:
             yield place
