@@ -23,8 +23,10 @@ NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
 AGENT = "--dashboard_agent_command="
 # In the place of one that has nothing to do; the raylet wants it to live as long as itself.
 NO_AGENT = "setpriv --pdeathsig KILL sleep infinity"
-# Of SAC's settings, whether its actions have another distribution.
-BETA_DISTRIBUTION = "_use_beta_distribution"
+# Of SAC's and CQL's settings, whether actions have another distribution, and whether the loss draws none.
+BETA_DISTRIBUTION, DETERMINISTIC_LOSS = "_use_beta_distribution", "_deterministic_loss"
+# Of RLlib's settings of a network, those that decide nothing for one without memory.
+MODEL_WITHOUT_EFFECT = ("_time_major", "_disable_preprocessor_api", "_disable_action_flattening")
 # In the state of a policy, what its optimizer has.
 OPTIMIZER_VARIABLES = "_optimizer_variables"
 

@@ -26,6 +26,7 @@ from rlsif.cluster.ray_node import want_tensorflow
 want_tensorflow()
 from rlsif import private_api
 private_api.init(num_cpus=1, include_dashboard=False, node_ip_address="127.0.0.1")
+from ray.rllib.algorithms.cql import CQLConfig
 from ray.rllib.algorithms.sac import SACConfig
 from ray.rllib.algorithms.impala import IMPALAConfig
 private_api.clips_each_loss(IMPALAConfig())
@@ -46,7 +47,11 @@ learner = Learner()
 learner.build(spec, Layout(0, 1, 0.0, 1, local_mode=True), find(spec.env))
 algorithm = learner._algorithm
 policy, group = algorithm.get_policy(), algorithm.env_runner_group
-wanted = [(SACConfig(), (private_api.BETA_DISTRIBUTION,)),
+of_sac = (private_api.BETA_DISTRIBUTION, private_api.DETERMINISTIC_LOSS)
+from types import SimpleNamespace
+from ray.rllib.models.catalog import MODEL_DEFAULTS
+wanted = [(SACConfig(), of_sac), (CQLConfig(), of_sac),
+          (SimpleNamespace(**MODEL_DEFAULTS), private_api.MODEL_WITHOUT_EFFECT),
           (algorithm, ("_timers", "_counters")), (group, ("_env_creator", "_remote_config_obj_ref", "_worker_manager")),
           (group._worker_manager, ("_in_flight_req_to_actor_id",)),
           (policy, ("_optimizer", "_optimizers", "_loss_input_dict", "_loss_input_dict_no_rnn", "_stats_fetches")),

@@ -1,6 +1,7 @@
 """What a process may import: tried in one that can import nothing else, and read in every import, in functions too."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,11 @@ for name in names:
 
 # Beside the standard library and the rest of the room itself; the order of the rooms is import-linter's.
 MAY_IMPORT = {
+    "commands": {"numpy", "rich", "tensorflow", "typer", "rlsif"},
+    "sweep": {"ray", "yaml", "rlsif"},
+    "runs": {"jinja2", "matplotlib", "numpy", "plotext", "rlsif"},
+    "evaluation": {"imageio", "numpy", "rlsif"},
+    "learning": {"gymnasium", "numpy", "ray", "tensorflow", "rlsif"},
     "policies": {"numpy"},
     "envs": {"PIL", "cloudpickle", "envpool", "gymnasium", "h5py", "lz4", "numpy", "pettingzoo", "shimmy", "rlsif"},
     "sampling": {"numpy", "ray", "rlsif"},
@@ -36,7 +42,15 @@ MAY_IMPORT = {
     "slurm": {"rlsif.cluster.job", "rlsif.errors", "rlsif.files"},
     "images": {"rattler", "spython", "rlsif.errors"},
     "packages": {"rlsif.errors"},
+    "doctor": {"rlsif.errors", "rlsif.images", "rlsif.packages", "rlsif.slurm"},
+    "private_api": {"ray", "rlsif.errors"},
+    "values": {"yaml", "rlsif.errors"},
+    "errors": set(),
+    "files": set(),
+    "host_environment": set(),
 }
+# What commands import before they know what is typed.
+COMMANDS_TOPS = {"typer", "rlsif.errors", "rlsif.host_environment"}
 # Ray's parts that import RLlib or TensorFlow, which only learners and env runners have.
 NOT_FOR_DRIVERS = ("training", "roles", "cluster")
 # Of learning/, what needs neither RLlib nor TensorFlow when it is imported; the rest is for a learner's process.
@@ -46,11 +60,28 @@ WITHOUT_RLLIB = [
 ]  # fmt: skip
 
 
+def modules(room):
+    """The modules of a room, which is a folder or one file, as syntax trees by path."""
+    place = SOURCE / "rlsif" / room
+    paths = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    return {path: ast.parse(path.read_text()) for path in paths}
+
+
+def outside_functions(node):
+    """The parts of a module that are run when it is imported."""
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if isinstance(part, ast.If) and "TYPE_CHECKING" in ast.unparse(part.test):
+            continue
+        yield part
+        yield from outside_functions(part)
+
+
 def imported_by(room, *, at_the_top=False):
-    """What a room imports of others, anywhere or at the tops of modules: (file, module)."""
-    for path in sorted((SOURCE / "rlsif" / room).rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        for node in tree.body if at_the_top else ast.walk(tree):
+    """What a room imports of others, anywhere or when its modules are imported: (file, module)."""
+    for path, tree in modules(room).items():
+        for node in outside_functions(tree) if at_the_top else ast.walk(tree):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -60,13 +91,33 @@ def imported_by(room, *, at_the_top=False):
             yield from ((path.name, name) for name in names if not f"{name}.".startswith(f"rlsif.{room}."))
 
 
+def others_than(allowed, found):
+    """Of what was found by `imported_by`, what is neither allowed nor the standard library's."""
+    prefixes = tuple(f"{name}." for name in allowed | sys.stdlib_module_names)
+    return [each for each in found if not f"{each[1]}.".startswith(prefixes)]
+
+
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_a_room_imports_what_it_may_and_nothing_else(room):
-    allowed = tuple(f"{name}." for name in MAY_IMPORT[room] | sys.stdlib_module_names)
     found = list(imported_by(room))
-    assert [each for each in found if not f"{each[1]}.".startswith(allowed)] == []
+    assert others_than(MAY_IMPORT[room], found) == []
     if room in NOT_FOR_DRIVERS:
         assert [each for each in found if each[1].startswith("ray.rllib")] == []
+
+
+def test_commands_import_nothing_else_before_they_know_what_is_typed():
+    assert others_than(COMMANDS_TOPS, imported_by("commands", at_the_top=True)) == []
+
+
+@pytest.mark.parametrize("room", ["policies", "sampling", "learning", "sweep", "training", "roles", "cluster"])
+def test_private_settings_of_rllib_are_spelled_in_private_api_alone(room):
+    found = []
+    for path, tree in modules(room).items():
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        ends = {part for call in calls if ast.unparse(call.func).endswith("endswith") for part in call.args}
+        texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        found += [(path.name, n.value) for n in texts if n not in ends and re.fullmatch(r"_[a-z]\w*", n.value)]
+    assert found == []
 
 
 @pytest.mark.parametrize(
@@ -91,9 +142,8 @@ def test_a_room_is_imported_where_others_cannot_be(package, refused):
 
 @pytest.mark.parametrize("room", ["commands", "roles", "sweep", "runs", "evaluation", "training"])
 def test_outside_a_learner_what_is_imported_at_the_top_brings_no_rllib(room):
-    allowed = tuple(f"rlsif.learning.{name}." for name in WITHOUT_RLLIB)
     found = [each for each in imported_by(room, at_the_top=True) if each[1].startswith("rlsif.learning")]
-    assert [each for each in found if not f"{each[1]}.".startswith(allowed)] == []
+    assert others_than({f"rlsif.learning.{name}" for name in WITHOUT_RLLIB}, found) == []
 
 
 def test_what_is_imported_outside_a_learner_brings_none():

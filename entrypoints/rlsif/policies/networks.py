@@ -63,9 +63,8 @@ OF_IMAGES_ALONE = {"conv_filters", "conv_activation"}
 # Settings of RLlib's that decide nothing for a network without memory.
 WITHOUT_EFFECT = {
     "dim", "grayscale", "zero_mean", "framestack", "max_seq_len", "lstm_cell_size", "lstm_use_prev_action",
-    "lstm_use_prev_reward", "_time_major", "post_fcnet_activation", "custom_model_config", "custom_preprocessor",
-    "fcnet_weights_initializer", "_disable_preprocessor_api", "_disable_action_flattening",
-    "lstm_use_prev_action_reward",
+    "lstm_use_prev_reward", "post_fcnet_activation", "custom_model_config", "custom_preprocessor",
+    "fcnet_weights_initializer", "lstm_use_prev_action_reward",
 }  # fmt: skip
 
 

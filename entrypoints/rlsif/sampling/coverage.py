@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlsif.policies import encoder, masks
 from rlsif.policies.spaces import Space
+from rlsif.private_api import MODEL_WITHOUT_EFFECT
 from rlsif.sampling.own_twin import has_twin, settings_of
 from rlsif.sampling.samplers import Sampler
 
@@ -55,7 +56,9 @@ def _network(
     """A network that is not known here; one of the user's own may bring its twin in NumPy."""
     own = settings_of(config.model)
     if own is None:
-        return sampler.model_unsupported(masks.inner_model(sampler.model(config)), defaults.model, seen)
+        given = masks.inner_model(sampler.model(config))
+        model = {name: value for name, value in given.items() if name not in MODEL_WITHOUT_EFFECT}
+        return sampler.model_unsupported(model, defaults.model, seen)
     return None if has_twin(own) else IS_OWN
 
 

@@ -1,6 +1,7 @@
 """CQL."""
 
 from rlsif.learning.descriptor import Algorithm
+from rlsif.private_api import BETA_DISTRIBUTION, DETERMINISTIC_LOSS
 
 ALGORITHM = Algorithm(
     name="CQL",
@@ -36,7 +37,7 @@ ALGORITHM = Algorithm(
     },
     stay_zero={
         "lagrangian": "RLlib's loss with it fails in TensorFlow; min_q_weight is the weight that it would learn",
-        "_deterministic_loss": "CQL's loss draws actions",
-        "_use_beta_distribution": "CQL's loss takes actions for those between -1 and 1",
+        DETERMINISTIC_LOSS: "CQL's loss draws actions",
+        BETA_DISTRIBUTION: "CQL's loss takes actions for those between -1 and 1",
     },
 )
