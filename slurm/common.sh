@@ -88,7 +88,7 @@ job::image() {
     [[ -r $image ]] || image=$RL_IMAGE_GPU
     local -a binds
     binds::set "$PWD" "$RL_RUNS"
-    apptainer --silent exec ${binds[@]+"${binds[@]}"} "$image" rl "$@"
+    binds::rl "$image" "$@"
 }
 
 # job::describe SCRIPT: what this job has and starts, as variables.
@@ -179,8 +179,8 @@ job::compare() {
     local -r first=$1 second=${2:-$1}
     [[ $first != "$second" ]] || return 0
     local one other
-    one=$(apptainer inspect --labels "$first") || job::fail "$first is not an image that apptainer can read"
-    other=$(apptainer inspect --labels "$second") || job::fail "$second is not an image that apptainer can read"
+    one=$(apptainer inspect --labels "$first" 2>/dev/null) || job::fail "$first is not an image that apptainer can read"
+    other=$(apptainer inspect --labels "$second" 2>/dev/null) || job::fail "$second is not an image that apptainer can read"
     printf '%s\n== second\n%s\n' "$one" "$other" | job::image alike --first "$first" --second "$second" || exit
 }
 

@@ -283,8 +283,12 @@ def test_rl_does_not_take_a_job_for_over_where_slurm_does_not_answer(tmp_path, c
         (
             ["submit", "multinode", "--env", "CartPole-v1"],
             "No such option: --env; options of `train` come after --, as in `submit hetjob -- --env CartPole-v1`;"
-            " see `slurm/rl --help`",
+            " see `slurm/rl submit --help`",
         ),
+        (["submit", "hetjob", "--time"], "Option '--time' requires an argument; see `slurm/rl submit --help`"),
+        (["frobnicate"], "'frobnicate' is no command of slurm/rl, which has submit, status, logs, stop and doctor; "),
+        (["stop", "--now", "3"], "--now is no option of stop, which has none; as in `"),
+        (["status", "7", "--now"], "--now is no option of status, which has none; as in `"),
         (["submit", "--local", "node", "--time", "1:00"], "--time is 1:00, and no job has a time limit without Slurm;"),
         (["logs", "7", "--node"], "--node has no name after it; as in `"),
         (["logs", "7", "--nodes", "cpu1"], "--nodes is no option of logs, which has --node and -f; as in `"),
@@ -301,11 +305,24 @@ def test_rl_says_what_is_wrong_with_what_was_typed(tmp_path, words, said):
     assert done.stderr.startswith(f"error: {said}") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [["status", "7"], ["submit", "--local", "node"]])
+def test_rl_says_which_image_apptainer_cannot_start(tmp_path, words):
+    program(tmp_path / "apptainer", "echo 'FATAL:   While reading: image format not recognized' >&2; exit 255")
+    line, environment = [ROOT / "slurm/rl", *words], {"PATH": f"{tmp_path}:/usr/bin:/bin", "RL_IMAGE": __file__}
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: image {__file__} cannot run `rl`: While reading: image format not recognized;")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "name, given, said",
     [
         ("RL_BIND", "/srv,/no/such", "RL_BIND has '/no/such', and /no/such is no folder of "),
         ("RL_BIND", "opt", "RL_BIND has 'opt', and opt is no folder of "),
+        ("RL_BIND", "/srv:mnt", "RL_BIND has '/srv:mnt', and 'mnt' is no absolute path of the image; it must be as in "),
+        ("RL_BIND", "/srv:", "RL_BIND has '/srv:', and '' is no absolute path of the image; it must be as in "),
+        ("RL_BIND", "/srv:/mnt:rx", "RL_BIND has '/srv:/mnt:rx', and 'rx' is neither ro nor rw; it must be as in "),
         ("RL_BIND", "/opt", "folder /opt cannot be seen in the image, which has its own /opt/rl; use another folder"),
         ("RL_BIND", "/srv:/opt/rl/lib", "folder /opt/rl/lib cannot be seen in the image, which has its own /opt/rl"),
         ("RL_RUNS", "/proc/no/such", "folder /proc/no/such/local-1 cannot be made; RL_RUNS names another place"),

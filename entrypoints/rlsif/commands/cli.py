@@ -42,8 +42,9 @@ def parse(
         # Click's exceptions, by shape: typer may carry a Click of its own.
         if not hasattr(problem, "format_message"):
             raise
-        message = _said(problem)
-        print(f"error: {message.rstrip('.')}; see `{name} --help`", file=sys.stderr)
+        words = sys.argv[1:] if arguments is None else arguments
+        asked = f"{name} {words[0]}" if isinstance(command, Mapping) and words and words[0] in command else name
+        print(f"error: {_said(problem).rstrip('.')}; see `{asked} --help`", file=sys.stderr)
         return BAD_INPUT
 
 
