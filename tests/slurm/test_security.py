@@ -143,4 +143,5 @@ def test_roles_sit_on_their_nodes_and_rl_tells_of_a_job_and_stops_it_with_a_chec
     assert "with a checkpoint" in slurm(f"{CHECKOUT}/slurm/rl", "stop", job.id, user="alice").stdout
     job.completes()
     assert job.summary["state"] == "interrupted" and job.summary["iterations"] == len(job.rows)
+    assert job.summary["stop_reason"] == "interrupted by `slurm/rl stop`; the run can be resumed"
     assert job.summary["checkpoint"].endswith(f"{len(job.rows):06d}")

@@ -55,6 +55,15 @@ def test_nodes_meet_by_the_rendezvous_of_their_own_start(tmp_path):
         job.wait_for_head(0, 0.1, lambda: False)
 
 
+def test_a_stop_for_good_is_told_from_a_warning(tmp_path):
+    job, stop = JobFolder(tmp_path), tmp_path / "stop"
+    assert not job.stopped_for_good
+    stop.touch()
+    assert job.stop_is_asked_for and not job.stopped_for_good
+    stop.write_text("for good\n")
+    assert job.stopped_for_good
+
+
 @pytest.mark.fault("the shared disk of a job refuses for a while", promise="the nodes of the job wait for it")
 def test_a_disk_that_refuses_for_a_while_is_not_the_end_of_a_job(tmp_path):
     job, published = JobFolder(tmp_path), tmp_path / "cluster.json"
@@ -97,7 +106,7 @@ def test_the_token_is_for_its_user_alone(tmp_path, monkeypatch):
 def test_a_learner_uses_one_gpu_of_its_node():
     many, none = replace(CLUSTER, learner_gpus=4), replace(CLUSTER, learner_gpus=0)
     assert [cluster_layout(TrainOptions(), each, 8).num_gpus for each in (many, none)] == [1.0, 0.0]
-    with pytest.raises(InputError, match="--num-gpus is 1, but the learner node has 0; ask Slurm for one"):
+    with pytest.raises(InputError, match="--num-gpus is 1, but the learner node has 0; give it one, by --gres=gpu:1"):
         cluster_layout(TrainOptions(num_gpus=1), none, 8)
 
 
@@ -150,7 +159,7 @@ def test_a_job_that_came_to_its_end_and_no_further_is_finished(tmp_path, monkeyp
 
 def test_gpus_are_looked_for_only_where_some_are_wanted():
     check_gpus(0, 0)
-    with pytest.raises(RlsifError, match="the learner wants 2 GPUs and its allocation has 1; ask Slurm for more"):
+    with pytest.raises(RlsifError, match="the learner wants 2 GPUs and its allocation has 1; give it more, by --gres=gpu:1"):
         check_gpus(2, 1)
 
 

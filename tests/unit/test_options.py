@@ -78,6 +78,9 @@ def test_a_job_has_room_for_env_runners_whose_cores_are_on_one_node():
         InputError, match="--num-env-runners is 6 of 3 processes each and .* use --num-env-runners 1 to 5"
     ):
         cluster_layout(TrainOptions(env_processes=3, num_env_runners=6), nodes, 8)
+    small = Cluster(rollout_cpus=1, learner_cpus=1, learner_gpus=0, of_rollout_nodes=(1,))
+    with pytest.raises(InputError, match="have 1 CPU; use --num-env-runners 1, or give the job more rollout nodes"):
+        cluster_layout(TrainOptions(num_env_runners=7), small, 8)
     with pytest.raises(InputError, match="--env-processes is 9, and no rollout node has as many CPUs"):
         cluster_layout(TrainOptions(env_processes=9), nodes, 8)
 

@@ -138,6 +138,8 @@ def test_status_names_roles_nodes_and_time(tmp_path):
     assert said.splitlines()[0] == "job 7: RUNNING, 22:59:55 left"
     assert "  rollout  n[2-3]  16 CPUs, 0 GPUs" in said and "  learner  g1  4 CPUs, 1 GPU" in said
     assert "iteration 3, 6,000 env steps, return 42.2, 1,234 steps/s, 16 env runners alive" in said
+    (run / "summary.json").write_text('{"state": "finished", "stop_reason": "3 iterations"}')
+    assert "return 42.2, 1,234 steps/s\n  run " in describe(groups(SAID, "7"), folder)
 
 
 def test_status_has_the_last_evaluation_of_what_samples_nothing(tmp_path):
@@ -232,7 +234,8 @@ def test_other_plans_are_not_doubted(asked, site, there):
 
 
 def test_a_job_without_slurm_is_described_as_slurm_would(tmp_path):
-    (tmp_path / "local-3").mkdir()
+    for other in ("local-3", "local-²"):
+        (tmp_path / other).mkdir()
     words = shlex.split(local.line(Submission("hetjob", 1, 2, None, None), ROOT, tmp_path, ["--env", "my env"]))
     assert words[0] == "env" and {"SLURM_JOB_ID=local-4", f"RL_RUNS={tmp_path}", "RL_LOCAL_GPUS=0 0 0"} < set(words)
     assert "SLURM_JOB_NODELIST_HET_GROUP_1=rollout1" in words and "SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1=2(x1)" in words

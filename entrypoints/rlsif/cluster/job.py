@@ -74,6 +74,14 @@ class JobFolder:
         return self._stop
 
     @property
+    def stopped_for_good(self) -> bool:
+        """Whether its user wants the end, and not Slurm, after which the job would be requeued."""
+        try:
+            return bool((self.path / STOP).read_bytes())
+        except OSError:
+            return False
+
+    @property
     def over(self) -> bool:
         """Whether the head has ended, however, or Slurm ends the batch script."""
         return any(self._is_there(path) for path in {self.path / OVER, self._until})

@@ -73,7 +73,7 @@ def _memory() -> int:
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for folder in _own_cgroups():
         for name in ("memory.max", "memory.limit_in_bytes"):
-            limits += [int(word) for word in _words(folder / name) if word.isdigit()]
+            limits += [int(word) for word in _words(folder / name) if word.isdecimal()]
     return min(limits)
 
 

@@ -153,7 +153,7 @@ def check_gpus(wanted: float, allocated: int) -> None:
     if allocated < wanted:
         raise RlsifError(
             f"the learner wants {wanted:g} GPUs and its allocation has {allocated};"
-            " ask Slurm for more, as in --gres=gpu:1, or give --num-gpus 0"
+            " give it more, by --gres=gpu:1 of sbatch or --gpus 1 of `slurm/rl submit`, or give --num-gpus 0"
         )
     command = ["check-gpu", "--num-gpus", str(math.ceil(wanted))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

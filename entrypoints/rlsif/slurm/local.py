@@ -43,7 +43,7 @@ def line(asked: Submission, checkout: Path, runs: Path, train: list[str]) -> str
 def number(runs: Path) -> int:
     """The next number of a job in this folder."""
     taken = [path.name.partition("-")[2] for path in runs.glob(f"{LOCAL}*")]
-    return max((int(text) for text in taken if text.isdigit()), default=0) + 1
+    return max((int(text) for text in taken if text.isdecimal()), default=0) + 1
 
 
 def groups(asked: Submission) -> list[Group]:

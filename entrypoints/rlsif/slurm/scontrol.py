@@ -85,7 +85,7 @@ def epoch(time: str) -> Optional[int]:
 
     With SLURM_TIME_FORMAT=%s Slurm tells just these; its usual form is the local time.
     """
-    if time.isdigit():
+    if time.isdecimal():
         return int(time)
     try:
         return int(datetime.fromisoformat(time).timestamp())

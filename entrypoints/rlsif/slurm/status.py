@@ -61,12 +61,12 @@ def _progress(folder: Path) -> list[str]:
         return [f"  no iteration yet; run {path}{_end(path)}"]
     row: dict[str, Any] = json.loads(whole[-1])
     mean = row[SAMPLED] if SAMPLED in row else _evaluated(whole)
-    runners = row.get("num_healthy_workers")
+    end, runners = _end(path), row.get("num_healthy_workers")
     return [
         f"  iteration {row['training_iteration']}, {row['num_env_steps_sampled_lifetime']:,} env steps,"
         f" return {'none yet' if mean is None else f'{mean:.1f}'}, {row['env_steps_per_s']:,.0f} steps/s"
-        + ("" if runners is None else f", {counted(runners, 'env runner')} alive"),
-        f"  run {path}{_end(path)}",
+        + ("" if end or runners is None else f", {counted(runners, 'env runner')} alive"),
+        f"  run {path}{end}",
     ]
 
 

@@ -78,7 +78,7 @@ def _gres(of_site: str | None, gpus: int) -> str:
     if gpus == 0:
         return "none"
     parts = (of_site or "gpu").split(":")
-    kind = [part for part in parts[1:] if not part.isdigit()]
+    kind = [part for part in parts[1:] if not part.isdecimal()]
     return ":".join([parts[0], *kind, str(gpus)])
 
 

@@ -236,7 +236,7 @@ def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) ->
         processes, cpus = _of_processes(options.env_processes or 0), counted(cluster.rollout_cpus, "CPU")
         raise InputError(
             f"--num-env-runners is {runners}{processes} and the rollout nodes have {cpus};"
-            f" use --num-env-runners 1 to {most}, or ask Slurm for more nodes"
+            f" use --num-env-runners {f'1 to {most}' if most > 1 else 1}, or give the job more rollout nodes"
         )
     return Layout(
         num_env_runners=runners,
@@ -257,7 +257,7 @@ def _gpus_of_job(options: TrainOptions, cluster: Cluster) -> float:
     if options.num_gpus > cluster.learner_gpus:
         raise InputError(
             f"--num-gpus is {options.num_gpus:g}, but the learner node has {cluster.learner_gpus};"
-            " ask Slurm for one, as in --gres=gpu:1 in the learner's group"
+            " give it one, by --gres=gpu:1 in the learner's group of sbatch, or --gpus 1 of `slurm/rl submit`"
         )
     return options.num_gpus
 

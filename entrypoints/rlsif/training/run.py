@@ -340,7 +340,8 @@ class Run:
         if signals.caught:
             return _interrupted(signals)
         if self._job and self._job.stop_is_asked_for:
-            return End("interrupted by the batch script; the run can be resumed", INTERRUPTED, REQUEUE)
+            by = "`slurm/rl stop`" if self._job.stopped_for_good else "the batch script"
+            return End(f"interrupted by {by}; the run can be resumed", INTERRUPTED, REQUEUE)
         return None
 
     def _wait_for_env_runners(self, alive: int, since: float) -> None:
