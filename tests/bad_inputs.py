@@ -191,6 +191,48 @@ train --env CartPole-v1 --set model.fcnet_hidden=[8]
     PPO has no hyperparameter 'model.fcnet_hidden'; did you mean fcnet_hiddens or post_fcnet_hiddens?
 train --env CartPole-v1 --set model.fcnet_activation=tanhh
     PPO's 'model.fcnet_activation' is 'tanhh'; it must be one of linear, tanh, relu, ...
+train --env CartPole-v1 --set model.fcnet_activation=5
+    PPO's 'model.fcnet_activation' is 5; it must be one of linear, tanh, relu, ...
+train --env CartPole-v1 --set model.fcnet_activation=[relu]
+    PPO's 'model.fcnet_activation' is ['relu']; it must be one of linear, tanh, relu, ...
+train --env CartPole-v1 --set clip_rewards=abc
+    PPO's 'clip_rewards' is 'abc'; it must be true, false, or the number to clip at
+train --env CartPole-v1 --set grad_clip=abc
+    PPO's 'grad_clip' is 'abc'; it must be a number
+train --env CartPole-v1 --set entropy_coeff=.nan
+    PPO's 'entropy_coeff' is nan; it must be a number
+train --env CartPole-v1 --set gamma=null
+    PPO's 'gamma' is None; it must be like its default, 0.99
+train --env CartPole-v1 --set batch_mode=whole
+    PPO's 'batch_mode' is 'whole'; it must be truncate_episodes or complete_episodes
+train --env CartPole-v1 --set observation_filter=5
+    PPO's 'observation_filter' is 5; it must be NoFilter, MeanStdFilter or ConcurrentMeanStdFilter
+train --env CartPole-v1 --set rollout_fragment_length=0
+    PPO's 'rollout_fragment_length' is 0; it must be a whole number of at least 1, or auto
+train --env CartPole-v1 --set min_time_s_per_iteration=abc
+    PPO's 'min_time_s_per_iteration' is 'abc'; it must be a number
+train --env CartPole-v1 --set env_runner_cls=mine.py:Runner
+    'env_runner_cls' has no effect here: the other settings of a run decide which env runner samples
+train --env CartPole-v1 --set observation_fn=mine.py:seen
+    'observation_fn' has no effect here: RLlib wants an object of Python there, and settings are numbers, texts and lists
+train --env CartPole-v1 --set use_critic=false
+    PPO's 'use_critic' is false and its 'use_gae' true; GAE needs the critic: leave use_critic at true, or give use_gae=false and batch_mode=complete_episodes, too
+train --env CartPole-v1 --set exploration_config.type=Greedy
+    PPO's 'exploration_config.type' is 'Greedy'; it must be one of EpsilonGreedy, ...; did you mean EpsilonGreedy?
+train --env CartPole-v1 --set exploration_config.epsilon=0.1
+    PPO has no hyperparameter 'exploration_config.epsilon'...
+train --env CartPole-v1 --algo DQN --set exploration_config.epsilon_timesteps=abc
+    DQN's 'exploration_config.epsilon_timesteps' is 'abc'; it must be like its default, 100000
+train --env CartPole-v1 --algo DQN --set exploration_config.epsilon_timesteps=-5
+    DQN's 'exploration_config.epsilon_timesteps' is -5; it must be at least 0
+train --env CartPole-v1 --algo DQN --set exploration_config.initial_epsilon=.nan
+    DQN's 'exploration_config.initial_epsilon' is nan; it must be from 0 to 1
+train --env CartPole-v1 --algo DQN --set exploration_config.final_epsilon=7
+    DQN's 'exploration_config.final_epsilon' is 7; it must be from 0 to 1
+train --env CartPole-v1 --algo DQN --set replay_buffer_config.capacity=abc
+    DQN's 'replay_buffer_config.capacity' is 'abc'; it must be like its default, 10000
+train --env CartPole-v1 --algo DQN --set replay_buffer_config.capcity=5000
+    DQN has no hyperparameter 'replay_buffer_config.capcity'; did you mean capacity?
 train --env CartPole-v1 --set model.lstm_cell_size=0
     PPO's 'model.lstm_cell_size' is 0; it must be a whole number of at least 1
 train --env CartPole-v1 --set num_env_runners=3
@@ -535,6 +577,10 @@ sweep --env CartPole-v1 --sample 'num_epochs=uniform(1,11)'
     PPO's 'num_epochs' is 4.183099; it must be a whole number
 sweep --env CartPole-v1 --sample 'lr=uniform(2,1)'
     --sample 'lr=uniform(2,1)': uniform needs a lower and a higher number, as in gamma=uniform(0.9,0.999)
+sweep --env CartPole-v1 --sample 'lr=uniform(0,.inf)'
+    --sample 'lr=uniform(0,.inf)': uniform needs a lower and a higher number, as in gamma=uniform(0.9,0.999)
+sweep --env CartPole-v1 --sample 'num_epochs=randint(1.5,9)'
+    --sample 'num_epochs=randint(1.5,9)': randint needs a lower and a higher whole number, as in num_epochs=randint(1,11)
 sweep --env CartPole-v1 --sample 'lr=loguniform(0,1)'
     --sample 'lr=loguniform(0,1)': loguniform has no values at or below 0
 sweep --env CartPole-v1 --sample 'lr=choice()'

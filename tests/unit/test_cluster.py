@@ -159,7 +159,9 @@ def test_a_job_that_came_to_its_end_and_no_further_is_finished(tmp_path, monkeyp
 
 def test_gpus_are_looked_for_only_where_some_are_wanted():
     check_gpus(0, 0)
-    with pytest.raises(RlsifError, match="the learner wants 2 GPUs and its allocation has 1; give it more, by --gres=gpu:1"):
+    with pytest.raises(
+        RlsifError, match="the learner wants 2 GPUs and its allocation has 1; give it more, by --gres=gpu:1"
+    ):
         check_gpus(2, 1)
 
 

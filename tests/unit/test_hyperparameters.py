@@ -17,12 +17,18 @@ KNOWN = {
     "lr": 5e-5,
     "gamma": 0.99,
     "use_critic": True,
-    "model": {"fcnet_hiddens": [256], "use_lstm": False, "max_seq_len": 20},
+    "model": {"fcnet_hiddens": [256], "fcnet_activation": "tanh", "use_lstm": False, "max_seq_len": 20},
     "grad_clip": None,
     "exploration_config": {},
     "num_epochs": 30,
     "lr_schedule": None,
     "min_time_s_per_iteration": 10,
+    "batch_mode": "truncate_episodes",
+    "rollout_fragment_length": "auto",
+    "clip_rewards": None,
+    "minibatch_size": 128,
+    "callbacks": "<class 'RLlibCallback'>",
+    "some_text": "a",
 }
 
 
@@ -71,6 +77,22 @@ def test_set_without_a_value_is_refused(setting):
             for given in ([[0, "1e"], [9, 1e-4]], [0, 1], [], "x", 3, [[5, 1], [9, 2]], [[0, 1], [0, 2]], [[0, True]])
         ),
         ({"model": {"fcnet_hiddens": 64}}, "'fcnet_hiddens' is 64|'model.fcnet_hiddens' is 64"),
+        *(({name: "abc"}, "it must be a number$") for name in ("grad_clip", "min_time_s_per_iteration")),
+        *(({"clip_rewards": given}, "it must be true, false, or the number to clip at") for given in ("abc", -1, [1])),
+        *(
+            ({"rollout_fragment_length": given}, "it must be a whole number of at least 1, or auto")
+            for given in (0, -5, 1.5, "abc", None)
+        ),
+        ({"batch_mode": "whole"}, "'batch_mode' is 'whole'; it must be truncate_episodes or complete_episodes"),
+        ({"some_text": 3}, "'some_text' is 3; it must be like its default, 'a'"),
+        *(({name: None}, "must be like its default") for name in ("lr", "gamma", "use_critic", "some_text")),
+        ({"minibatch_size": None}, "'minibatch_size' is None; it must be a whole number of at least 1"),
+        ({"gamma": math.nan}, "'gamma' is nan; it must be from 0 to 1"),
+        ({"model": None}, "'model' is None; it is a group of settings"),
+        *(
+            ({"model": {"fcnet_activation": given}}, "it must be one of linear, tanh, ")
+            for given in (5, ["relu"], "tanhh", True)
+        ),
         ({"num_gpus": 1}, "set by --num-gpus"),
         ({"num_gpus_per_learner": 1}, "'num_gpus_per_learner' has no effect here: .*; --num-gpus gives it a GPU"),
         ({"rl_module_spec": {}}, "'rl_module_spec' has no effect here: .*new API stack"),
@@ -152,6 +174,11 @@ def test_whole_numbers_may_be_written_as_powers_of_ten():
 def test_right_ones_pass():
     schedule = {"lr_schedule": [[0, 1e-3], [1e6, 1e-5]], "min_time_s_per_iteration": 0.5}
     hyperparameters.check({**schedule, "model": {"fcnet_hiddens": []}}, KNOWN, "PPO")
+    nothing = {"min_time_s_per_iteration": None, "model": {"fcnet_activation": None}, "grad_clip": None}
+    hyperparameters.check({**nothing, "clip_rewards": None}, KNOWN, "PPO")
+    for right in ({"rollout_fragment_length": 1e3}, {"clip_rewards": True}, {"clip_rewards": 2.5}, {"callbacks": 3}):
+        hyperparameters.check(right, KNOWN, "PPO")
+    hyperparameters.check({"model": {"fcnet_activation": "ReLU"}, "rollout_fragment_length": "auto"}, KNOWN, "PPO")
     hyperparameters.check(
         {"lr": 1, "grad_clip": 0.5, "model": {"use_lstm": True}, "exploration_config": {"type": "x"}}, KNOWN, "PPO"
     )

@@ -311,7 +311,9 @@ def test_rl_says_which_image_apptainer_cannot_start(tmp_path, words):
     line, environment = [ROOT / "slurm/rl", *words], {"PATH": f"{tmp_path}:/usr/bin:/bin", "RL_IMAGE": __file__}
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: image {__file__} cannot run `rl`: While reading: image format not recognized;")
+    assert done.stderr.startswith(
+        f"error: image {__file__} cannot run `rl`: While reading: image format not recognized;"
+    )
     assert done.stderr.count("\n") == 1
 
 
@@ -320,7 +322,11 @@ def test_rl_says_which_image_apptainer_cannot_start(tmp_path, words):
     [
         ("RL_BIND", "/srv,/no/such", "RL_BIND has '/no/such', and /no/such is no folder of "),
         ("RL_BIND", "opt", "RL_BIND has 'opt', and opt is no folder of "),
-        ("RL_BIND", "/srv:mnt", "RL_BIND has '/srv:mnt', and 'mnt' is no absolute path of the image; it must be as in "),
+        (
+            "RL_BIND",
+            "/srv:mnt",
+            "RL_BIND has '/srv:mnt', and 'mnt' is no absolute path of the image; it must be as in ",
+        ),
         ("RL_BIND", "/srv:", "RL_BIND has '/srv:', and '' is no absolute path of the image; it must be as in "),
         ("RL_BIND", "/srv:/mnt:rx", "RL_BIND has '/srv:/mnt:rx', and 'rx' is neither ro nor rw; it must be as in "),
         ("RL_BIND", "/opt", "folder /opt cannot be seen in the image, which has its own /opt/rl; use another folder"),

@@ -55,8 +55,8 @@ COMMANDS_TOPS = {"typer", "rlsif.errors", "rlsif.host_environment"}
 NOT_FOR_DRIVERS = ("training", "roles", "cluster")
 # Of learning/, what needs neither RLlib nor TensorFlow when it is imported; the rest is for a learner's process.
 WITHOUT_RLLIB = [
-    "assignment", "catalogue", "descriptor", "finite", "hyperparameters", "judgement", "learner", "own_network",
-    "rllib_callbacks", "settings", "spec",
+    "assignment", "catalogue", "descriptor", "finite", "hyperparameters", "judgement", "kinds", "learner",
+    "own_network", "rllib_callbacks", "settings", "spec",
 ]  # fmt: skip
 
 

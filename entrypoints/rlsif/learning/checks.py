@@ -1,19 +1,34 @@
-"""Settings that RLlib takes, and fails of later, judged on all settings of a run together."""
+"""Settings that RLlib takes, and with which it fails later, judged on all settings of a run together."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from rlsif.errors import InputError
+from rlsif.errors import InputError, near
+from rlsif.learning import hyperparameters
 from rlsif.learning.descriptor import Algorithm, imported
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+# Of ray.rllib.utils.exploration, the classes that work with TensorFlow and these algorithms.
+EXPLORATIONS = (
+    "EpsilonGreedy", "GaussianNoise", "OrnsteinUhlenbeckNoise", "ParameterNoise", "PerWorkerEpsilonGreedy",
+    "PerWorkerGaussianNoise", "PerWorkerOrnsteinUhlenbeckNoise", "Random", "SoftQ", "StochasticSampling",
+)  # fmt: skip
+# The settings of a class that takes them by other names, or passes them on; the values are their defaults.
+OF_REPLAY_BUFFERS = {"alpha": 0.6, "beta": 0.4, "eps": 1e-6, "worker_side_prioritization": False}
+
 
 def check(config: AlgorithmConfig, algorithm: Algorithm) -> None:
     """Refuse settings that do not go together. Raises InputError."""
     _check_minibatch(config, algorithm.name)
+    _check_advantages(config, algorithm.name)
+    _check_exploration(config.exploration_config, algorithm.name)
+    if algorithm.replays:
+        _check_replay_buffer(config.replay_buffer_config, algorithm.name)
     if algorithm.check:
         imported(algorithm.check)(config, algorithm.name)
 
@@ -38,6 +53,58 @@ def check_precision(config: AlgorithmConfig, algorithm: Algorithm) -> None:
             f"--precision bf16 is for updates that are made in one call, and for {against} RLlib makes those of"
             f" {algorithm.name}, in float32; leave it out"
         )
+
+
+def _check_advantages(config: AlgorithmConfig, algo: str) -> None:
+    """Refuse GAE without the value function that it needs."""
+    if getattr(config, "use_gae", False) and not getattr(config, "use_critic", True):
+        raise InputError(
+            f"{algo}'s 'use_critic' is false and its 'use_gae' true; GAE needs the critic: leave use_critic at true,"
+            " or give use_gae=false and batch_mode=complete_episodes, too"
+        )
+
+
+def _check_exploration(given: Mapping[str, Any], algo: str) -> None:
+    """Refuse an exploration that RLlib does not have, or that has no such settings."""
+    from ray.rllib.utils import exploration
+
+    kind = given.get("type")
+    # A class of the user's own is named by its module, too.
+    if isinstance(kind, type) or (isinstance(kind, str) and "." in kind):
+        return
+    if kind not in EXPLORATIONS:
+        raise InputError(
+            f"{algo}'s 'exploration_config.type' is {kind!r}; it must be one of {', '.join(EXPLORATIONS)}"
+            f"{near(str(kind), EXPLORATIONS)}"
+        )
+    if given.get("scale_schedule") is not None:
+        raise InputError(
+            f"{algo}'s 'exploration_config.scale_schedule' is {given['scale_schedule']!r}, and RLlib wants an object of"
+            " Python there; use initial_scale, final_scale and scale_timesteps"
+        )
+    known = _arguments(getattr(exploration, str(kind)))
+    # Schedules are checked where they are given.
+    settings = {name: value for name, value in given.items() if name not in ("type", "epsilon_schedule")}
+    hyperparameters.check(settings, known, algo, prefix="exploration_config.")
+
+
+def _check_replay_buffer(given: Mapping[str, Any], algo: str) -> None:
+    """Refuse settings that the replay buffer does not have, or of another kind."""
+    from ray.rllib.utils import replay_buffers
+
+    kind = getattr(replay_buffers, str(given.get("type")), None)
+    if not isinstance(kind, type):
+        return
+    settings = {name: value for name, value in given.items() if name != "type"}
+    known = {**OF_REPLAY_BUFFERS, **_arguments(kind)}
+    hyperparameters.check(settings, known, algo, prefix="replay_buffer_config.")
+
+
+def _arguments(kind: type) -> dict[str, Any]:
+    """The arguments of a class and those it is derived from, with their defaults."""
+    signatures = [inspect.signature(each.__init__) for each in reversed(kind.__mro__) if "__init__" in vars(each)]
+    arguments = [argument for signature in signatures for argument in signature.parameters.values()]
+    return {each.name: each.default for each in arguments if each.default is not each.empty}
 
 
 def _check_minibatch(config: AlgorithmConfig, algo: str) -> None:

@@ -35,7 +35,8 @@ class Algorithm:
     own_network: bool = False
     # Whether its policy is another where RLlib knows that actions are between -1 and 1.
     squashes_actions: bool = False
-    # `module:function` that refuses settings which RLlib takes for it, and fails of later; called with config and name.
+    # `module:function` that refuses settings which RLlib takes for it, and with which it fails later; called with
+    # config and name.
     check: Optional[str] = None
     # `module:function` that says of its config why RLlib makes the updates; None where a recurrent network or another
     # framework than tf alone is why.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from rlsif.errors import InputError, near
 from rlsif.learning.catalogue import catalogue
+from rlsif.learning.kinds import SECONDS, is_count, is_number, wrong
 from rlsif.learning.without_effect import instead
 from rlsif.values import merge, read
 
@@ -22,6 +22,7 @@ BY_OPTION = {
     "num_env_runners": "--num-env-runners",
     "num_gpus": "--num-gpus",
     "input_": "--input",
+    "input": "--input",
     "num_envs_per_env_runner": "--num-envs-per-env-runner",
     "normalize_rewards": "--normalize-rewards",
 }
@@ -36,6 +37,11 @@ UNAVAILABLE = {
     "shuffle_buffer_size": "a run on recorded episodes draws from all of their steps",
     "off_policy_estimation_methods": "use --evaluate-every, which plays episodes",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
+    "env_runner_cls": "the other settings of a run decide which env runner samples",
+    **dict.fromkeys(
+        ("before_learn_on_batch", "observation_fn", "sample_collector"),
+        "RLlib wants an object of Python there, and settings are numbers, texts and lists",
+    ),
 }
 # What RLlib called others before, and still takes without using it.
 RENAMED = {
@@ -45,7 +51,7 @@ RENAMED = {
 }
 # RLlib's default of what it takes and no longer uses.
 GIVEN_UP = -1
-# Of RLlib's schedules, those that its TensorFlow policies can compute; it fails of LinearSchedule and the others.
+# Of RLlib's schedules, those that its TensorFlow policies can compute; with LinearSchedule and the others they fail.
 PIECEWISE, CONSTANT = "PiecewiseSchedule", "ConstantSchedule"
 OF_SCHEDULES = {PIECEWISE: {"type", "endpoints", "outside_value"}, CONSTANT: {"type", "value"}}
 # The least and the greatest value of what RLlib takes whatever it is, and then learns nothing.
@@ -53,20 +59,14 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("num_epochs", "minibatch_size", "train_batch_size", "n_step"), (1, math.inf)),
     **dict.fromkeys(("num_gpu_loader_threads", "num_multi_gpu_tower_stacks", "minibatch_buffer_size"), (1, math.inf)),
     **dict.fromkeys(("lr", "clip_param", "grad_clip"), (0, math.inf)),
-    **dict.fromkeys(("gamma", "lambda"), (0, 1)),
+    **dict.fromkeys(("gamma", "lambda", "initial_epsilon", "final_epsilon"), (0, 1)),
+    **dict.fromkeys(("warmup_timesteps", "epsilon_timesteps", "random_timesteps", "scale_timesteps"), (0, math.inf)),
+    **dict.fromkeys(("stddev", "initial_stddev", "training_intensity"), (0, math.inf)),
+    "capacity": (1, math.inf),
 }
 OTHER_STEPS = "RLlib's sampler shows the network the steps before those that its learner shows it; it must be 0"
 # What has to stay 0 with every algorithm.
 STAY_ZERO = dict.fromkeys(("model.attention_use_n_prev_actions", "model.attention_use_n_prev_rewards"), OTHER_STEPS)
-# What networks with a memory count by, and have no other use for.
-COUNTS = ("max_seq_len", "lstm_cell_size")
-# Names of numbers of seconds, which may have a fraction where RLlib's default has none.
-SECONDS = re.compile(r"_s(_|$)")
-# Those of tf.nn that leave the shape as it is; RLlib would say so in a traceback.
-ACCEPTED_ACTIVATIONS = (
-    "linear", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish", "silu", "sigmoid", "softplus",
-    "softsign",
-)  # fmt: skip
 ANY_DICTIONARY = {"custom_model_config", "exploration_config", "env_config", "replay_buffer_config", "optimizer"}
 
 
@@ -100,10 +100,10 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
                 check(value, default, algo, prefix=f"{name}.")
             if key == "exploration_config":
                 _check_schedule(algo, value.get("epsilon_schedule"))
-        elif isinstance(default, Mapping) and value is not None:
+        elif isinstance(default, Mapping):
             raise InputError(f"{algo}'s {name!r} is {value!r}; it is a group of settings: write {name}.KEY=VALUE")
-        elif not _same_kind(value, default):
-            raise InputError(f"{algo}'s {name!r} is {value!r}; it must be like its default, {default!r}")
+        elif right := wrong(str(key), value, default):
+            raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
         else:
             _check_value(algo, name, str(key), value, default)
 
@@ -119,19 +119,16 @@ def _check_value(algo: str, name: str, key: str, value: Any, default: Any) -> No
     least, most = LIMITS.get(key, (-math.inf, math.inf))
     if isinstance(value, (int, float)) and not least <= value <= most:
         right = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+        right = right if key in LIMITS else "a number"
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be {right}")
-    if key in COUNTS and not _is_count(value):
-        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be a whole number of at least 1")
     if _has_fraction(value) and type(default) is int and not SECONDS.search(key):
         raise InputError(f"{algo}'s {name!r} is {value!r}; it must be a whole number")
     _check_list(algo, name, key, value)
-    if key.endswith("_activation") and isinstance(value, str) and value.lower() not in ACCEPTED_ACTIVATIONS:
-        raise InputError(f"{algo}'s {name!r} is {value!r}; it must be one of {', '.join(ACCEPTED_ACTIVATIONS)}")
 
 
 def _check_list(algo: str, name: str, key: str, value: Any) -> None:
-    """Refuse sizes of layers and schedules of which RLlib would fail in the learner."""
-    if key.endswith("hiddens") and not (isinstance(value, list) and all(map(_is_count, value))):
+    """Refuse sizes of layers and schedules with which RLlib would fail in the learner."""
+    if key.endswith("hiddens") and not (isinstance(value, list) and all(map(is_count, value))):
         raise InputError(
             f"{algo}'s {name!r} is {value!r}; it must be a list of whole numbers of at least 1, as [64, 64]"
         )
@@ -143,7 +140,7 @@ def _check_list(algo: str, name: str, key: str, value: Any) -> None:
 
 
 def _check_schedule(algo: str, schedule: Any) -> None:
-    """Refuse what RLlib would fail of in the learner, or take for an epsilon that is none."""
+    """Refuse a schedule with which RLlib would fail in the learner, or that gives something else than an epsilon."""
     if schedule is None:
         return
     given = f"{algo}'s 'exploration_config.epsilon_schedule' is {schedule!r}"
@@ -158,7 +155,7 @@ def _check_schedule(algo: str, schedule: Any) -> None:
         raise InputError(f"{given}; a {kind} has no {unknown[0]!r}{near(unknown[0], OF_SCHEDULES[kind])}")
     if kind == PIECEWISE:
         _check_endpoints(given, schedule)
-    elif not (_is_finite_number(schedule.get("value")) and 0 <= schedule["value"] <= 1):
+    elif not (is_number(schedule.get("value")) and 0 <= schedule["value"] <= 1):
         raise InputError(f"{given}; it must have a value, an epsilon from 0 to 1")
 
 
@@ -166,7 +163,7 @@ def _check_endpoints(given: str, schedule: Mapping[str, Any]) -> None:
     ends, outside = schedule.get("endpoints") or [], schedule.get("outside_value")
     are_pairs = isinstance(ends, list) and all(isinstance(end, list) and len(end) == 2 for end in ends)
     numbers = [number for end in ends for number in end] if are_pairs else []
-    are_right = bool(numbers) and all(_is_finite_number(n) for n in (*numbers, outside))
+    are_right = bool(numbers) and all(is_number(n) for n in (*numbers, outside))
     shares = [*numbers[1::2], outside] if are_right else []
     if not are_right or numbers[::2] != sorted(numbers[::2]) or min(shares) < 0 or max(shares) > 1:
         raise InputError(
@@ -175,21 +172,13 @@ def _check_endpoints(given: str, schedule: Mapping[str, Any]) -> None:
         )
 
 
-def _is_count(value: Any) -> bool:
-    return _is_finite_number(value) and value >= 1 and not _has_fraction(value)
-
-
 def _is_schedule(value: Any) -> bool:
     """Whether RLlib could compute it, from the first env step on."""
     are_pairs = isinstance(value, list) and all(isinstance(end, list) and len(end) == 2 for end in value)
-    if not are_pairs or not value or not all(_is_finite_number(number) for end in value for number in end):
+    if not are_pairs or not value or not all(is_number(number) for end in value for number in end):
         return False
     steps = [end[0] for end in value]
     return steps[0] == 0 and all(before < after for before, after in zip(steps, steps[1:]))
-
-
-def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def whole_numbers(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,22 +211,6 @@ def _check_available(key: str, algo: str) -> None:
         raise InputError(f"{key!r} has no effect here: {advice}")
     if key in RENAMED:
         raise InputError(f"{key!r} has another name in RLlib today: {RENAMED[key]!r}")
-
-
-def _same_kind(value: Any, default: Any) -> bool:
-    """Whether a value can stand where RLlib has this default. None and texts stand for anything."""
-    if value is None or default is None or isinstance(default, str):
-        return True
-    if isinstance(default, bool):
-        return isinstance(value, bool)
-    if isinstance(default, (int, float)):
-        # A text or list can be a schedule or "auto" only where the default is one, too.
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if isinstance(default, (list, tuple)):
-        return isinstance(value, list)
-    if isinstance(default, Mapping):
-        return isinstance(value, Mapping)
-    return True
 
 
 def refusal(algo: str, problem: Exception) -> str:

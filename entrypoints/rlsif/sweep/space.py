@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 
 from rlsif.errors import InputError, near
+from rlsif.learning.kinds import is_number
 from rlsif.values import nested, read
 
 # Distributions of Tune by their names, and how many arguments each has; None: any number, one or more.
 DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "lograndint": 2, "choice": None}
-GRID_EXAMPLE, SAMPLE_EXAMPLE = "lr=1e-3,3e-4", "gamma=uniform(0.9,0.999)"
+GRID_EXAMPLE, SAMPLE_EXAMPLE, WHOLE_EXAMPLE = "lr=1e-3,3e-4", "gamma=uniform(0.9,0.999)", "num_epochs=randint(1,11)"
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,11 @@ def _sample(text: str) -> Dimension:
         if not arguments:
             raise InputError(f"--sample {text!r}: choice needs values, as in {name}=choice(1,2)")
         return Dimension(name, kind, arguments)
-    numbers = [a for a in arguments if isinstance(a, (int, float)) and not isinstance(a, bool)]
+    whole = kind.endswith("randint")
+    numbers = [a for a in arguments if is_number(a) and (float(a).is_integer() or not whole)]
     if len(numbers) != count or len(arguments) != count or not numbers[0] < numbers[1]:
-        raise InputError(f"--sample {text!r}: {kind} needs a lower and a higher number, as in {SAMPLE_EXAMPLE}")
+        needed, example = ("whole number", WHOLE_EXAMPLE) if whole else ("number", SAMPLE_EXAMPLE)
+        raise InputError(f"--sample {text!r}: {kind} needs a lower and a higher {needed}, as in {example}")
     if kind.startswith("log") and numbers[0] <= 0:
         raise InputError(f"--sample {text!r}: {kind} has no values at or below 0")
     return Dimension(name, kind, arguments)
