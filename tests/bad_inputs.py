@@ -89,6 +89,7 @@ FILES = {
     "syntax.py": b"class Env(:",
     "bad.yaml": b"lr: 1\n  gamma: [1\n",
     "list.yaml": b"[1, 2]",
+    "blank.yaml": b"# lr: 1\n",
     "bytes.yaml": b"\xff\xfe\x00",
     "hunt.py": (Path(__file__).parent / "data/hunt.py").read_bytes(),
     "heap.py": (Path(__file__).parent / "data/heap.py").read_bytes(),
@@ -232,7 +233,11 @@ train --env CartPole-v1 --algo DQN --set exploration_config.final_epsilon=7
 train --env CartPole-v1 --algo DQN --set replay_buffer_config.capacity=abc
     DQN's 'replay_buffer_config.capacity' is 'abc'; it must be like its default, 10000
 train --env CartPole-v1 --algo DQN --set replay_buffer_config.capcity=5000
-    DQN has no hyperparameter 'replay_buffer_config.capcity'; did you mean capacity?
+    DQN's replay buffer, MultiAgentReplayBuffer, has no setting 'capcity'; did you mean capacity?
+train --env CartPole-v1 --algo DQN --set 'exploration_config={type: SoftQ, temperature: 0}'
+    DQN's 'exploration_config.temperature' is 0; it must be a number above 0
+train --env CartPole-v1 --algo DQN --set num_atoms=0
+    DQN's 'num_atoms' is 0; it must be at least 1
 train --env CartPole-v1 --set model.lstm_cell_size=0
     PPO's 'model.lstm_cell_size' is 0; it must be a whole number of at least 1
 train --env CartPole-v1 --set num_env_runners=3
@@ -262,7 +267,7 @@ train --env CartPole-v1 --algo APPO --set num_multi_gpu_tower_stacks=2
 train --env CartPole-v1 --algo IMPALA --set minibatch_buffer_size=4
     IMPALA's 'minibatch_buffer_size' is 4 and its 'num_multi_gpu_tower_stacks' 1; with --framework tf, RLlib keeps no more batches than that; leave it at 1
 train --env CartPole-v1 --algo IMPALA --set learner_queue_size=8 --set train_batch_size=400 --set rollout_fragment_length=32
-    IMPALA's 'train_batch_size' is 400 and its 'rollout_fragment_length' 32; for learner_queue_size=8 RLlib learns, which takes whole fragments alone: --set train_batch_size=416
+    IMPALA's 'train_batch_size' is 400 and its 'rollout_fragment_length' 32; RLlib makes the updates, because of learner_queue_size=8, and it learns from whole fragments only: --set train_batch_size=416
 train --env CartPole-v1 --algo IMPALA --set grad_clip=null
     IMPALA's 'grad_clip' is null; it must be a number, and 1e9 clips nothing
 train --env CartPole-v1 --set evaluation_interval=1
@@ -319,6 +324,8 @@ train --env CartPole-v1 --config bad.yaml
     --config bad.yaml is not valid YAML at line 2, column 8: mapping values are not allowed here
 train --env CartPole-v1 --config list.yaml
     --config list.yaml has list at its top; it must be keys and values, as in `lr: 0.0003`
+train --env CartPole-v1 --config blank.yaml
+    --config blank.yaml has nothing in it; it must have keys and values, as in `lr: 0.0003`
 train --env CartPole-v1 --config bytes.yaml
     --config bytes.yaml is not a YAML text: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte
 train --env CartPole-v1 --save-replay-buffer
@@ -327,6 +334,8 @@ train --env CartPole-v1 --algo DQN --set 'exploration_config.epsilon_schedule={t
     DQN's 'exploration_config.epsilon_schedule' is {...}; it must have endpoints whose env steps rise, as [[0, 1.0], [20000, 0.1]], and an outside_value, as 0.1, all epsilons from 0 to 1
 train --env CartPole-v1 --seed -1
     --seed is -1; it must be at least 0
+train --env CartPole-v1 --seed 4294967296
+    --seed is 4294967296; it must be at most 4294967295
 train --env CartPole-v1 --num-cpus 9999
     --num-cpus is 9999, but this process may use ...; see `taskset -p $$` or the job's limits
 train --env CartPole-v1 --num-gpus 1
@@ -500,7 +509,7 @@ train --env Pendulum-v1 --algo CQL --input swings.json --set lagrangian=true
 train --env Pendulum-v1 --algo CQL --input swings.json --set n_step=3
     'n_step' has no effect here: CQL draws single steps
 train --env Pendulum-v1 --algo CQL --input swings.json --set temperature=0
-    CQL's 'temperature' is 0; it must be above 0
+    CQL's 'temperature' is 0; it must be a number above 0
 train --env Pendulum-v1 --algo CQL --input swings.json --set normalize_actions=false
     normalize_actions is false, and CQL's loss takes actions for those between -1 and 1; leave it at true
 train --env Pendulum-v1 --algo CQL --input swings.json --save-replay-buffer
@@ -607,6 +616,8 @@ check envs.py:Broken
     environment '...envs.py:Broken' cannot be made: RuntimeError: the licence server is away (...envs.py, line 19)
 rollout-demo --env Cartpole-v1
     environment 'Cartpole-v1' is not known to Gymnasium; did you mean CartPole-v1 or ...?
+rollout-demo --seed -1
+    --seed is -1; it must be at least 0
 rollout-demo --steps 0
     --steps is 0; it must be at least 1
 runs none
@@ -624,6 +635,8 @@ report bad.yaml
 report run --out none/a.html
     --out ...none/a.html cannot be written: No such file or directory
 packages add
+    no package is named; name some, or a file of them by -r
+packages add ''
     no package is named; name some, or a file of them by -r
 packages add -r none.txt
     none.txt is not there; an image sees home, the working folder, /tmp and what --bind names

@@ -86,6 +86,8 @@ def of_yaml_file(path: Path, option: str, example: str = "lr: 0.0003") -> dict[s
         raise InputError(f"{option} {path} is not valid YAML{where}: {problem.problem}") from problem
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise InputError(f"{option} {path} is not a YAML text: {problem}") from problem
+    if content is None:
+        raise InputError(f"{option} {path} has nothing in it; it must have keys and values, as in `{example}`")
     if not isinstance(content, dict):
         raise InputError(
             f"{option} {path} has {type(content).__name__} at its top; it must be keys and values, as in `{example}`"

@@ -33,7 +33,9 @@ def test_updates_in_one_call_are_rllibs_one_after_the_other(shell, algo):
             assert told["draws"] < 0.03
 
 
+@pytest.mark.long
 def test_xla_makes_ppos_updates_as_rllib_does_and_compiles_them_once(shell):
+    """Five networks learn in four ways, two of which XLA compiles."""
     done = shell("python", Path(__file__).with_name("same_updates.py"), "PPO")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

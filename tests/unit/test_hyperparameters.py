@@ -189,7 +189,7 @@ def test_right_ones_pass():
     [
         ("lr: 0.1\nfoo: [1,\n", "line 3, column 1"),
         ("- 1\n", "list at its top"),
-        ("", "NoneType at its top"),
+        ("", "has nothing in it; it must have keys and values"),
         ("a: b: c\n", "line 1, column 5"),
     ],
 )

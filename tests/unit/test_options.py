@@ -81,6 +81,13 @@ def test_a_job_has_room_for_env_runners_whose_cores_are_on_one_node():
     small = Cluster(rollout_cpus=1, learner_cpus=1, learner_gpus=0, of_rollout_nodes=(1,))
     with pytest.raises(InputError, match="have 1 CPU; use --num-env-runners 1, or give the job more rollout nodes"):
         cluster_layout(TrainOptions(num_env_runners=7), small, 8)
+    with pytest.raises(InputError, match="--num-cpus is 1, and the learner and an env runner need 2; use more"):
+        cluster_layout(TrainOptions(num_cpus=1), small, 8)
+    none = Cluster(rollout_cpus=0, learner_cpus=1, learner_gpus=0, of_rollout_nodes=(0,))
+    with pytest.raises(
+        InputError, match="no node of the job has a CPU for an env runner; give each one more, by --cpu"
+    ):
+        cluster_layout(TrainOptions(), none, 8)
     with pytest.raises(InputError, match="--env-processes is 9, and no rollout node has as many CPUs"):
         cluster_layout(TrainOptions(env_processes=9), nodes, 8)
 

@@ -15,7 +15,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
     out: Annotated[
         Optional[Path],
-        typer.Option(help="Write a picture to name.png or name.svg; to both if the name has no ending."),
+        typer.Option(help="Write a picture to name.png or name.svg; a name with neither ending gives both."),
     ] = None,
     text: Annotated[
         bool, typer.Option("--text", help="Draw the curves as text. This is the default on a terminal.")

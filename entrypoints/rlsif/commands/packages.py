@@ -75,7 +75,7 @@ def _wanted(names: Sequence[str] | None, files: Sequence[Path] | None) -> list[s
     from rlsif.errors import InputError
     from rlsif.packages.solve import requirements_of
 
-    wanted = [*(names or []), *(line for file in files or [] for line in requirements_of(file))]
+    wanted = [*filter(str.strip, names or []), *(line for file in files or [] for line in requirements_of(file))]
     if not wanted:
         raise InputError("no package is named; name some, or a file of them by -r")
     return wanted

@@ -27,7 +27,7 @@ def rollout_demo(
     from rlsif.learning.assignment import each
     from rlsif.values import env_arguments, wrapper_arguments
 
-    check_at_least({"--steps": (steps, 1)})
+    check_at_least({"--steps": (steps, 1), "--seed": (seed, 0)})
     ref = parse(env, env_arguments(env_config or []), Path.cwd(), wrapper_arguments(wrap or []), atari)
     # Agents may have spaces of their own.
     found = find(ref, each)

@@ -116,7 +116,9 @@ def submit(
         list[str] | None,
         typer.Argument(help="Options of `train`, or `sweep ...`, after --; for rollout the number of the job."),
     ] = None,
-    rollout_nodes: Annotated[Optional[int], typer.Option(min=1, help="Rollout nodes; of multinode all.")] = None,
+    rollout_nodes: Annotated[
+        Optional[int], typer.Option(min=1, help="Rollout nodes; for multinode, all nodes of the job.")
+    ] = None,
     cpus: Annotated[Optional[int], typer.Option(min=1, help="CPU cores of each of them.")] = None,
     gpus: Annotated[Optional[int], typer.Option(min=0, help="GPUs of the learner's node.")] = None,
     time: Annotated[Optional[str], typer.Option(help="Time limit, as 12:00:00.")] = None,

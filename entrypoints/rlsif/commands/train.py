@@ -69,7 +69,7 @@ def train(
         str,
         typer.Option(
             metavar="float32|bf16",
-            help="In which hidden layers multiply on the learner's GPU; weights and losses stay float32.",
+            help="Number format in which hidden layers multiply on the learner's GPU; weights and losses stay float32.",
             rich_help_panel=PROCESSES,
         ),
     ] = "float32",

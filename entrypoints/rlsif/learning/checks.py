@@ -97,6 +97,12 @@ def _check_replay_buffer(given: Mapping[str, Any], algo: str) -> None:
         return
     settings = {name: value for name, value in given.items() if name != "type"}
     known = {**OF_REPLAY_BUFFERS, **_arguments(kind)}
+    unknown = next((name for name in settings if name not in known), None)
+    if unknown:
+        raise InputError(
+            f"{algo}'s replay buffer, {kind.__name__}, has no setting {unknown!r}"
+            f"{near(unknown, known) or '; it has ' + ', '.join(known)}"
+        )
     hyperparameters.check(settings, known, algo, prefix="replay_buffer_config.")
 
 
@@ -148,8 +154,9 @@ def _check_stretches(config: AlgorithmConfig, algo: str) -> None:
     against = uncompiled(config, recurrent)
     if against:
         raise InputError(
-            f"{algo}'s 'train_batch_size' is {batch} and its 'rollout_fragment_length' {fragment}; for {against} RLlib"
-            f" learns, which takes whole fragments alone: --set train_batch_size={(batch // fragment + 1) * fragment}"
+            f"{algo}'s 'train_batch_size' is {batch} and its 'rollout_fragment_length' {fragment}; RLlib makes the"
+            f" updates, because of {against}, and it learns from whole fragments only:"
+            f" --set train_batch_size={(batch // fragment + 1) * fragment}"
         )
 
 
@@ -160,7 +167,6 @@ def check_cql(config: AlgorithmConfig, algo: str) -> None:
             f"normalize_actions is false, and {algo}'s loss takes actions for those between -1 and 1; leave it at true"
         )
     for name, fits, right in (
-        ("temperature", config.temperature > 0, "above 0"),
         ("num_actions", config.num_actions >= 1, "at least 1"),
         ("bc_iters", config.bc_iters >= 0, "at least 0"),
     ):

@@ -50,8 +50,8 @@ class CompiledCQL(CompiledOffline):
         super().learn_from(recorded, where)
         if not len(self._rows):
             raise InputError(
-                f"--input {where}: of no step is known what came after it, and CQL learns from that; record `new_obs`,"
-                " as `evaluate --record` does"
+                f"--input {where}: CQL needs the observation after a step, and no step has one; record `new_obs`, as"
+                " `evaluate --record` does"
             )
         for phase in self._update.values():
             phase.warm_up(*self.updates_and_size())
@@ -60,7 +60,7 @@ class CompiledCQL(CompiledOffline):
         """There is none."""
 
     def rows(self, recorded: Recorded) -> NDArray[np.int64]:
-        """The steps of which is known what came after them."""
+        """The steps whose next observation is known."""
         return np.flatnonzero(recorded.followed()[1])
 
     def columns(self) -> dict[str, Any]:

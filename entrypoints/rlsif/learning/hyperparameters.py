@@ -62,7 +62,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("gamma", "lambda", "initial_epsilon", "final_epsilon"), (0, 1)),
     **dict.fromkeys(("warmup_timesteps", "epsilon_timesteps", "random_timesteps", "scale_timesteps"), (0, math.inf)),
     **dict.fromkeys(("stddev", "initial_stddev", "training_intensity"), (0, math.inf)),
-    "capacity": (1, math.inf),
+    **dict.fromkeys(("capacity", "num_atoms"), (1, math.inf)),
 }
 OTHER_STEPS = "RLlib's sampler shows the network the steps before those that its learner shows it; it must be 0"
 # What has to stay 0 with every algorithm.

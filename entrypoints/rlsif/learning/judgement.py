@@ -87,10 +87,18 @@ def _of_policy(found: FoundEnv, whole: FoundEnv, network: str | None) -> Iterato
         where = 'info["action_mask"]' if found.mask.in_info else "observations['action_mask']"
         yield Finding(OK, f"{where} says which actions are legal; {able} choose no other.")
     space = found.actions
-    if isinstance(space, Box) and not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        yield Finding(WARNING, "its actions have no bounds and are not scaled; Box(-1, 1, ...) learns best.")
+    if isinstance(space, Box) and (lacks := _lacks_bounds(space)):
+        yield Finding(WARNING, f"its actions {lacks}; Box(-1, 1, ...) learns best.")
     if isinstance(found.observations, Box) and found.observations.dtype == np.float64:
         yield Finding(WARNING, "observations are float64; networks take float32; return that.")
+
+
+def _lacks_bounds(space: Box) -> str | None:
+    """Which bounds actions lack, and what that means for them; None where they have both."""
+    low, high = np.isfinite(space.low), np.isfinite(space.high)
+    if (low & high).all():
+        return None
+    return "lack a bound and are not scaled" if (low | high).any() else "have no bounds and are not scaled"
 
 
 def _policies(found: FoundEnv) -> ManyPolicies | None:

@@ -137,7 +137,7 @@ def _last_line(error: object) -> str:
 
 
 def _why(trial: Any) -> str:
-    """What a trial failed of; Tune has it in a file of its own before its folder has it."""
+    """Why a trial failed; Tune has it in a file of its own before its folder has it."""
     try:
         return _last_line(Path(trial.error_file or "").read_text())
     except OSError:

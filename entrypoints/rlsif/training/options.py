@@ -17,6 +17,8 @@ EVERY_OF_OFFLINE = 5
 CPUS_FOR_EVALUATION = 3
 # Its updates are put on one device.
 GPUS_OF_A_LEARNER = 1.0
+# Of NumPy's generators.
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class TrainOptions:
             "--seed": (self.seed, 0),
         }
         check_at_least(limits)
+        if self.seed is not None and self.seed > LARGEST_SEED:
+            raise InputError(f"--seed is {self.seed}; it must be at most {LARGEST_SEED}")
         check_gpus("--num-gpus", self.num_gpus)
         if self.precision not in (FLOAT32, BF16):
             raise InputError(f"--precision is {self.precision!r}; it must be {FLOAT32} or {BF16}")
@@ -230,6 +234,16 @@ def cluster_layout(options: TrainOptions, cluster: Cluster, preset_envs: int) ->
     most = cluster.env_runners(each)
     if most == 0 and options.env_processes:
         raise InputError(f"--env-processes is {each}, and no rollout node has as many CPUs; use fewer, or larger nodes")
+    if most == 0:
+        raise InputError(
+            "no node of the job has a CPU for an env runner; give each one more, by --cpus-per-task of sbatch or --cpus"
+            " of `slurm/rl submit`"
+        )
+    if options.num_env_runners is None and options.num_cpus and options.num_cpus <= each:
+        raise InputError(
+            f"--num-cpus is {options.num_cpus}, and the learner and an env runner need {1 + each}; use more, or leave"
+            " it out"
+        )
     asked = (options.num_cpus - 1) // each if options.num_cpus else most
     runners = options.num_env_runners if options.num_env_runners is not None else asked
     if not 1 <= runners <= most:
