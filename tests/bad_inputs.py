@@ -216,6 +216,14 @@ train --env CartPole-v1 --set env_runner_cls=mine.py:Runner
     'env_runner_cls' has no effect here: the other settings of a run decide which env runner samples
 train --env CartPole-v1 --set observation_fn=mine.py:seen
     'observation_fn' has no effect here: RLlib wants an object of Python there, and settings are numbers, texts and lists
+train --env CartPole-v1 --set model.custom_action_dist=mine
+    'model.custom_action_dist' has no effect here: RLlib wants an object of Python there, and settings are numbers, texts and lists
+train --env CartPole-v1 --set model.fcnet_weights_initializer=zeros
+    'model.fcnet_weights_initializer' has no effect here: it is of RLlib's new API stack, which has no TensorFlow; model.KEY sets the network, --wrap what it sees
+train --env Pendulum-v1 --algo SAC --set initial_alpha=0
+    SAC's 'initial_alpha' is 0; it must be a number above 0
+train --env Pendulum-v1 --algo SAC --set tau=7
+    SAC's 'tau' is 7; it must be from 0 to 1
 train --env CartPole-v1 --set use_critic=false
     PPO's 'use_critic' is false and its 'use_gae' true; GAE needs the critic: leave use_critic at true, or give use_gae=false and batch_mode=complete_episodes, too
 train --env CartPole-v1 --set exploration_config.type=Greedy

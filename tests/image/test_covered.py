@@ -46,11 +46,11 @@ def test_settings_decide_as_rllib_resolves_them_and_starts_share_no_seed(found):
     ]
     assert set(found["rows of an update"].values()) == {480}
     for name, reason in (
-        ("memory", "a recurrent network RLlib makes those of PPO"),
-        ("noise", "noisy=True RLlib makes those of DQN"),
-        ("APPO", "learner_queue_size=8 RLlib makes those of APPO"),
+        ("memory", "a recurrent network, RLlib makes those of PPO"),
+        ("noise", "noisy=True, RLlib makes those of DQN"),
+        ("APPO", "learner_queue_size=8, RLlib makes those of APPO"),
     ):
-        assert f"for {reason}, in float32; leave it out" in found["in bf16"].pop(name)
+        assert f"because of {reason}, in float32; leave it out" in found["in bf16"].pop(name)
     assert found["in bf16"] == {"PPO": None, "DQN": None}
     assert against["PPO attention"] == "model.use_attention is True"
     assert against["PPO memory of rewards"] == "model.lstm_use_prev_reward is True"

@@ -93,6 +93,11 @@ def test_set_without_a_value_is_refused(setting):
             ({"model": {"fcnet_activation": given}}, "it must be one of linear, tanh, ")
             for given in (5, ["relu"], "tanhh", True)
         ),
+        ({"model": {"custom_preprocessor": "mine"}}, "'model.custom_preprocessor' has no effect here: RLlib wants an"),
+        (
+            {"model": {"fcnet_bias_initializer": 3}},
+            "'model.fcnet_bias_initializer' has no effect here: .*new API stack",
+        ),
         ({"num_gpus": 1}, "set by --num-gpus"),
         ({"num_gpus_per_learner": 1}, "'num_gpus_per_learner' has no effect here: .*; --num-gpus gives it a GPU"),
         ({"rl_module_spec": {}}, "'rl_module_spec' has no effect here: .*new API stack"),

@@ -263,7 +263,7 @@ class _Reader:
         if normalized != self._normalize:
             raise InputError(
                 f"{where} was recorded with normalize_actions={str(normalized).lower()}; give"
-                f" --set normalize_actions={str(normalized).lower()}, for numbers of actions are others without it"
+                f" --set normalize_actions={str(normalized).lower()}, because without it numbers mean other actions"
             )
         if self._in_bounds:
             raise InputError(

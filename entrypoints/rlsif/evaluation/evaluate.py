@@ -164,7 +164,7 @@ def _opponent(asked: Evaluation, spec: RunSpec, env: FoundEnv) -> Path | str | N
     if theirs != spec.framework:
         raise InputError(
             f"--against {asked.against} was trained with --framework {theirs}, and this run with {spec.framework};"
-            " one process has one of them"
+            " a process can have only one of the two"
         )
     return checkpoint
 

@@ -142,8 +142,8 @@ def against_sampling(spec: RunSpec, config: Any, env: FoundEnv) -> str | None:
     played = protocol(spec.env)
     if against and played and played.lives:
         raise InputError(
-            f"with --atari {spec.env.atari} a lost life ends what is learned from, and RLlib's sampler knows of none;"
-            f" it is needed because {against}; use --atari machado"
+            f"--atari {spec.env.atari} ends an episode for the learner when a life is lost, and RLlib's sampler cannot;"
+            f" RLlib samples this run, because {against}; use --atari machado"
         )
     return against
 

@@ -50,7 +50,7 @@ def check_precision(config: AlgorithmConfig, algorithm: Algorithm) -> None:
         against = imported(algorithm.uncompiled)(config)
     if against:
         raise InputError(
-            f"--precision bf16 is for updates that are made in one call, and for {against} RLlib makes those of"
+            f"--precision bf16 is for updates that are made in one call; because of {against}, RLlib makes those of"
             f" {algorithm.name}, in float32; leave it out"
         )
 

@@ -39,7 +39,15 @@ UNAVAILABLE = {
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
     "env_runner_cls": "the other settings of a run decide which env runner samples",
     **dict.fromkeys(
-        ("before_learn_on_batch", "observation_fn", "sample_collector"),
+        (
+            "before_learn_on_batch",
+            "observation_fn",
+            "sample_collector",
+            "model.custom_action_dist",
+            "model.custom_preprocessor",
+            "policy_model_config.custom_model",
+            "q_model_config.custom_model",
+        ),
         "RLlib wants an object of Python there, and settings are numbers, texts and lists",
     ),
 }
@@ -59,9 +67,10 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("num_epochs", "minibatch_size", "train_batch_size", "n_step"), (1, math.inf)),
     **dict.fromkeys(("num_gpu_loader_threads", "num_multi_gpu_tower_stacks", "minibatch_buffer_size"), (1, math.inf)),
     **dict.fromkeys(("lr", "clip_param", "grad_clip"), (0, math.inf)),
-    **dict.fromkeys(("gamma", "lambda", "initial_epsilon", "final_epsilon"), (0, 1)),
+    **dict.fromkeys(("gamma", "lambda", "tau", "initial_epsilon", "final_epsilon"), (0, 1)),
     **dict.fromkeys(("warmup_timesteps", "epsilon_timesteps", "random_timesteps", "scale_timesteps"), (0, math.inf)),
     **dict.fromkeys(("stddev", "initial_stddev", "training_intensity"), (0, math.inf)),
+    **dict.fromkeys(("target_network_update_freq", "num_steps_sampled_before_learning_starts"), (0, math.inf)),
     **dict.fromkeys(("capacity", "num_atoms"), (1, math.inf)),
 }
 OTHER_STEPS = "RLlib's sampler shows the network the steps before those that its learner shows it; it must be 0"
@@ -85,8 +94,7 @@ def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix:
     """Refuse a key that RLlib's defaults do not have, or a value of another kind. Raises InputError."""
     for key, value in given.items():
         name = f"{prefix}{key}"
-        if not prefix:
-            _check_available(key, algo)
+        _check_available(name, algo)
         if key not in known:
             valid = [k for k in known if not str(k).startswith("_")]
             raise InputError(
@@ -199,18 +207,18 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _check_available(key: str, algo: str) -> None:
-    if key in BY_OPTION:
-        raise InputError(f"{key!r} is set by {BY_OPTION[key]}, not as a hyperparameter")
-    if key.startswith("callbacks_on_"):
+def _check_available(name: str, algo: str) -> None:
+    if name in BY_OPTION:
+        raise InputError(f"{name!r} is set by {BY_OPTION[name]}, not as a hyperparameter")
+    if name.startswith("callbacks_on_"):
         raise InputError(
-            f"{key!r} takes a function of Python; put it into a class: --set callbacks=mine.py:MyCallbacks"
+            f"{name!r} takes a function of Python; put it into a class: --set callbacks=mine.py:MyCallbacks"
         )
-    advice = UNAVAILABLE.get(key) or instead(key, algo)
+    advice = UNAVAILABLE.get(name) or instead(name, algo)
     if advice:
-        raise InputError(f"{key!r} has no effect here: {advice}")
-    if key in RENAMED:
-        raise InputError(f"{key!r} has another name in RLlib today: {RENAMED[key]!r}")
+        raise InputError(f"{name!r} has no effect here: {advice}")
+    if name in RENAMED:
+        raise InputError(f"{name!r} has another name in RLlib today: {RENAMED[name]!r}")
 
 
 def refusal(algo: str, problem: Exception) -> str:

@@ -57,7 +57,9 @@ KINDS: Mapping[str, Kind] = {
     "rollout_fragment_length": Kind(
         lambda value: value == AUTO or is_count(value), f"a whole number of at least 1, or {AUTO}"
     ),
-    "temperature": Kind(lambda value: is_number(value) and value > 0, "a number above 0"),
+    **dict.fromkeys(
+        ("temperature", "initial_alpha"), Kind(lambda value: is_number(value) and value > 0, "a number above 0")
+    ),
     "target_entropy": Kind(lambda value: value == AUTO or is_number(value), f"a number, or {AUTO}"),
     **dict.fromkeys(
         ("grad_clip", "min_time_s_per_iteration", "training_intensity", "sampler_perf_stats_ema_coef"),

@@ -20,7 +20,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "it is of RLlib's new API stack, which has no TensorFlow; model.KEY sets the network, --wrap what it sees": (
         "*connector*", "*rl_module*", "model_config", "algorithm_config_overrides_per_module", "*env_runner_state*",
         "episodes_to_numpy", "episode_lookback_horizon", "action_mask_key", "gym_env_vectorize_mode",
-        "stats_cls_lookup",
+        "stats_cls_lookup", "model.*_initializer", "model.*_initializer_config", "model.encoder_latent_dim",
+        "model.log_std_clip_param",
     ),
     "it is PyTorch's, and TensorFlow learns here": ("torch_*",),
     "--input names what was recorded, and all of it is read": (
@@ -36,6 +37,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "in_evaluation",
     ),
     "--set callbacks=mine.py:MyCallbacks names a class of RLlib's, --callbacks one of rlsif's": ("callbacks_class",),
+    "use replay_buffer_config.replay_sequence_length": ("replay_sequence_length",),
     "use --policies and --train-policies": ("policies", "policies_to_train", "policy_mapping_fn"),
     "Ray Tune alone would read it; --num-cpus and --num-gpus decide what a run uses": (
         "placement_strategy", "*_for_main_process",
