@@ -289,7 +289,8 @@ def _slurm(checkout: Path) -> Iterator[Finding]:
     for line in said.splitlines():
         partition, nodes, cpus, gres, state = line.split("|")
         gpus = "no GPUs" if gres == "(null)" else gres
-        yield Finding(OK, f"partition {partition}: {nodes} nodes of {cpus} CPUs, {gpus}, {state}.")
+        sizes = f"{nodes} node{'s' * (nodes != '1')} of {cpus} CPU{'s' * (cpus != '1')}"
+        yield Finding(OK, f"partition {partition}: {sizes}, {gpus}, {state}.")
     yield from _plans(checkout)
 
 

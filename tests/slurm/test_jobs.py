@@ -234,7 +234,7 @@ def test_the_doctor_knows_the_cluster(slurm):
     print(done.stdout, done.stderr)
     assert re.search(r"^ok       slurm\S* [\d.]+\.$", done.stdout, flags=re.M)
     assert re.search(r"^ok       partition main\*: 3 nodes of 8 CPUs, no GPUs, up\.$", done.stdout, flags=re.M)
-    assert re.search(r"^ok       partition main\*: 1 nodes of 8 CPUs, gpu:1, up\.$", done.stdout, flags=re.M)
+    assert re.search(r"^ok       partition main\*: 1 node of 8 CPUs, gpu:1, up\.$", done.stdout, flags=re.M)
     assert "it mounts rl.sif" in done.stdout and "rl.sif is of this checkout" in done.stdout
 
 

@@ -303,5 +303,5 @@ def test_what_is_not_of_the_spaces_is_told_also_where_rllib_samples(given, said)
     env.reset()
     with pytest.raises(WrongValue) as told:
         env.step(1)
-    where = "environment Gives: copy 3 of the environment, after 1 steps of an episode: "
+    where = "environment Gives: copy 3 of the environment, after 1 step of an episode: "
     assert str(told.value).startswith(f"{where}{said}")

@@ -34,8 +34,8 @@ def check_gpu(
     if len(gpus) < num_gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
         raise RlsifError(
-            f"TensorFlow {tf.__version__} sees {len(gpus)} GPUs, and {num_gpus} are wanted: CUDA_VISIBLE_DEVICES is"
-            f" {visible}; ask for more in the allocation, or compare with `nvidia-smi`"
+            f"TensorFlow {tf.__version__} sees {len(gpus)} GPU{'s' * (len(gpus) != 1)}, and {num_gpus} are wanted:"
+            f" CUDA_VISIBLE_DEVICES is {visible}; ask for more in the allocation, or compare with `nvidia-smi`"
         )
     return 0
 

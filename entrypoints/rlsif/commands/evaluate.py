@@ -78,13 +78,14 @@ def _in_words(found: dict[str, Any]) -> str:
     from rlsif.envs.reference import EnvRef
 
     actions = "likeliest actions" if found["deterministic"] else "actions drawn as in training"
-    seeds = f"{found['seed']} to {found['seed'] + found['episodes'] - 1}"
+    first, last = found["seed"], found["seed"] + found["episodes"] - 1
+    over = f"{found['episodes']} episodes, seeds {first} to {last}" if last > first else f"1 episode, seed {first}"
     lines = [
         f"{found['algo']} on {EnvRef(found['env']).short}, checkpoint {found['checkpoint']}",
         f"trained for {found['num_env_steps_sampled_lifetime']:,} env steps; {actions}",
         f"return  mean {found['return_mean']:.1f}  std {found['return_std']:.1f}"
         f"  min {found['return_min']:.1f}  max {found['return_max']:.1f}",
-        f"length  mean {found['length_mean']:.1f}  over {found['episodes']} episodes, seeds {seeds}",
+        f"length  mean {found['length_mean']:.1f}  over {over}",
     ]
     agents = found["agents"]
     lines += [f"agent   {name}  mean return {mean:.1f}" for name, mean in agents.items()]
@@ -109,8 +110,8 @@ def _duel_in_words(found: dict[str, Any], episodes: int) -> str:
     low, high = found["win_rate_interval"]
     return (
         f"against {found['opponent']}: won {found['wins']}, drew {found['draws']} and lost {found['losses']}"
-        f" of {episodes} episodes; win rate {found['win_rate']:.2f}, 95% interval {low:.2f} to {high:.2f};"
-        f" mean return {found['return_mean']:.1f}"
+        f" of {episodes} episode{'s' * (episodes != 1)}; win rate {found['win_rate']:.2f},"
+        f" 95% interval {low:.2f} to {high:.2f}; mean return {found['return_mean']:.1f}"
     )
 
 

@@ -14,7 +14,7 @@ from rlsif.envs.metrics import ENDED, KEY, NoNumber, OfCopies
 from rlsif.envs.progress import PROGRESS
 from rlsif.envs.spaces import of_gymnasium, plain
 from rlsif.envs.vector import WrongValue
-from rlsif.errors import RlsifError
+from rlsif.errors import RlsifError, counted
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import MisfitError, has_parts, shapes_of
@@ -88,7 +88,7 @@ class Translation:
             )
 
     def _wrong(self, what: object) -> WrongValue:
-        where = f"copy {self._copy} of the environment, after {self.steps} steps of an episode"
+        where = f"copy {self._copy} of the environment, after {counted(self.steps, 'step')} of an episode"
         return WrongValue(f"environment {self._environment}: {where}: {what}; `check` tells more")
 
 

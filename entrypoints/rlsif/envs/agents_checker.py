@@ -79,7 +79,9 @@ def steps(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding
     yield from (Finding(ERROR, text) for text in wrong.values())
     if wrong:
         return
-    yield Finding(OK, f"{number:,} random steps and {ended:,} episodes: every value is what the spaces say.")
+    yield Finding(
+        OK, f"{number:,} random steps and {ended:,} episode{'s' * (ended != 1)}: every value is what the spaces say."
+    )
     if not ended and found.max_episode_steps is None:
         yield Finding(
             WARNING,

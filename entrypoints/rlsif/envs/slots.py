@@ -20,6 +20,7 @@ from rlsif.envs.metrics import KEY, NONE, Metrics, NoNumber, numbers
 from rlsif.envs.progress import PROGRESS, RESETTING
 from rlsif.envs.task import set_task
 from rlsif.envs.vector import Encoder, Step, WrongValue
+from rlsif.errors import counted
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import MisfitError
 from rlsif.policies.masks import MaskError
@@ -294,7 +295,7 @@ class Copies:
         return slots
 
     def _wrong(self, copy: int, what: str) -> WrongValue:
-        where = f"after {self._steps[copy]} steps of an episode" if self._steps[copy] else "after its reset"
+        where = f"after {counted(self._steps[copy], 'step')} of an episode" if self._steps[copy] else "after its reset"
         return WrongValue(f"copy {copy} of the environment, {where}: {what}; `check` tells more")
 
     def set_task(self, task: Any) -> None:

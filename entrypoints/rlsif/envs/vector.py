@@ -33,7 +33,7 @@ from rlsif.envs.vector_class import (
     only_copies,
     part_of,
 )
-from rlsif.errors import RlsifError
+from rlsif.errors import RlsifError, counted
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
 from rlsif.policies.masks import MaskedEncoder, MaskError
@@ -360,7 +360,7 @@ class OneByOne:
             raise self._wrong(i, f"the observation is not in the observation space: {problem}") from None
 
     def _wrong(self, i: int, what: str) -> WrongValue:
-        where = f"after {self._steps[i]} steps of an episode" if self._steps[i] else "after its reset"
+        where = f"after {counted(self._steps[i], 'step')} of an episode" if self._steps[i] else "after its reset"
         return WrongValue(f"copy {self._first + i} of the environment, {where}: {what}; `check` tells more")
 
     def set_task(self, task: Any) -> None:

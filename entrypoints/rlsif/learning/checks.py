@@ -108,7 +108,8 @@ def _check_replay_buffer(given: Mapping[str, Any], algo: str) -> None:
 
 def _arguments(kind: type) -> dict[str, Any]:
     """The arguments of a class and those it is derived from, with their defaults."""
-    signatures = [inspect.signature(each.__init__) for each in reversed(kind.__mro__) if "__init__" in vars(each)]
+    methods = [vars(each)["__init__"] for each in reversed(kind.__mro__) if "__init__" in vars(each)]
+    signatures = map(inspect.signature, methods)
     arguments = [argument for signature in signatures for argument in signature.parameters.values()]
     return {each.name: each.default for each in arguments if each.default is not each.empty}
 

@@ -62,7 +62,8 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
     def notes(self) -> list[str]:
         """What the first lines of a run tell."""
         recorded = self._recorded
-        told = f"learns from {len(recorded.ends):,} episodes, {recorded.steps:,} steps, of {self._where}"
+        episodes = f"{len(recorded.ends):,} episode{'s' * (len(recorded.ends) != 1)}"
+        told = f"learns from {episodes}, {recorded.steps:,} step{'s' * (recorded.steps != 1)}, of {self._where}"
         if len(recorded.cut):
             told += f"; {len(recorded.cut):,} of them were cut off"
         others = ", ".join(recorded.elsewhere)

@@ -17,7 +17,7 @@ from pathlib import Path
 from rlsif.cluster import address
 from rlsif.cluster.job import ENDED, POLL, SELDOM, JobFolder, Rendezvous
 from rlsif.cluster.ray_node import NodeShare, RayNode, require_token
-from rlsif.errors import RlsifError
+from rlsif.errors import RlsifError, counted
 
 # The head ends its nodes by its end; a rendezvous on a network file system may say so some seconds later.
 SECONDS_FOR_THE_NEWS = 10
@@ -152,7 +152,7 @@ def check_gpus(wanted: float, allocated: int) -> None:
         return
     if allocated < wanted:
         raise RlsifError(
-            f"the learner wants {wanted:g} GPUs and its allocation has {allocated};"
+            f"the learner wants {counted(wanted, 'GPU')} and its allocation has {allocated};"
             " give it more, by --gres=gpu:1 of sbatch or --gpus 1 of `slurm/rl submit`, or give --num-gpus 0"
         )
     command = ["check-gpu", "--num-gpus", str(math.ceil(wanted))]

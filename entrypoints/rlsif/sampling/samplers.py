@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsif.envs.vector import Environments, Step, WrongValue
+from rlsif.errors import counted
 from rlsif.policies import masks, networks
 from rlsif.policies.distributions import EpsilonGreedy, SquashedGaussian, of_actions
 from rlsif.policies.encoder import Seen
@@ -293,8 +294,8 @@ def check_finite(tally: Tally, observations: Array, rewards: Array | None = None
             env, *place = (int(i) for i in bad[0])
             raise WrongValue(
                 f"{tally.who(env)} gave {values[tuple(bad[0])]} as {what}{place or ''} after"
-                f" {tally.steps(env)} steps of an episode, which would spoil every weight; `check` looks for such"
-                " values"
+                f" {counted(tally.steps(env), 'step')} of an episode, which would spoil every weight; `check` looks for"
+                " such values"
             )
 
 
@@ -304,7 +305,7 @@ def check_masks(tally: Tally, environments: Environments, actions: Space, size: 
     found = masks.wrong(environments.observations[active], actions, size)
     if found:
         env = int(active[found[0]])
-        raise WrongValue(f"{tally.who(env)}, after {tally.steps(env)} steps of an episode: {found[1]}")
+        raise WrongValue(f"{tally.who(env)}, after {counted(tally.steps(env), 'step')} of an episode: {found[1]}")
 
 
 class ActorCriticSampler(Sampler):

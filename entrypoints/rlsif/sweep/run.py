@@ -16,7 +16,7 @@ from rlsif.cluster import local_ray
 from rlsif.cluster.job import JobFolder
 from rlsif.cluster.ray_node import require_token
 from rlsif.cluster.resources import Cluster, available
-from rlsif.errors import REQUEUE
+from rlsif.errors import REQUEUE, counted
 from rlsif.files import replace as replace_file
 from rlsif.learning.spec import ManyPolicies
 from rlsif.runs.record import RETURN, STEPS, Run, flat, runs_below
@@ -51,7 +51,7 @@ def sweep(
     with held(planned.folder), noise_into(planned.folder / LOG) as terminal:
         Told.terminal, Told.began = terminal, began
         Told.number, Told.of = len(_finished(planned)), planned.trials
-        print(f"{planned.spec.algo} on {planned.spec.env.name}, {planned.trials} trials", file=terminal)
+        print(f"{planned.spec.algo} on {planned.spec.env.name}, {counted(planned.trials, 'trial')}", file=terminal)
         print(f"sweep folder: {planned.folder}", file=terminal, flush=True)
         planned = replace(planned, by_role=cluster is not None)
         with contextlib.nullcontext() if cluster else local_ray.started(available()), _sigterm_like_ctrl_c():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol
 
+from rlsif.errors import counted
 from rlsif.training.stopping import Stop
 
 # In a log, of an iteration that takes long.
@@ -172,7 +173,7 @@ def _episode_lines(row: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     mean, low, high = (_number(row[f"env_runners/episode_return_{name}"]) for name in ("mean", "min", "max"))
     return [
-        ("return", f"{mean}  (min {low}, max {high}, last {row['episodes_in_mean']} episodes)"),
+        ("return", f"{mean}  (min {low}, max {high}, last {counted(row['episodes_in_mean'], 'episode')})"),
         ("episode length", _number(row["env_runners/episode_len_mean"])),
     ]
 
@@ -183,7 +184,7 @@ def evaluated(row: Mapping[str, Any]) -> str:
         return ""
     mean, low, high = (_number(row[f"evaluation/episode_return_{name}"]) for name in ("mean", "min", "max"))
     iteration, episodes = row["evaluation/training_iteration"], row["evaluation/episodes"]
-    return f"return {mean} ({low} to {high}) over {episodes} episodes, after iteration {iteration}"
+    return f"return {mean} ({low} to {high}) over {counted(episodes, 'episode')}, after iteration {iteration}"
 
 
 def _number(value: float | None) -> str:

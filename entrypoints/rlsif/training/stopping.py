@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlsif.errors import InputError
+from rlsif.errors import InputError, counted
 
 # A run that is given no end gets the environment's own, and this many env steps at most.
 DEFAULT_TIMESTEPS = 1_000_000
@@ -73,7 +73,8 @@ class Stop:
     def _mean_return(self, row: Mapping[str, Any]) -> tuple[float | None, str]:
         """The mean that counts, if the row has it, and of what it is one."""
         if self.by_evaluation:
-            return row.get("evaluation/episode_return_mean"), f"{row.get('evaluation/episodes')} episodes of evaluation"
+            episodes = counted(row.get("evaluation/episodes", 0), "episode")
+            return row.get("evaluation/episode_return_mean"), f"{episodes} of evaluation"
         enough = row["episodes_in_mean"] >= WINDOW
         return row["env_runners/episode_return_mean"] if enough else None, f"{WINDOW} episodes"
 
