@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rlsif.errors import InputError
 from rlsif.values import env_arguments, from_settings, read
 
 
@@ -41,6 +42,18 @@ def test_a_value(text, value):
     assert found == value and type(found) is type(value)
     # params.json keeps it, and evaluate and --resume read it from there.
     assert json.loads(json.dumps(found)) == found
+
+
+def test_nothing_is_commented_on_a_command_line():
+    given = env_arguments(["color=#ff0000", "title=ship #7", "name='a'", "size=3"])
+    assert given == {"color": "#ff0000", "title": "ship #7", "name": "a", "size": 3}
+
+
+@pytest.mark.parametrize("value", [".nan", "-.inf", "[1, .inf]", "{a: .nan}"])
+def test_arguments_are_what_a_runs_files_can_hold(value):
+    with pytest.raises(InputError, match=r"--env-config x is .*, and arguments are finite numbers"):
+        env_arguments([f"x={value}"])
+    assert from_settings([f"x={value}"])
 
 
 def test_settings_files_and_arguments_are_read_alike():

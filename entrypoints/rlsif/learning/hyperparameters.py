@@ -50,6 +50,13 @@ UNAVAILABLE = {
         ),
         "RLlib wants an object of Python there, and settings are numbers, texts and lists",
     ),
+    **dict.fromkeys(
+        ("metrics_episode_collection_timeout_s", "sync_filters_on_rollout_workers_timeout_s"),
+        "an env runner in the middle of a long sample answers later",
+    ),
+    **dict.fromkeys(
+        ("update_worker_filter_stats", "use_worker_filter_stats"), "what filters of env runners see is always merged"
+    ),
 }
 # What RLlib called others before, and still takes without using it.
 RENAMED = {
