@@ -232,6 +232,10 @@ train --env CartPole-v1 --set use_critic=false
     PPO's 'use_critic' is false and its 'use_gae' true; GAE needs the critic: leave use_critic at true, or give use_gae=false and batch_mode=complete_episodes, too
 train --env CartPole-v1 --set exploration_config.type=Greedy
     PPO's 'exploration_config.type' is 'Greedy'; it must be one of EpsilonGreedy, ...; did you mean EpsilonGreedy?
+train --env CartPole-v1 --set exploration_config.type=GaussianNoise
+    PPO's 'exploration_config.type' is 'GaussianNoise', which is for actions that are numbers, as Box, and those of CartPole-v1 are Discrete; leave it at its default
+train --env Pendulum-v1 --set exploration_config.type=SoftQ
+    PPO's 'exploration_config.type' is 'SoftQ', which is for actions that are choices, as Discrete, and those of Pendulum-v1 are Box; leave it at its default
 train --env CartPole-v1 --set exploration_config.epsilon=0.1
     PPO has no hyperparameter 'exploration_config.epsilon'...
 train --env CartPole-v1 --algo DQN --set exploration_config.epsilon_timesteps=abc

@@ -19,7 +19,7 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import InputError, RlsifError
 from rlsif.learning import rllib_callbacks
 from rlsif.learning.catalogue import catalogue
-from rlsif.learning.checks import check, check_precision, check_rewards
+from rlsif.learning.checks import check, check_explored, check_precision, check_rewards
 from rlsif.learning.hyperparameters import refusal
 from rlsif.learning.image_model import set_filters
 from rlsif.learning.many_policies import only_policy, set_policies, spaces_of_agents
@@ -242,7 +242,9 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     """Let RLlib see the environment as its policy does; actions are turned into the environment's by our adapter."""
     normalize, clip = config.normalize_actions, config.clip_actions
     spaces = {name: policy_spaces(view, normalize) for name, view in env.views.items()}
-    _check_deviations(config, spec, [actions for _, actions in spaces.values()])
+    action_spaces = [actions for _, actions in spaces.values()]
+    _check_deviations(config, spec, action_spaces)
+    check_explored(config, spec.algo, spec.env.short, action_spaces)
     observation_space, action_space = spaces_of_agents(env, spaces) if env.policies else spaces[ONE]
     config.environment(
         spec.env.ascii_name,

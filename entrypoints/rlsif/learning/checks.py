@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from gymnasium.spaces import Box, Space
 
 from rlsif.errors import InputError, near
 from rlsif.learning import hyperparameters
@@ -13,11 +15,11 @@ from rlsif.learning.descriptor import Algorithm, imported
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-# Of ray.rllib.utils.exploration, the classes that work with TensorFlow and these algorithms.
-EXPLORATIONS = (
-    "EpsilonGreedy", "GaussianNoise", "OrnsteinUhlenbeckNoise", "ParameterNoise", "PerWorkerEpsilonGreedy",
-    "PerWorkerGaussianNoise", "PerWorkerOrnsteinUhlenbeckNoise", "Random", "SoftQ", "StochasticSampling",
-)  # fmt: skip
+# Of ray.rllib.utils.exploration, the classes that work with TensorFlow and these algorithms: for choices among actions,
+# for actions that are numbers, and for both.
+OF_CHOICES = ("EpsilonGreedy", "ParameterNoise", "PerWorkerEpsilonGreedy", "SoftQ")
+OF_NUMBERS = ("GaussianNoise", "OrnsteinUhlenbeckNoise", "PerWorkerOrnsteinUhlenbeckNoise")
+EXPLORATIONS = (*OF_CHOICES, *OF_NUMBERS, "Random", "StochasticSampling")
 # The settings of a class that takes them by other names, or passes them on; the values are their defaults.
 OF_REPLAY_BUFFERS = {"alpha": 0.6, "beta": 0.4, "eps": 1e-6, "worker_side_prioritization": False}
 
@@ -40,6 +42,19 @@ def check_rewards(config: AlgorithmConfig) -> None:
             f"--normalize-rewards scales rewards, and clip_rewards={config.clip_rewards} clips them; leave one of the"
             " two out, by --no-normalize-rewards if it is the preset's"
         )
+
+
+def check_explored(config: AlgorithmConfig, algo: str, env: str, action_spaces: Iterable[Space[Any]]) -> None:
+    """Refuse an exploration with which RLlib fails on actions of these spaces. Raises InputError."""
+    kind = config.exploration_config.get("type")
+    for space in action_spaces:
+        is_box = isinstance(space, Box)
+        if kind in (OF_CHOICES if is_box else OF_NUMBERS):
+            needed = "choices, as Discrete" if is_box else "numbers, as Box"
+            raise InputError(
+                f"{algo}'s 'exploration_config.type' is {kind!r}, which is for actions that are {needed}, and those of"
+                f" {env} are {type(space).__name__}; leave it at its default"
+            )
 
 
 def check_precision(config: AlgorithmConfig, algorithm: Algorithm) -> None:
