@@ -111,7 +111,8 @@ def _check_replay_buffer(given: Mapping[str, Any], algo: str) -> None:
     if not isinstance(kind, type):
         return
     settings = {name: value for name, value in given.items() if name != "type"}
-    known = {**OF_REPLAY_BUFFERS, **_arguments(kind)}
+    # The buffer may be that of a preset: priorities beside one that has none have no effect.
+    known = {**OF_REPLAY_BUFFERS, **_arguments(replay_buffers.MultiAgentPrioritizedReplayBuffer), **_arguments(kind)}
     unknown = next((name for name in settings if name not in known), None)
     if unknown:
         raise InputError(
