@@ -467,10 +467,10 @@ def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
         assert said.splitlines()[-1].endswith(f"checkpoint {last}")
         resumed = container.train("--resume", run, "--local-mode", "--stop-iters", int(last.name[-6:]) + 1)
         assert resumed.returncode == 0, resumed.stderr
-        # Not even the settings of a resumed run can be written.
+        # Not even who is in its folder can be written.
         fill(results)
         refused = container.train("--resume", run, "--local-mode", "--stop-iters", "100000")
-        assert refused.returncode == 1 and "Traceback" not in refused.stderr
+        assert refused.returncode == 2 and "Traceback" not in refused.stderr
         assert refused.stderr.rstrip().endswith("No space left on device"), refused.stderr
         (results / "filler").unlink()
         rows = [int(row["training_iteration"]) for row in table(run)]
