@@ -106,7 +106,7 @@ class FoundEnv:
 
     @property
     def _spaces(self) -> str:
-        return f"observations {described(self.observations)} and actions {described(self.actions)}"
+        return f"observations {described(self.observations)} and actions {described(self.actions, bounds=True)}"
 
     @property
     def observations(self) -> Space:
