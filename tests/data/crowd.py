@@ -35,7 +35,7 @@ class Crowd:
     def reset(self, seed=None, options=None):
         if seed is not None:
             self.random = np.random.default_rng(seed)
-        self.steps, self.agents = 0, ["anna", "cleo"]
+        self.steps, self.ended, self.agents = 0, {}, ["anna", "cleo"]
         self.at = {name: float(self.random.normal()) for name in NAMES}
         return self.seen(self.agents), {name: {} for name in self.agents}
 
@@ -54,6 +54,8 @@ class Crowd:
             rewards[acted[0]] = "much"
         infos = {name: {"metrics": {"place": self.at[name]}} for name in acted}
         self.agents = [name for name in acted if not (terminated[name] or truncated[name])]
+        if self.wrong == "late":
+            self.agents, self.ended = [name for name in acted if not self.ended.get(name)], terminated
         seen = self.seen(acted)
         if self.steps == 1 and self.agents:
             self.agents.append("ben")

@@ -206,4 +206,4 @@ def test_rllibs_class_is_taken_and_what_is_wrong_is_told(shell):
     assert "has agents with different spaces: 'anna' has observations Box[2]" in refused.stderr
     ended = shell.train(*CROWD, "--env-config", "wrong=back", "--stop-iters", "3", *SMALL)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
-    assert "it had ended before; one that has ended stays away until the next reset" in ended.stderr
+    assert "; one that has ended stays away until the next reset" in ended.stderr

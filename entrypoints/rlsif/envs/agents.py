@@ -97,12 +97,13 @@ class ManyAgents:
         """Step by the actions of those who act. Raises AgentError."""
         self._steps += 1
         outcome = self._step(dict(actions))
+        self._open.update(actions)
         if self._steps == self.limit and not outcome.over:
             seen = {**self._waiting_see(), **outcome.seen}
             outcome = outcome._replace(seen=seen, acting=(), truncated=dict.fromkeys(self.agents, True))
+        outcome = self._settled(outcome)
         self._check(outcome)
-        self._open.update(actions)
-        return self._settled(outcome)
+        return outcome
 
     def _settled(self, outcome: Outcome) -> Outcome:
         """The outcome with the ends and the rewards of those whose action is open, and no others'."""
@@ -153,7 +154,7 @@ class ManyAgents:
         for agent in outcome.acting:
             if agent in self._ended:
                 raise AgentError(
-                    f"agent {agent!r} is to act after step {self._steps}, and it had ended before;"
+                    f"agent {agent!r} has ended, and is to act after step {self._steps};"
                     " one that has ended stays away until the next reset"
                 )
             if agent not in self._possible:
@@ -212,10 +213,21 @@ class OfTurns(ManyAgents):
         told = dict(env.rewards), dict(env.terminations), dict(env.truncations)
         ended = [agent for agent in env.agents if told[1].get(agent) or told[2].get(agent)]
         seen = {agent: self._told(agent) for agent in ended}
-        # PettingZoo has whoever ended step once more, by no action.
-        while env.agents and (env.terminations[env.agent_selection] or env.truncations[env.agent_selection]):
+        # PettingZoo has whoever ended step once more, by no action, after which it is none of the agents.
+        for _ in tuple(env.agents):
+            if not self._has_selected_ended():
+                break
             env.step(None)
+        if self._has_selected_ended():
+            raise AgentError(
+                f"agent {env.agent_selection!r} has ended, and is in agents still after its step by no action;"
+                " that step must remove it, as _was_dead_step of PettingZoo's AECEnv does"
+            )
         return self._outcome(seen, *told)
+
+    def _has_selected_ended(self) -> bool:
+        env = self.env
+        return bool(env.agents) and bool(env.terminations[env.agent_selection] or env.truncations[env.agent_selection])
 
     def _outcome(
         self,
@@ -229,7 +241,7 @@ class OfTurns(ManyAgents):
         return Outcome(seen, rewards, terminated, truncated, acting)
 
     def _waiting_see(self) -> Mapping[AgentId, tuple[Any, Mapping[str, Any]]]:
-        return {agent: self._told(agent) for agent in self._open}
+        return {agent: self._told(agent) for agent in self._open.intersection(self.env.agents)}
 
     def _told(self, agent: AgentId) -> tuple[Any, Mapping[str, Any]]:
         return self.env.observe(agent), self.env.infos.get(agent) or {}
