@@ -14,10 +14,10 @@ class Crowd:
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5, "name": "crowd"}
-    possible_agents = NAMES
 
     def __init__(self, length=12, wrong="", masks=False, numbers=False, render_mode=None):
         self.length, self.wrong, self.masks, self.render_mode = length, wrong, masks, render_mode
+        self.possible_agents = {"twice": (*NAMES, "ben"), "one text": (1, *NAMES, "1")}.get(wrong, NAMES)
         self.random = np.random.default_rng(0)
         self.spaces = {}
         for name in NAMES:

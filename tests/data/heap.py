@@ -67,3 +67,24 @@ class Heap:
 
     def close(self):
         pass
+
+
+class Rounds(Heap):
+    """Something comes of moves only when both have moved: one is taken. So they may as well move at once."""
+
+    metadata = {**Heap.metadata, "is_parallelizable": True}
+
+    def last(self):
+        return None, 0.0, False, False, {}
+
+    def step(self, action):
+        me = self.agent_selection
+        if self.terminations[me]:
+            super().step(action)
+            return
+        self.agent_selection = PLAYERS[me == PLAYERS[0]]
+        self.rewards = dict.fromkeys(PLAYERS, 0.0)
+        if me == PLAYERS[1]:
+            self.left, self.number = self.left - 1, self.number + 1
+            self.rewards = dict.fromkeys(PLAYERS, 1.0)
+            self.terminations = dict.fromkeys(PLAYERS, self.left == 0)

@@ -82,6 +82,8 @@ def test_it_cuts_off_whoever_moved_last_in_turns_with_what_it_sees_then(limit):
     [
         ("spaces", "'anna' has observations Box[2] of float32 and actions Discrete(3), 'cleo' has observations Box[3]"),
         ("no space", "its agent 'ben' has no observation_space; observation_space('ben') gave None"),
+        ("twice", "its possible_agents have 'ben' twice; each agent needs a name of its own"),
+        ("one text", "its possible_agents have 1 and '1', which are one text; each agent needs a name of its own"),
         ("waits", "agent 'anna' is to act and has no observation after step 1"),
     ],
 )

@@ -54,6 +54,7 @@ class ManyAgents:
             raise AgentError(
                 "it has no possible_agents; set them in __init__, as the list of all agents that may appear"
             )
+        _check_names(self.agents)
         self._possible = frozenset(self.agents)
         self._ended: set[AgentId] = set()
         # Who has acted, and what came of it is not known yet.
@@ -277,6 +278,17 @@ class OfRLlib(ManyAgents):
                 " have ended"
             )
         return Outcome(_seen(observations, infos), rewards, *ended, acting, infos.get(COMMON) or {})
+
+
+def _check_names(agents: Sequence[AgentId]) -> None:
+    """Refuse agents that have one name, which is their text. Raises AgentError."""
+    first: dict[str, AgentId] = {}
+    for agent in agents:
+        if str(agent) in first:
+            other = first[str(agent)]
+            what = f"{agent!r} twice" if other == agent else f"{other!r} and {agent!r}, which are one text"
+            raise AgentError(f"its possible_agents have {what}; each agent needs a name of its own")
+        first[str(agent)] = agent
 
 
 def _for_all(flags: Mapping[AgentId, Any], agents: Sequence[AgentId]) -> Mapping[AgentId, Any]:
