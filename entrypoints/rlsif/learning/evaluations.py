@@ -143,7 +143,7 @@ class Player:
         """Play the episodes by the likeliest actions of RLlib's policies, which have names and may have filters.
 
         Give returns, lengths and seconds; against an opponent, which may be another run's, the returns are those of the
-        run's own agents, and how many were won is given, too.
+        run's own agents, of the episodes in which one took part, and how many were won is given, too.
 
         Raises RlsifError for an environment that fails.
         """

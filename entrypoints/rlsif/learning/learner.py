@@ -94,7 +94,7 @@ class Learner:
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
             "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
-            "won": [float(share) for share in history.get(WON, [])[-ended:]] if ended else [],
+            "won": [float(share) for share in history.get(WON, [])[-ended:] if share is not None] if ended else [],
             "env_time_share": None if share is None else float(share),
             **self._of_agents(result, history.get(OF_AGENTS, [])[-ended:] if ended else []),
         }
