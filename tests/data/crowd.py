@@ -41,11 +41,11 @@ class Crowd:
 
     def step(self, actions):
         assert set(actions) == set(self.agents), (actions, self.agents)
-        self.steps += 1
         for name, action in actions.items():
             assert not self.masks or action != self.forbidden(name)
             way = float(action[0]) if np.ndim(action) else int(action) - 1
             self.at[name] += way + float(self.random.normal(scale=0.5)) + 0.2
+        self.steps += 1
         acted = list(self.agents)
         terminated = {name: self.at[name] > 3 for name in acted}
         truncated = {name: self.steps >= self.length for name in acted}
