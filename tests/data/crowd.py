@@ -50,6 +50,8 @@ class Crowd:
         terminated = {name: self.at[name] > 3 for name in acted}
         truncated = {name: self.steps >= self.length for name in acted}
         rewards = {name: self.at[name] - 0.1 * self.steps for name in acted}
+        if self.wrong == "raises" and self.steps > 2:
+            raise KeyError("lost")
         if self.wrong == "reward" and self.steps > 2:
             rewards[acted[0]] = "much"
         infos = {name: {"metrics": {"place": self.at[name]}} for name in acted}
