@@ -73,6 +73,7 @@ from rlsif.envs.find import find
 from rlsif.envs.reference import parse
 from rlsif.errors import RlsifError
 from rlsif.learning.build import configure
+from rlsif.learning.learner import Learner
 from rlsif.learning.opponents import of_checkpoint
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.learning.saved_policy import load
@@ -117,6 +118,10 @@ if run.name.startswith("PPO"):
     agents = [agent for each in ended for agent in each.hist_data["rlsif_returns_of_agents"][0]]
     assert len(ended) == len(agents) == 40 and set(agents) == {"anna", "cleo"}, agents
     assert {won for each in ended for won in each.hist_data["rlsif_won"]} == {0, 1}
+    # A trial of a sweep that failed before its first checkpoint has rows, and nothing that brings it the opponent.
+    learner, spec = Learner(), RunSpec("PPO", "tf", parse(sys.argv[2]), 1, settings, opponent=str(checkpoint))
+    learner.build(spec, Layout(0, 2, 0.0, 1, local_mode=True, resumed_at=3), env)
+    assert learner.step()["num_env_steps_sampled_lifetime"] >= 60
 """
 
 

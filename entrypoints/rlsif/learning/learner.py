@@ -34,7 +34,7 @@ class Learner:
         if spec.opponent:
             from rlsif.learning.opponents import Opposition
 
-            self._opposition = Opposition(self._algorithm, spec, begins=not layout.resumed_at)
+            self._opposition = Opposition(self._algorithm, spec)
         self._elastic = None
         if layout.elastic:
             from rlsif.learning.elastic import Elastic
@@ -71,6 +71,8 @@ class Learner:
         """
         if self._elastic:
             self._elastic.adjust()
+        if self._opposition:
+            self._opposition.before_iteration()
         result = self._algorithm.train()
         if self._opposition:
             self._opposition.after_iteration()
