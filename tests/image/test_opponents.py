@@ -192,6 +192,9 @@ def test_a_sweep_has_the_opponent_and_names_it_with_the_best_settings(shell):
     for run in runs:
         last = rows_of(run)[-1]
         assert 0.4 < last["num_agent_steps_sampled_lifetime"] / 400 < 0.6 and 0 <= last["win_rate"] <= 1
+        # By which a trial, too, can be an opponent of others.
+        spaces = json.loads((run / "params.json").read_text())["run"]["spaces"]
+        assert spaces.startswith("2 agents, each with observations Dict")
     # Who played is no seed: runs that differ by it are none of one kind.
     said(shell.train(*HEAP, *SMALL, "--stop-iters", "2", "--local-mode", "--set", "lr=0.001"))
     compared = said(shell("compare", *runs, *shell.folder.glob("results/Heap/PPO_*"), "--text"))

@@ -156,7 +156,7 @@ def _statistics(run: Run, names: Sequence[str]) -> Any:
         columns = _of_policies(run, name)
         for place, (policy, column) in enumerate(columns.items(), 1):
             panel.plot(*run.series(STEPS, column), color=f"C{place}", label=policy)
-        if len(columns) > 1:
+        if 1 < len(columns) <= NAMED:
             panel.legend(frameon=False)
         panel.set_title(name, loc="left")
         panel.set_xlabel(curves.IN_WORDS[STEPS])
