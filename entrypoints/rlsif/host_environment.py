@@ -15,7 +15,7 @@ MEANT = {
     "PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONFAULTHANDLER", "PYTHONUNBUFFERED",
 }  # fmt: skip
 # Ray's, TensorFlow's and Python's own; and what decides how matplotlib draws, where there is no window.
-PREFIXES = ("RAY_", "TF_", "PYTHON", "RLLIB_")
+PREFIXES = ("RAY_", "TF_", "PYTHON", "RLLIB_", "TUNE_", "AIR_")
 OTHERS = ("MPLBACKEND", "XLA_FLAGS")
 
 

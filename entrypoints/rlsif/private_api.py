@@ -329,7 +329,6 @@ def delete_shared(key: bytes) -> None:
 def hooks() -> type:
     """A base of Algorithms, whose methods with public names RLlib asks by private ones."""
     from ray.rllib.algorithms.algorithm import Algorithm
-    from ray.rllib.utils import FilterManager
 
     check_version()
 
@@ -344,6 +343,10 @@ def hooks() -> type:
             """Whether env runners are asked for what their filters saw."""
             return True
 
+        def sync_filters(self, filters: Mapping[str, Any], env_runner_group: Any) -> None:
+            """Merge what filters of env runners saw into those of the learner, and send them."""
+            raise NotImplementedError
+
         def replay_buffer(self, config: Any, theirs: Callable[[Any], Any]) -> Any:
             """The replay buffer; `theirs` makes RLlib's."""
             return theirs(config)
@@ -354,13 +357,7 @@ def hooks() -> type:
         def _sync_filters_if_needed(self, *, central_worker: Any, workers: Any, config: Any) -> None:
             # RLlib's own would look at filters of observations alone.
             if central_worker and self.filters_are_synced(config):
-                FilterManager.synchronize(
-                    central_worker.filters,
-                    workers,
-                    update_remote=config.update_worker_filter_stats,
-                    timeout_seconds=config.sync_filters_on_rollout_workers_timeout_s,
-                    use_remote_data_for_update=config.use_worker_filter_stats,
-                )
+                self.sync_filters(central_worker.filters, workers)
 
         def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
             return self.replay_buffer(config, super()._create_local_replay_buffer_if_necessary)
@@ -524,6 +521,13 @@ def fill_columns(policy: Any, fill: Callable[[Any, Mapping[str, Any]], None]) ->
     policy._get_loss_inputs_dict = with_columns
 
 
+def replace_collection_of_episodes(ours: Callable[[Any], list[Any]]) -> None:
+    """Have an algorithm ask `ours` for the episodes that ended in the env runners of a group. Imports RLlib."""
+    from ray.rllib.algorithms import algorithm
+
+    algorithm.collect_episodes = lambda group, *_, **__: ours(group)
+
+
 def replace_discounted_sum(ours: Callable[[Any, float], Any]) -> None:
     """Have RLlib's advantages and returns summed by `ours`. Imports RLlib."""
     from ray.rllib.evaluation import postprocessing
@@ -570,6 +574,12 @@ def lost_env_runners(group: Any) -> dict[int, Any]:
     """The actors that a group takes for failed, by number; Ray may have started them again."""
     manager = group._worker_manager
     return {number: actor for number, actor in manager.actors().items() if not manager.is_actor_healthy(number)}
+
+
+def healthy_env_runners(group: Any) -> dict[int, Any]:
+    """The actors that a group takes for alive, by number."""
+    manager = group._worker_manager
+    return {number: actor for number, actor in manager.actors().items() if manager.is_actor_healthy(number)}
 
 
 def add_env_runner(group: Any, runner: Any) -> int:

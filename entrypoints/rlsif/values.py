@@ -22,6 +22,8 @@ BY_TYPE = ("exploration_config",)
 
 # Of the key that merges another mapping into one.
 MERGE = "tag:yaml.org,2002:merge"
+# Where YAML has a comment begin.
+COMMENT = re.compile(r"(^|\s)#")
 
 
 class _Loader(yaml.SafeLoader):
@@ -122,7 +124,7 @@ def from_settings(settings: Iterable[str], option: str = "--set", example: str =
 
 def env_arguments(settings: Iterable[str]) -> dict[str, Any]:
     """The arguments of an environment, from what `--env-config` was given. Raises InputError."""
-    return from_settings(settings, "--env-config", "gravity=9.8")
+    return _as_json_has_them(from_settings(settings, "--env-config", "gravity=9.8"), "--env-config")
 
 
 def wrapper_arguments(wrappers: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -134,10 +136,26 @@ def _wrapper(text: str) -> tuple[str, dict[str, Any]]:
     name, given = re.fullmatch(r"(.*?)(?::(\w+=.*))?", text, re.DOTALL).groups()  # type: ignore[union-attr]
     # At a comma in front of the next name; others are in lists.
     settings = re.split(r",(?=\w+=)", given) if given else []
-    return name, from_settings(settings, f"--wrap {name}", "scale=2")
+    return name, _as_json_has_them(from_settings(settings, f"--wrap {name}", "scale=2"), f"--wrap {name}")
+
+
+def _as_json_has_them(arguments: dict[str, Any], option: str) -> dict[str, Any]:
+    """Arguments, if a run's files can hold them: JSON has no infinite numbers. Raises InputError."""
+    for name, value in arguments.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError:
+            raise InputError(
+                f"{option} {name} is {value}, and arguments are finite numbers, texts, true, false, null, lists and"
+                " mappings; the environment can make others of a text"
+            ) from None
+    return arguments
 
 
 def _value(option: str, setting: str, text: str) -> Any:
+    # On a command line nothing is commented: #ff0000 is a colour.
+    if COMMENT.search(text) and text.strip()[0] not in "\"'[{":
+        return text.strip()
     try:
         return read(text)
     except (yaml.YAMLError, ValueError, KeyError) as problem:

@@ -299,6 +299,7 @@ CARRIED = {
     "TF_NUM_INTRAOP_THREADS": "64", "XLA_FLAGS": "--xla_no_such_flag", "KERAS_BACKEND": "torch",
     "PYTHONHOME": "/nowhere", "PYTHONSTARTUP": "/nowhere/start.py", "PYTHONINSPECT": "1", "PYTHONDEVMODE": "1",
     "PYTHONIOENCODING": "latin-1", "PYTHONSAFEPATH": "1",
+    "PYTHONPLATLIBDIR": "lib64", "PYTHONVERBOSE": "1", "PYTHONPROFILEIMPORTTIME": "1", "TUNE_RESULT_DIR": "/nowhere",
     "PYTHONBREAKPOINT": "none.none", "PYTHONINTMAXSTRDIGITS": "640",
     "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "64", "MPLBACKEND": "module://nothing",
 }  # fmt: skip
@@ -312,11 +313,15 @@ def test_nothing_that_a_host_carries_in_its_environment_changes_a_run(container)
     """Three commands, each from its start, for variables are read there."""
     for name in ("tree.py", "numpy.py", "ray.py"):
         (container.folder / name).write_text("raise ImportError('the user\\'s file hides a library')\n")
+    # Another type of numbers, as a user's home may name it.
+    (container.folder / "keras").mkdir()
+    (container.folder / "keras/keras.json").write_text('{"floatx": "float64"}')
+    carried = {**CARRIED, "KERAS_HOME": str(container.folder / "keras")}
     small = ("--set", "train_batch_size=200", "--set", "minibatch_size=100", "--set", "num_epochs=1")
     options = ("--env", "CartPole-v1", "--stop-iters", "1", *small, "--results-dir", container.folder / "results")
-    done = container("train", *options, env=CARRIED)
+    done = container("train", *options, env=carried)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for command in (("evaluate", container.runs[0], "--episodes", "1"), ("check", "CartPole-v1")):
-        done = container(*command, env=CARRIED)
+        done = container(*command, env=carried)
         assert done.returncode == 0 and done.stderr == ""

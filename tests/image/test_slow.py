@@ -209,3 +209,96 @@ def command_of(process):
         return (process / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+BUSY = """
+import time
+from types import SimpleNamespace
+
+import ray
+
+from rlsif.learning.rllib import import_rllib
+
+import_rllib()
+
+from rlsif.learning import asking
+
+
+@ray.remote(num_cpus=0)
+class Runner:
+    def __init__(self, name):
+        self.name, self.ended, self.seen, self.merged = name, 0, [], None
+
+    def sample(self, seconds):
+        time.sleep(seconds)
+        self.ended += 1
+        self.seen.append(self.name)
+
+    def get_metrics(self):
+        ended, self.ended = self.ended, 0
+        return [self.name] * ended
+
+    def get_filters(self, flush_after):
+        seen, self.seen = self.seen, []
+        return {"policy": seen}
+
+    def sync_filters(self, merged):
+        self.merged = merged["policy"]
+
+    def told(self):
+        return self.merged
+
+
+class Filter:
+    def __init__(self):
+        self.seen = []
+
+    def apply_changes(self, other, with_buffer):
+        self.seen += other
+
+    def as_serializable(self):
+        return self.seen
+
+
+ray.init(num_cpus=1, include_dashboard=False)
+runners = {1: Runner.remote("slow"), 2: Runner.remote("fast")}
+manager = SimpleNamespace(actors=lambda: runners, is_actor_healthy=lambda number: True)
+group = type("Group", (), {})()
+group.local_env_runner, group._worker_manager = None, manager
+ray.get([runner.sample.remote(0) for runner in runners.values()])
+print(sorted(asking.episodes(group)))
+asking.SECONDS = 0.5
+runners[2].sample.remote(0)
+slow = runners[1].sample.remote(3)
+print(asking.episodes(group))
+runners[2].sample.remote(0)
+print(asking.episodes(group))
+ray.get(slow)
+asking.SECONDS = 30
+print(asking.episodes(group))
+print(asking.episodes(group))
+
+mine = {"policy": Filter()}
+asking.sync_filters(mine, group)
+asking.SECONDS = 0.5
+slow, _ = runners[1].sample.remote(3), runners[2].sample.remote(0)
+asking.sync_filters(mine, group)
+print(sorted(mine["policy"].seen), ray.get(runners[2].told.remote()).count("slow"))
+ray.get(slow)
+asking.SECONDS = 30
+asking.sync_filters(mine, group)
+print(mine["policy"].seen.count("slow"), ray.get(runners[1].told.remote()).count("slow"))
+"""
+
+
+@pytest.mark.fault(
+    "an env runner of APPO or IMPALA is in the middle of a long sample when an iteration ends",
+    promise="the episodes that ended in it are told in a later iteration, and nobody waits for it",
+)
+def test_episodes_of_a_busy_env_runner_are_told_later(shell):
+    done = shell("python", "-c", BUSY)
+    assert done.returncode == 0, done.stderr
+    *episodes, seen, then = done.stdout.splitlines()[-7:]
+    assert episodes == ["['fast', 'slow']", "['fast']", "['fast']", "['slow']", "[]"]
+    # What filters saw is merged by then, too; nothing is taken twice.
+    assert seen == "['fast', 'fast', 'fast', 'fast', 'slow', 'slow'] 2" and then == "3 3"

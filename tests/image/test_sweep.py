@@ -73,6 +73,10 @@ def test_an_interrupted_sweep_resumes(container, shell):
     for run in folder.glob("PPO_*"):
         rows = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
         assert [row["training_iteration"] for row in rows] == list(range(1, 61))
+    # A trial is the sweep's as long as that runs.
+    with held(folder):
+        refused = shell.train("--resume", run, "--stop-iters", "70", "--local-mode")
+    assert refused.returncode == 2 and f"{folder} is in use by process {os.getpid()}" in refused.stderr
 
 
 @pytest.mark.fault(

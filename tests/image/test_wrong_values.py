@@ -51,6 +51,13 @@ class NumbersNan(Base):
         return np.zeros(2, np.float32), np.nan if Base.steps == 900 else 1.0
 
 
+class Gone(Base):
+    def seen(self):
+        if Base.steps == 900:
+            raise ConnectionResetError("the simulator has gone")
+        return np.zeros(2, np.float32), 1.0
+
+
 class Looks(Base):
     def step(self, action):
         assert self.action_space.contains(action), action
@@ -135,7 +142,7 @@ def envs(shell):
         ("Nan", "gave nan as observation[1] after"),
         ("Infinite", "gave inf as reward after"),
         ("Huge", "gave 1e+39 as reward after"),
-        ("NoReward", "the reward is nan, or None"),
+        ("NoReward", "the reward is nan, None or a text"),
         ("Short", "its shape is [1], the space's is [2]"),
     ],
 )
@@ -232,6 +239,20 @@ def test_what_was_learned_before_an_env_runner_failed_is_kept(envs, env, setting
     [checkpoint] = (run / "checkpoints").iterdir()
     assert summary["iterations"] == iterations and checkpoint.name == f"checkpoint_00000{iterations}"
     assert summary["checkpoint"].endswith(checkpoint.name)
+
+
+@pytest.mark.fault(
+    "an environment in the learner's process raises an error of the system",
+    promise="the run ends with a sentence, its traceback, a checkpoint and a summary, as with any error",
+)
+@pytest.mark.parametrize("place", ["--local-mode", "--num-env-runners=0"])
+def test_an_error_of_the_system_is_one_as_others(envs, place):
+    one = ("--num-envs-per-env-runner", "1", *SMALL[:-1])
+    done = envs.train("--env", "envs.py:Gone", *one, place, "--stop-iters", "9")
+    assert done.returncode == 1 and "training failed: ConnectionResetError: the simulator has gone" in done.stderr
+    [run] = envs.runs
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["state"] == "failed" and summary["checkpoint"].endswith("checkpoint_000002")
 
 
 @pytest.mark.fault(

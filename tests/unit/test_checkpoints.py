@@ -109,6 +109,17 @@ def test_a_damaged_one_is_refused_and_the_one_before_is_offered(tmp_path, harm):
         checkpoints.check(last)
 
 
+@pytest.mark.fault(
+    "the manifest of an older checkpoint is damaged", promise="the run is resumed, evaluated and continues without it"
+)
+def test_a_damaged_older_one_is_left_out(tmp_path):
+    paths = [write(tmp_path, number, mean) for number, mean in ((1, 2.0), (2, 9.0), (3, 3.0))]
+    (paths[1] / checkpoints.MANIFEST).write_text('{"progress": {"trai')
+    assert checkpoints.best(tmp_path) == paths[2] and checkpoints.due(tmp_path) is None
+    checkpoints.keep(tmp_path, 1)
+    assert paths[2].exists()
+
+
 def test_a_damaged_first_one_has_none_before_it(tmp_path):
     only = write(tmp_path, 1)
     (only / "policies/state.pkl").unlink()

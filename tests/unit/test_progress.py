@@ -98,6 +98,29 @@ def test_runners_that_wait_for_a_learner_are_not_blamed_for_it(watch):
         watch.look([beat(number=number, doing="waiting")])
 
 
+@pytest.mark.fault(
+    "one of several env runners of APPO or IMPALA stands still, and iterations end without it",
+    promise="it is named after --env-timeout, as with other algorithms",
+)
+def test_one_that_stands_still_over_many_iterations_is_named(watch):
+    with pytest.raises(StandsStill, match="env runner 2 on node2 has made no step for"):
+        for number in range(1, 400):
+            watch.begin()
+            watch.pass_(2)
+            watch.look([beat(number=number, steps=number), beat(2, number=number, steps=50)])
+    assert 140 < number < 160
+
+
+def test_the_time_between_iterations_is_nobodys(watch):
+    """As that of a large checkpoint."""
+    for number in range(1, 5):
+        watch.begin()
+        watch.look([beat(number=number)])
+        watch.pass_(2)
+        watch.look([beat(number=number, steps=number // 4)])
+        watch.pass_(290)
+
+
 def test_one_that_was_started_again_counts_anew(watch):
     watch.look([beat(number=90, steps=900)])
     watch.pass_(250)

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from rlsif.errors import InputError
-from rlsif.training.run_lock import DEAD, LOCK, held, this_process
+from rlsif.training.run_lock import DEAD, LOCK, check_free, held, this_process
 
 
 def left_by(folder, owner, seconds_ago=0.0):
@@ -33,9 +33,13 @@ def test_a_second_process_is_refused_by_name_and_host(tmp_path):
     said = f"is in use by process {other.pid} on {this_process().host}; wait for its end"
     with pytest.raises(InputError, match=said), held(tmp_path):
         pass
+    with pytest.raises(InputError, match=said):
+        check_free(tmp_path)
     other.kill()
     other.wait()
+    check_free(tmp_path)
     with held(tmp_path):
+        check_free(tmp_path)
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
 

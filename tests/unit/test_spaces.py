@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlsif.envs.adapted import Adapted
+from rlsif.envs.findings import look_at_observation
 from rlsif.envs.spaces import of_gymnasium, plain
 from rlsif.envs.vector import OneByOne, WrongValue
 from rlsif.learning import catalogue
 from rlsif.policies import actions, encoder
 from rlsif.policies.actions import ActionAdapter, joined, policy_space
 from rlsif.policies.encoder import MisfitError, ObservationEncoder
-from rlsif.policies.spaces import Box, Composite, MultiDiscrete
+from rlsif.policies.spaces import Box, Composite, MultiDiscrete, agree, described
 from rlsif.sampling.samplers import ActorCriticSampler
 
 SHAPES = st.lists(st.integers(1, 3), max_size=2).map(tuple)
@@ -238,6 +239,49 @@ def test_an_observation_that_is_not_of_the_space_is_refused(observation, said):
         own.one(observation, {})
 
 
+@pytest.mark.fault(
+    "an image of bytes is given as other numbers, as 0.0 to 1.0, 300 or nan",
+    promise="what is no byte is refused by name, and `check` tells of it",
+)
+@pytest.mark.parametrize(
+    ("value", "dtype", "said"),
+    [
+        (0.5, np.float32, "its numbers are float32, from 0.5 to 0.5, and the space's are uint8"),
+        (np.nan, np.float32, "its numbers are float32, from nan to nan"),
+        (300, np.int64, "its numbers are int64, from 300 to 300"),
+        (-1, np.int16, "its numbers are int16, from -1 to -1"),
+    ],
+)
+def test_an_image_is_not_made_of_numbers_that_are_no_bytes(value, dtype, said):
+    space = spaces.Box(0, 255, (12, 12, 1), np.uint8)
+    own, image = ObservationEncoder(plain(space)), np.full(space.shape, value, dtype)
+    with pytest.raises(MisfitError, match=said):
+        own.one(image, {})
+    with pytest.raises(MisfitError, match=said):
+        own.batch(image[None], 1, {})
+    wrong = {}
+    look_at_observation(image, space, "reset", wrong)
+    assert wrong
+    whole = np.full(space.shape, 7, dtype)
+    assert own.one(whole, {}).dtype == np.uint8 and (own.batch(whole[None], 1, {}) == 7).all()
+    look_at_observation(whole, space, "reset", fine := {})
+    assert not fine
+
+
+def test_a_part_of_a_number_is_none_of_several_choices():
+    own = ObservationEncoder(plain(spaces.MultiDiscrete([2, 4])))
+    with pytest.raises(MisfitError, match=r"is not in MultiDiscrete\[2\] of \[2, 4\]"):
+        own.one(np.array([1, 2.5]), {})
+
+
+def test_descriptions_agree_with_those_of_versions_that_gave_no_counts():
+    words = described(plain(spaces.Tuple([spaces.MultiDiscrete([2, 4]), spaces.MultiDiscrete([3], start=[-1])])))
+    assert words == "Tuple of MultiDiscrete[2] of [2, 4] and MultiDiscrete[1] of [3] from [-1]"
+    assert agree(words, "Tuple of MultiDiscrete[2] and MultiDiscrete[1]") and agree(words, words)
+    assert not agree(words, words.replace("[2, 4]", "[4, 2]"))
+    assert not agree(words, "Tuple of MultiDiscrete[2] and MultiDiscrete[2]")
+
+
 def test_an_integer_out_of_its_space_is_refused():
     own = ObservationEncoder(plain(spaces.Dict({"a": spaces.Discrete(3, start=5)})))
     with pytest.raises(MisfitError, match=r"is not in Discrete\(3, start=5\)"):
@@ -251,15 +295,15 @@ class Gives(gymnasium.Env):
 
     observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2, start=3)
 
-    def __init__(self, observation=(0.25, -0.5), reward=1.0):
-        self.given = observation, reward
+    def __init__(self, observation=(0.25, -0.5), reward=1.0, terminated=False, truncated=False):
+        self.given = observation, reward, terminated, truncated
 
     def reset(self, *, seed=None, options=None):
         return [0, 0], {}
 
     def step(self, action):
         assert action in (3, 4)
-        return *self.given, False, False, {}
+        return *self.given, {}
 
 
 def one_by_one(env):
@@ -296,6 +340,9 @@ def test_integers_that_an_environment_returns_for_a_float_box_stay_the_numbers_t
         ({"observation": np.array([1e39, 0])}, "inf is given as observation[0], which would spoil every weight"),
         ({"reward": None}, "the reward is None, which is no number"),
         ({"reward": "much"}, "the reward is 'much', which is no number"),
+        ({"reward": "1.0"}, "the reward is '1.0', which is no number"),
+        ({"terminated": "no"}, "terminated is 'no', which is neither true nor false"),
+        ({"truncated": None}, "truncated is None, which is neither true nor false"),
     ],
 )
 def test_what_is_not_of_the_spaces_is_told_also_where_rllib_samples(given, said):

@@ -3,6 +3,7 @@
 import pytest
 
 from rlsif.errors import InputError
+from rlsif.training.checkpoints import Progress
 from rlsif.training.stopping import Stop
 
 
@@ -19,6 +20,14 @@ def row(**changes):
 
 def test_stops_at_the_mean_return_of_100_episodes():
     assert "480.0" in Stop(reward=475).reached(row())
+
+
+def test_sums_of_numbers_that_are_no_sums_of_halves_are_reached():
+    many = Progress("PPO", "E", "tf", 1, 100, 1.0, returns=[0.8] * 100, lengths=[1] * 100)
+    assert Stop(reward=0.8).reached(row(**{"env_runners/episode_return_mean": many.episode_return_mean}))
+    ten = sum([0.1] * 10)
+    assert ten < 1 and Stop(reward=1).reached(row(**{"env_runners/episode_return_mean": ten}))
+    assert Stop(reward=1).reached(row(**{"env_runners/episode_return_mean": 0.99999})) is None
 
 
 def test_does_not_trust_a_mean_of_few_episodes():

@@ -54,6 +54,18 @@ def test_a_key_that_is_there_twice_is_told_with_its_place(tmp_path):
     assert read("{base: &b {a: 1, b: 1}, over: {<<: *b, a: 2}}")["over"] == {"a": 2, "b": 1}
 
 
+def test_nothing_is_commented_on_a_command_line():
+    given = env_arguments(["color=#ff0000", "title=ship #7", "name='a'", "size=3"])
+    assert given == {"color": "#ff0000", "title": "ship #7", "name": "a", "size": 3}
+
+
+@pytest.mark.parametrize("value", [".nan", "-.inf", "[1, .inf]", "{a: .nan}"])
+def test_arguments_are_what_a_runs_files_can_hold(value):
+    with pytest.raises(InputError, match=r"--env-config x is .*, and arguments are finite numbers"):
+        env_arguments([f"x={value}"])
+    assert from_settings([f"x={value}"])
+
+
 def test_settings_files_and_arguments_are_read_alike():
     text = "[1e-3, no, 2020-01-01]"
     assert from_settings([f"a={text}"])["a"] == env_arguments([f"a={text}"])["a"] == read(f"a: {text}")["a"]

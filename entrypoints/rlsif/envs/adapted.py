@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.envs import ends
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.metrics import ENDED, KEY, NoNumber, OfCopies
 from rlsif.envs.progress import PROGRESS
@@ -59,12 +60,20 @@ class Translation:
     def reward(self, given: Any) -> float:
         """A reward that is a number of which a learner can make use. Raises WrongValue for any other."""
         try:
-            number = float(given)
+            # Python reads the number in a text.
+            number = float("" if isinstance(given, str) else given)
         except (TypeError, ValueError):
             raise self._wrong(f"the reward is {given!r}, which is no number") from None
         if not abs(number) <= LARGEST:
             raise self._wrong(f"{given} is given as reward, {SPOILS}")
         return number
+
+    def ended(self, terminated: Any, truncated: Any) -> tuple[bool, bool]:
+        """How an episode ends, if it does. Raises WrongValue for what is neither true nor false."""
+        try:
+            return ends.said(terminated, "terminated"), ends.said(truncated, "truncated")
+        except ends.NoEnd as problem:
+            raise self._wrong(str(problem)) from None
 
     def action(self, chosen: Any, encoded: Any) -> Any:
         """What the environment takes, of what a policy chose when it saw this.
@@ -122,6 +131,7 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._translation.steps += 1
         PROGRESS.steps += 1
         reward = self._translation.reward(reward)
+        terminated, truncated = self._translation.ended(terminated, truncated)
         try:
             if info and KEY in info:
                 self._metrics.take(0, info)

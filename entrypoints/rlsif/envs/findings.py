@@ -53,7 +53,11 @@ def _is_in(observation: Any, space: Any) -> bool:
     if type(space).__name__ == "Box":
         given = np.asarray(observation)
         if given.shape == space.shape and given.dtype.kind in "fiub":
-            observation = given.astype(space.dtype)
+            with np.errstate(invalid="ignore"):
+                converted = given.astype(space.dtype)
+            # Integers are not rounded.
+            if space.dtype.kind == "f" or not (converted != given).any():
+                observation = converted
     return bool(space.contains(observation))
 
 
@@ -62,7 +66,8 @@ def _why_not_in(observation: Any, space: Any) -> str:
         return f"it is {_described(observation)}, the space is {space}"
     if observation.shape != space.shape:
         return f"its shape is {list(observation.shape)}, the space's is {list(space.shape)}"
-    if not np.can_cast(observation.dtype, space.dtype):
+    integers = observation.dtype.kind in "iu" and space.dtype.kind in "iu"
+    if not (integers or np.can_cast(observation.dtype, space.dtype)):
         return f"its numbers are {observation.dtype}, the space's are {space.dtype}"
     outside = np.argwhere((observation < space.low) | (observation > space.high))
     place = tuple(int(i) for i in outside[0])

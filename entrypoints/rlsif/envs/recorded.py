@@ -25,7 +25,7 @@ from rlsif.errors import InputError
 from rlsif.policies import masks
 from rlsif.policies.actions import choices_of, policy_space
 from rlsif.policies.encoder import MisfitError
-from rlsif.policies.spaces import LARGEST, Box, Composite, Discrete, described
+from rlsif.policies.spaces import LARGEST, Box, Composite, Discrete, agree, described
 
 Array = NDArray[Any]
 # The columns of batches, one after the other, each with its place in words.
@@ -275,7 +275,7 @@ class _Reader:
         origin = _origin(columns)
         if origin is None:
             return
-        if origin.get("spaces") != self._env.described:
+        if not agree(str(origin.get("spaces")), self._env.described):
             raise InputError(
                 f"{where} was recorded in {origin.get('env')} with {origin.get('spaces')}, and {self._env.ref.title}"
                 f" has {self._env.described}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.envs import ends
 from rlsif.envs.agents import AgentError, AgentId, ManyAgents, Outcome
 from rlsif.envs.metrics import KEY, NONE, Metrics, NoNumber, numbers
 from rlsif.envs.progress import PROGRESS, RESETTING
@@ -239,8 +241,11 @@ class Copies:
     def _flags(self, places: NDArray[np.bool_], copy: int, flags: Mapping[AgentId, Any]) -> None:
         # In most steps nobody ends.
         if any(flags.values()):
-            for slot, flag in self._slots(copy, flags):
-                places[slot] = flag
+            try:
+                for slot, flag in self._slots(copy, flags):
+                    places[slot] = ends.said(flag, "an agent's end")
+            except ends.NoEnd as problem:
+                raise self._wrong(copy, str(problem)) from None
 
     def _let_act(self, copy: int, acting: Sequence[AgentId]) -> list[int]:
         """Note who acts next in a copy; give their slots."""
@@ -250,14 +255,15 @@ class Copies:
     def _numbers(self, slots: Sequence[int], rewards: Sequence[Any]) -> Sequence[float] | Array:
         """The rewards of slots as numbers. Raises WrongValue for one that is none."""
         with contextlib.suppress(TypeError, ValueError):
-            numbers = np.array(rewards, np.float64)
-            if numbers.ndim == 1 and not np.isnan(numbers).any():
+            # NumPy reads the number in a text.
+            numbers = np.array([] if str in map(type, rewards) else rewards, np.float64)
+            if numbers.shape == (len(rewards),) and not np.isnan(numbers).any():
                 return numbers
         return [self._number_of(slot, reward) for slot, reward in zip(slots, rewards)]
 
     def _number_of(self, slot: int, reward: Any) -> float:
         try:
-            number = float(reward)
+            number = float("" if isinstance(reward, str) else reward)
         except (TypeError, ValueError):
             number = math.nan
         if math.isnan(number):
@@ -345,4 +351,4 @@ class OfAgents:
         for name, value in ((name, value) for given in self._given.values() for name, value in given.items()):
             values.setdefault(name, []).append(value)
         self._given = {}
-        return {name: sum(each) / len(each) for name, each in values.items()}
+        return {name: statistics.fmean(each) for name, each in values.items()}

@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from rlsif.envs import atari
+from rlsif.envs import atari, ends
 from rlsif.envs.atari import LIFE_LOST
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import locate
@@ -303,15 +303,20 @@ class OneByOne:
         ended = []
         self._steps += 1
         for i, (env, action) in enumerate(zip(self._envs, self._adapter.each(chosen))):
-            observation, reward, terminated[i], truncated[i], info = env.step(action)
+            observation, reward, over, cut, info = env.step(action)
             PROGRESS.steps += 1
+            try:
+                terminated[i], truncated[i] = ends.said(over, "terminated"), ends.said(cut, "truncated")
+            except ends.NoEnd as problem:
+                raise self._wrong(i, str(problem)) from None
             if info and KEY in info:
                 self._take(i, info)
             if info and LIFE_LOST in info:
                 life_lost[i] = info[LIFE_LOST]
             self._encode(next_obs, i, observation, info)
             try:
-                rewards[i] = reward
+                # NumPy reads the number in a text.
+                rewards[i] = None if isinstance(reward, str) else reward
             except (TypeError, ValueError):
                 raise self._wrong(i, f"the reward is {reward!r}, which is no number") from None
             if terminated[i] or truncated[i]:
@@ -319,7 +324,7 @@ class OneByOne:
         if np.isnan(rewards).any():
             # NumPy takes None for it.
             i = int(np.flatnonzero(np.isnan(rewards))[0])
-            raise self._wrong(i, "the reward is nan, or None")
+            raise self._wrong(i, "the reward is nan, None or a text")
         self.observations = next_obs
         metrics = {}
         if ended:

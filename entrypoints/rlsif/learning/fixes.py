@@ -18,7 +18,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED
 from ray.rllib.utils.replay_buffers import ReplayBuffer
 
 from rlsif import private_api
-from rlsif.learning import left_out
+from rlsif.learning import asking, left_out
 from rlsif.learning.descriptor import Algorithm as Descriptor
 from rlsif.sampling.filters import REWARDS
 
@@ -47,6 +47,7 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
 
     def setup(self, config: Any) -> None:
         """Let the learner do with the columns that it reads; RLlib's asks for more."""
+        private_api.replace_collection_of_episodes(asking.episodes)
         super().setup(config)
         if self.config.framework_str == "tf":
             for name in self.config.policies:
@@ -59,6 +60,10 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
     def filters_are_synced(self, config: Any) -> bool:
         """Spare every env runner two calls an iteration where there is nothing to sync."""
         return bool(config.observation_filter != "NoFilter" or config.rlsif.normalize_rewards)
+
+    def sync_filters(self, filters: Mapping[str, Any], env_runner_group: Any) -> None:
+        """Wait for no env runner that is in the middle of a long sample."""
+        asking.sync_filters(filters, env_runner_group)
 
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
         """Take back lost env runners that answer again; RLlib would wait in every iteration for those that do not."""

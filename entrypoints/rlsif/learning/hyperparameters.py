@@ -36,6 +36,13 @@ UNAVAILABLE = {
     "shuffle_buffer_size": "a run on recorded episodes draws from all of their steps",
     "off_policy_estimation_methods": "use --evaluate-every, which plays episodes",
     "sample_timeout_s": "a batch waits for every env runner that makes progress",
+    **dict.fromkeys(
+        ("metrics_episode_collection_timeout_s", "sync_filters_on_rollout_workers_timeout_s"),
+        "an env runner in the middle of a long sample answers later",
+    ),
+    **dict.fromkeys(
+        ("update_worker_filter_stats", "use_worker_filter_stats"), "what filters of env runners see is always merged"
+    ),
 }
 # What RLlib called others before, and still takes without using it.
 RENAMED = {

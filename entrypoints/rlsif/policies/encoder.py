@@ -139,7 +139,7 @@ class ObservationEncoder:
             if usual and self._is_flat:
                 places[row] = observation
                 return
-            value = observation if usual else _of_box(observation, self._box)
+            value = observation if usual else self._converted(_of_box(observation, self._box))
             if self._axes:
                 value = value.transpose(self._axes)
             places[row] = value if self._is_flat else value.reshape(self.shape)
@@ -168,11 +168,25 @@ class ObservationEncoder:
             if self._axes:
                 values = values.transpose(0, *(axis + 1 for axis in self._axes))
             # A copy, for environments may write their next observations into the same array.
-            return values.reshape(number, *self.shape).astype(self.dtype)
+            return self._converted(values).reshape(number, *self.shape).astype(self.dtype)
         encoded = self.empty(number)
         for path, part in self._parts:
             part.batch(encoded, _at(observations, path))
         return encoded
+
+    def _converted(self, values: Array) -> Array:
+        """Numbers of another type than the space's; for bytes of images, only those that are bytes."""
+        if self.dtype.kind == "f" or values.dtype == self.dtype:
+            return values
+        with np.errstate(invalid="ignore"):
+            converted = values.astype(self.dtype)
+        if (converted != values).any():
+            assert self._box is not None
+            raise MisfitError(
+                f"its numbers are {values.dtype}, from {values.min():g} to {values.max():g}, and the space's are"
+                f" {self._box.dtype}"
+            )
+        return converted
 
 
 def _axes(space: Space) -> tuple[int, int, int] | None:
@@ -254,8 +268,10 @@ class _Part:
         if self._counts is None:
             encoded[:, self._places] = values.reshape(len(encoded), -1)
             return
-        chosen = (values.reshape(len(encoded), -1) - self._starts).astype(np.int64)
-        if ((chosen < 0) | (chosen >= self._counts)).any():
+        numbers = values.reshape(len(encoded), -1) - self._starts
+        with np.errstate(invalid="ignore"):
+            chosen = numbers.astype(np.int64)
+        if ((chosen < 0) | (chosen >= self._counts) | (chosen != numbers)).any():
             raise MisfitError(f"{values.tolist()} is not in {described(self._space)}")
         columns = chosen + self._offsets + self._places.start
         encoded[np.arange(len(encoded))[:, None], columns] = 1

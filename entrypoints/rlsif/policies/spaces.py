@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 # The largest number that a learner, which computes in float32, can take.
 LARGEST = float(np.finfo(np.float32).max)
+# In a description, what a MultiDiscrete has beside its shape.
+COUNTS = re.compile(r"(?P<shape>MultiDiscrete\[[\d, ]*\]) of \[[\d, ]*\]( from \[[-\d, ]*\])?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +132,17 @@ def described(space: Space) -> str:
         return f"{described(space.observation)} with a mask of {space.mask.size} actions"
     if isinstance(space, Other):
         return space.kind
+    if isinstance(space, MultiDiscrete):
+        counts, starts = np.ravel(space.nvec).tolist(), np.ravel(space.start).tolist()
+        return f"MultiDiscrete{list(space.shape)} of {counts}{f' from {starts}' if any(starts) else ''}"
     dtype = f" of {space.dtype}" if isinstance(space, Box) else ""
     return f"{kind(space)}{list(space.shape)}{dtype}"
+
+
+def agree(words: str, others: str) -> bool:
+    """Whether two descriptions are of the same spaces; runs of earlier versions have no counts of a MultiDiscrete."""
+    without = [COUNTS.sub(r"\g<shape>", each) for each in (words, others)]
+    return words == others or words == without[1] or others == without[0]
 
 
 def is_image(space: Space) -> bool:

@@ -386,7 +386,13 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         """Take the learner's filters, which know what all env runners saw."""
         # The learner has none where nothing is filtered.
         for name in self._sampling.filters.keys() & new_filters.keys():
-            self._sampling.filters[name].sync(new_filters[name])
+            mine = self._sampling.filters[name]
+            seen_since = getattr(mine, "buffer", None)
+            mine.sync(new_filters[name])
+            # One that samples ahead has seen more since it was asked.
+            if seen_since is not None and seen_since.num_pushes:
+                mine.running_stats.update(seen_since)
+                mine.buffer = seen_since
 
     def set_fragment(self, steps: int) -> None:
         """Collect so many steps of every environment from now on."""

@@ -26,7 +26,7 @@ from rlsif.sweep.plan import Sweep, SweepOptions
 from rlsif.sweep.trials import LOG, Told, run_trials
 from rlsif.training.process import noise_into
 from rlsif.training.record import FAILED, FINISHED
-from rlsif.training.run_lock import held
+from rlsif.training.run_lock import LOCK, check_free, held
 
 BEST = "best.yaml"
 
@@ -49,6 +49,9 @@ def sweep(
         replace_file(job.run, str(planned.folder))
         Told.job = job
     with held(planned.folder), noise_into(planned.folder / LOG) as terminal:
+        # A trial may be resumed by `train` on its own.
+        for lock in planned.folder.glob(f"*/{LOCK}"):
+            check_free(lock.parent)
         Told.terminal, Told.began = terminal, began
         Told.number, Told.of = len(_finished(planned)), planned.trials
         print(f"{planned.spec.algo} on {planned.spec.env.name}, {planned.trials} trials", file=terminal)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class Progress:
     @property
     def episode_return_mean(self) -> float | None:
         """The mean of the returns; None before the first episode has ended."""
-        return sum(self.returns) / len(self.returns) if self.returns else None
+        return statistics.fmean(self.returns) if self.returns else None
 
 
 class CheckpointError(RlsifError):
@@ -100,7 +101,7 @@ def best(folder: Path) -> Path | None:
     A run that was resumed without evaluations is judged by the returns of its training from then on; where they cannot
     be compared, the last is best.
     """
-    known = [(read(path), path) for path in complete(folder)]
+    known = readable(folder)
     by_evaluation = bool(known) and known[-1][0].by_evaluation is not False
     evaluated = _highest((progress.evaluation_return_mean, path) for progress, path in known if by_evaluation)
     if evaluated or not known:
@@ -108,6 +109,15 @@ def best(folder: Path) -> Path | None:
     if not known[-1][0].returns_compare:
         return known[-1][1]
     return _highest((progress.episode_return_mean, path) for progress, path in known)
+
+
+def readable(folder: Path) -> list[tuple[Progress, Path]]:
+    """What is known of the checkpoints, oldest first, without those whose manifest a disk or a crash has damaged."""
+    found = []
+    for path in complete(folder):
+        with contextlib.suppress(InputError):
+            found.append((read(path), path))
+    return found
 
 
 def _highest(means: Iterable[tuple[float | None, Path]]) -> Path | None:
@@ -126,7 +136,7 @@ def note_evaluation(folder: Path, iteration: int, return_mean: float | None) -> 
 
 def due(folder: Path) -> Path | None:
     """The newest checkpoint of which an evaluation was begun that did not end."""
-    return next((path for path in reversed(complete(folder)) if read(path).evaluation_is_due), None)
+    return next((path for progress, path in reversed(readable(folder)) if progress.evaluation_is_due), None)
 
 
 def keep(folder: Path, newest: int, pending: int | None = None) -> None:

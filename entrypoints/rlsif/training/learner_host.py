@@ -115,6 +115,11 @@ class Host:
         """Look whether every actor has a node that it may sit on. Raises RunFailed where one waits too long."""
 
 
+def _of_disk(method: str, problem: BaseException) -> bool:
+    """Whether a checkpoint could not be written; an environment may raise OSError, too, when it is stepped."""
+    return method == "save" and isinstance(problem, OSError)
+
+
 class InProcess(Host):
     """Everything in this process, for debugging and for exact repetition."""
 
@@ -132,9 +137,11 @@ class InProcess(Host):
 
         try:
             return getattr(self._actor, method)(*arguments)
-        except (RlsifError, OSError):
+        except RlsifError:
             raise
         except Exception as problem:
+            if _of_disk(method, problem):
+                raise
             raise RunFailed(failed(own_traceback(problem))) from problem
 
 
@@ -186,7 +193,7 @@ class InActor(Host):
         try:
             return ray.get(call)
         except RayTaskError as problem:
-            if isinstance(problem.cause, (RlsifError, OSError)):
+            if isinstance(problem.cause, RlsifError) or _of_disk(method, problem.cause):
                 raise problem.cause from None
             raise RunFailed(failed(str(problem))) from problem
         except RayError as problem:

@@ -12,6 +12,7 @@ from rlsif.errors import InputError, near
 from rlsif.learning import assignment
 from rlsif.learning.spec import Layout, RunSpec
 from rlsif.policies.actions import choices_of, policy_space
+from rlsif.policies.spaces import agree
 from rlsif.sampling.opponents import SELF
 from rlsif.training import checkpoints, saved
 from rlsif.training.options import TrainOptions
@@ -93,7 +94,7 @@ def _check_run(given: str, checkpoint: Path, spec: RunSpec, env: FoundEnv, sampl
             f"--opponent {given} was trained by an older version, which kept no spaces of many agents; train another"
             " one"
         )
-    if trained != env.described:
+    if not agree(trained, env.described):
         raise InputError(
             f"--opponent {given} was trained with {trained}, and {env.ref.short} has {env.described}; an opponent needs"
             " the same spaces"

@@ -53,6 +53,8 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     _runners: dict[int, _Seen] = field(default_factory=dict)
     _started: float = 0.0
+    # When heartbeats were looked at last.
+    _looked: float = 0.0
     # How often the process of a runner has ended on its node since rows came last.
     _ends: Counter[int] = field(default_factory=Counter)
     # What was not told yet of processes of environments that ended.
@@ -67,6 +69,8 @@ class Watch:
         self._started = self.clock()
         for seen in self._runners.values():
             seen.steps_before = seen.heartbeat.steps
+            # Nobody looked meanwhile; an iteration of APPO may end while a runner stands still.
+            seen.progress_at += self._started - self._looked
 
     def look(self, heartbeats: Sequence[Heartbeat]) -> None:
         """Take the heartbeats of all env runners whose node is there.
@@ -74,7 +78,7 @@ class Watch:
         Raises StandsStill for a runner that makes no progress, KeepsEnding for one whose process does not last, and
         what it said last.
         """
-        now = self.clock()
+        now = self._looked = self.clock()
         there = {beat.runner for beat in heartbeats}
         self._runners = {number: seen for number, seen in self._runners.items() if number in there}
         for beat in heartbeats:
@@ -113,8 +117,6 @@ class Watch:
             )
 
     def _check(self, now: float) -> None:
-        if now - self._started < self.patience:
-            return
         busy = [seen for seen in self._runners.values() if seen.heartbeat.doing != "waiting"]
         still = [seen for seen in busy if now - seen.progress_at > self.patience]
         moves = any(now - seen.progress_at <= self.patience for seen in self._runners.values())

@@ -94,7 +94,7 @@ class Row:
 
 def means(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each number over the episodes that have it."""
-    return {name: sum(values) / len(values) for name, values in _by_name(episodes).items()}
+    return {name: statistics.fmean(values) for name, values in _by_name(episodes).items()}
 
 
 def _by_name(episodes: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
@@ -120,7 +120,7 @@ def _agents(iteration: Mapping[str, Any]) -> dict[str, Any]:
     returns = {f"{OF_AGENT}{name}": mean for name, mean in means(iteration["agents"]).items()}
     policies = {f"{OF_POLICY}{name}": mean for name, mean in _of_policies(iteration).items()}
     won = iteration.get("won")
-    share = {WIN_RATE: sum(won) / len(won)} if won else {}
+    share = {WIN_RATE: statistics.fmean(won)} if won else {}
     return {"num_agent_steps_sampled_lifetime": steps, **share, **returns, **policies}
 
 
@@ -130,7 +130,7 @@ def _of_policies(iteration: Mapping[str, Any]) -> dict[str, float]:
     for name, agents in iteration.get("policies", {}).items():
         returns = [total for each in iteration["agents"] for agent, total in each.items() if agent in agents]
         if returns:
-            found[name] = sum(returns) / len(returns)
+            found[name] = statistics.fmean(returns)
     return found
 
 
@@ -230,4 +230,4 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mean(values: deque[float] | deque[int]) -> float | None:
-    return sum(values) / len(values) if values else None
+    return statistics.fmean(values) if values else None

@@ -32,7 +32,7 @@ from rlsif.training.plan import Plan, make_plan
 from rlsif.training.process import Signals, noise_into
 from rlsif.training.progress import StandsStill, Watch
 from rlsif.training.record import FAILED, FINISHED, INTERRUPTED, Record, resources_in_numbers
-from rlsif.training.run_lock import held
+from rlsif.training.run_lock import check_free, held
 
 # After a signal an iteration may take this long to end before the run gives it up.
 SECONDS_TO_FINISH = 20
@@ -59,6 +59,8 @@ def train(
     try:
         with held(folder), noise_into(folder / results.LOG) as terminal:
             _check_still_last(plan, folder)
+            # A trial's folder lies in that of its sweep, which holds the lock for all of them.
+            check_free(folder.parent)
             return Run(plan, options, folder, display_for(terminal, options.show), job, began).execute()
     except InputError:
         if plan.folder is None:

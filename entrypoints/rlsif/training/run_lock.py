@@ -63,6 +63,20 @@ def held(folder: Path) -> Iterator[None]:
                 path.unlink()
 
 
+def check_free(folder: Path) -> None:
+    """Refuse to be beside a process that is in another folder. Raises InputError that names it."""
+    owner, mine = _owner(folder / LOCK), this_process()
+    if owner and owner != mine and _is_alive(folder / LOCK, owner, mine):
+        raise _in_use(folder, owner)
+
+
+def _in_use(folder: Path, owner: Owner) -> InputError:
+    job = f" (job {owner.job})" if owner.job else ""
+    return InputError(
+        f"{folder} is in use by process {owner.pid} on {owner.host}{job}; wait for its end, or end it first"
+    )
+
+
 def _take(path: Path, mine: Owner) -> None:
     partial = path.with_name(f"{LOCK}.{secrets.token_hex(4)}")
     try:
@@ -81,10 +95,7 @@ def _take(path: Path, mine: Owner) -> None:
                     # NFS may have made the link and lost its answer.
                     return
                 if owner and _is_alive(path, owner, mine):
-                    raise InputError(
-                        f"{path.parent} is in use by process {owner.pid} on {owner.host}"
-                        f"{f' (job {owner.job})' if owner.job else ''}; wait for its end, or end it first"
-                    ) from None
+                    raise _in_use(path.parent, owner) from None
                 _take_away(path, owner)
         raise InputError(f"{path.parent} was taken by another process this moment; see {path}")
     finally:

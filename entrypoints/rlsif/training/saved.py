@@ -13,6 +13,7 @@ from rlsif.errors import InputError
 from rlsif.learning import own_network
 from rlsif.learning.spec import RunSpec, from_json
 from rlsif.packages import lacking
+from rlsif.policies.spaces import agree
 from rlsif.training import checkpoints, results
 
 LAST, BEST = "last", "best"
@@ -37,10 +38,10 @@ def checkpoint_of(path: Path, option: str, which: str | int = LAST) -> Path:
         return found[-1]
     if which == BEST:
         return checkpoints.best(there) or found[-1]
-    for checkpoint in found:
-        if checkpoints.read(checkpoint).training_iteration == which:
-            return checkpoint
-    kept = ", ".join(str(checkpoints.read(checkpoint).training_iteration) for checkpoint in found)
+    by_iteration = {progress.training_iteration: path for progress, path in checkpoints.readable(there)}
+    if isinstance(which, int) and which in by_iteration:
+        return by_iteration[which]
+    kept = ", ".join(map(str, by_iteration))
     raise InputError(f"{path} has no checkpoint of iteration {which}; it has those of {kept}")
 
 
@@ -73,7 +74,7 @@ def check_same(env: EnvRef, given: str | None, code_folder: Path) -> None:
 def check_spaces(folder: Path, found: FoundEnv) -> None:
     """Refuse an environment that has come to have other spaces than the run was trained in. Raises InputError."""
     trained = spaces_of(folder)
-    if trained is not None and trained != found.described:
+    if trained is not None and not agree(trained, found.described):
         raise InputError(
             f"environment {found.ref.name!r} has {found.described}, and the run in {folder} was trained with {trained};"
             " give --env the place of the code that it was trained with"

@@ -52,7 +52,8 @@ class Stop:
         """The first end that a row of progress has come to, in words, or None."""
         if self.reward is not None:
             mean, over = self._mean_return(row)
-            if mean is not None and mean >= self.reward:
+            # Ten rewards of 0.1 are a little less than 1.
+            if mean is not None and (mean >= self.reward or math.isclose(mean, self.reward, rel_tol=1e-9)):
                 return f"mean return {mean:.1f} over {over} reached {self.reward:g}"
         if self.timesteps is not None and row["num_env_steps_sampled_lifetime"] >= self.timesteps:
             return f"{self.timesteps:,} env steps"
