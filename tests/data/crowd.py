@@ -17,7 +17,8 @@ class Crowd:
 
     def __init__(self, length=12, wrong="", masks=False, numbers=False, render_mode=None):
         self.length, self.wrong, self.masks, self.render_mode = length, wrong, masks, render_mode
-        self.possible_agents = {"twice": (*NAMES, "ben"), "one text": (1, *NAMES, "1")}.get(wrong, NAMES)
+        others = {"twice": (*NAMES, "ben"), "one text": (1, *NAMES, "1"), "a set": set(NAMES)}
+        self.possible_agents = others.get(wrong, NAMES)
         self.random = np.random.default_rng(0)
         self.spaces = {}
         for name in NAMES:

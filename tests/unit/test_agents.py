@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlsif.envs.episodes import play
+from rlsif.envs.episodes import Team, play
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
 from rlsif.envs.slots import shared
@@ -124,6 +124,26 @@ class Still:
 
     def forget(self, slot):
         pass
+
+
+class Goes(Still):
+    def __init__(self, action):
+        super().__init__()
+        self.action = action
+
+    def act(self, seen, slots, deterministic):
+        return [self.action] * len(seen)
+
+
+def test_an_agent_is_played_by_its_policy_whatever_order_the_process_of_its_environment_has():
+    found, environments = find(parse(CROWD)), [make(parse(CROWD)) for _ in range(2)]
+    team = Team({"anna": Goes(2), "ben": Goes(1), "cleo": Goes(0)}, found)
+    expected = [episode.agents for episode in play(team, environments, 5, 7, True, agents=found.agents)]
+    environments[1].agents = ("cleo", "ben", "anna")
+    assert [episode.agents for episode in play(team, environments, 5, 7, True, agents=found.agents)] == expected
+    assert any(each["anna"] > 2 > each["cleo"] for each in expected)
+    # A set has no order.
+    assert find(parse(CROWD, {"wrong": "a set"})).agents == ("anna", "ben", "cleo")
 
 
 def test_episodes_have_a_return_for_each_agent():

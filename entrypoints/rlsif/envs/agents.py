@@ -5,7 +5,7 @@ Neither library is imported here: what an environment is, its methods tell.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from rlsif.errors import RlsifError
@@ -49,7 +49,9 @@ class ManyAgents:
     def __init__(self, env: Any, limit: int | None = None) -> None:
         """Take an environment; `limit` is the steps after which an episode is truncated. Raises AgentError."""
         self.env, self.limit, self._steps = env, limit, 0
-        self.agents: tuple[AgentId, ...] = tuple(getattr(env, "possible_agents", None) or ())
+        possible = getattr(env, "possible_agents", None) or ()
+        # A set has another order in each process.
+        self.agents: tuple[AgentId, ...] = tuple(sorted(possible, key=str) if isinstance(possible, Set) else possible)
         if not self.agents:
             raise AgentError(
                 "it has no possible_agents; set them in __init__, as the list of all agents that may appear"
