@@ -57,6 +57,8 @@ class Crowd:
             rewards[acted[0]] = "much"
         infos = {name: {"metrics": {"place": self.at[name]}} for name in acted}
         self.agents = [name for name in acted if not (terminated[name] or truncated[name])]
+        if self.wrong == "flag" and self.steps > 1:
+            terminated["cleo"] = "no"
         if self.wrong == "late":
             self.agents, self.ended = [name for name in acted if not self.ended.get(name)], terminated
         seen = self.seen(acted)

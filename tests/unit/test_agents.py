@@ -99,6 +99,7 @@ def test_what_is_wrong_is_told_in_a_sentence(wrong, said):
         ("reward", "the reward of agent 'anna' is 'much', which is no number"),
         ("nothing", "its step returned a NoneType; PettingZoo's parallel step returns observations, rewards,"),
         ("back", "; one that has ended stays away until the next reset"),
+        ("flag", "terminated of agent 'cleo' is 'no', which is neither true nor false"),
         ("late", "agent 'cleo' has ended, and is to act after step 2; one that has ended stays away until the next"),
         ("stays", "agent 'black' has ended, and is in agents still after its step by no action; that step must remove"),
     ],

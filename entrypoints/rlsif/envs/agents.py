@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
+from rlsif.envs import ends
 from rlsif.errors import RlsifError
 
 AgentId = Hashable
@@ -121,10 +122,10 @@ class ManyAgents:
             # Nobody has ended: by far the most usual.
             terminated = truncated = dict.fromkeys(self._open, False)
         else:
-            cut = {agent for agent in self._open if truncated.get(agent)}
+            cut = {agent for agent in self._open if _has_ended(truncated, agent, "truncated")}
             # What ended without an observation is worth nothing, as RLlib has it.
             lost = {agent for agent in self._open if (agent not in seen if agent in cut else not acting)}
-            terminated = {agent: bool(flags.get(agent)) or agent in lost for agent in self._open}
+            terminated = {agent: _has_ended(flags, agent, "terminated") or agent in lost for agent in self._open}
             truncated = {agent: agent in cut for agent in self._open}
             ended = {agent for agent in self._open if terminated[agent] or truncated[agent]}
             self._ended |= ended
@@ -291,6 +292,14 @@ def _check_names(agents: Sequence[AgentId]) -> None:
             what = f"{agent!r} twice" if other == agent else f"{other!r} and {agent!r}, which are one text"
             raise AgentError(f"its possible_agents have {what}; each agent needs a name of its own")
         first[str(agent)] = agent
+
+
+def _has_ended(flags: Mapping[AgentId, Any], agent: AgentId, name: str) -> bool:
+    """Whether flags say it of an agent; most say nothing of some. Raises AgentError for what is no flag."""
+    try:
+        return bool(flags.get(agent)) and ends.said(flags[agent], f"{name} of agent {agent!r}")
+    except ends.NoEnd as problem:
+        raise AgentError(str(problem)) from None
 
 
 def _for_all(flags: Mapping[AgentId, Any], agents: Sequence[AgentId]) -> Mapping[AgentId, Any]:
