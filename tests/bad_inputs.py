@@ -155,9 +155,9 @@ train --env CartPole-v1 --env-config gravitation=9.8
 train --env CartPole-v1 --env-config id=007
     --env-config id is an argument of gymnasium.make and not of the environment
 train --env CartPole-v1 --set use_worker_filter_stats=false
-    what filters of env runners see is always merged
+    'use_worker_filter_stats' has no effect here: what filters of env runners see is always merged
 train --env CartPole-v1 --env-config gravity=.nan
-    --env-config gravity is nan, and arguments are finite numbers, texts, true, false, null, lists and mappings
+    --env-config gravity is nan, and arguments are finite numbers, texts, true, false, null, lists and mappings; the environment can make others of a text
 train --env CartPole-v1 --env-config 'gravity=[1'
     --env-config 'gravity=[1' has a value that is neither a number, a word nor a list
 train --env CartPole-v1 --algo PPPO

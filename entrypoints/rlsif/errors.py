@@ -70,9 +70,9 @@ def told_in_one_sentence() -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except OSError as error:
-        if error.errno not in OF_DISKS or not error.filename or os.environ.get("RLSIF_DEBUG") == "1":
+        if error.errno not in OF_DISKS or os.environ.get("RLSIF_DEBUG") == "1":
             raise
-        print(f"error: {error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
+        print(f"error: {error.filename or 'a file'} cannot be read or written: {error.strerror}", file=sys.stderr)
         raise SystemExit(FAILED_RUN) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -180,6 +180,11 @@ def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(shel
     done = shell.train("--env", "stuck.py:Stuck", *one)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "it was making its environments after 0 env steps" in done.stderr
+    # Before that, `train` itself looks at one.
+    (shell.folder / "made").touch()
+    looked = shell.train("--env", "stuck.py:Stuck", "--local-mode", "--env-timeout", "2")
+    assert looked.returncode == 1 and "Traceback" not in looked.stderr
+    assert "stuck.py:Stuck' has not come back for 2 s while it was made" in looked.stderr
 
 
 @pytest.mark.fault("Ray's processes answer nobody", promise="the run ends with one sentence, and leaves no process")

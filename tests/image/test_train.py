@@ -467,6 +467,12 @@ def test_a_disk_that_fills_keeps_the_last_good_checkpoint(container):
         assert said.splitlines()[-1].endswith(f"checkpoint {last}")
         resumed = container.train("--resume", run, "--local-mode", "--stop-iters", int(last.name[-6:]) + 1)
         assert resumed.returncode == 0, resumed.stderr
+        # Not even who is in its folder can be written.
+        fill(results)
+        refused = container.train("--resume", run, "--local-mode", "--stop-iters", "100000")
+        assert refused.returncode == 2 and "Traceback" not in refused.stderr
+        assert refused.stderr.rstrip().endswith("No space left on device"), refused.stderr
+        (results / "filler").unlink()
         rows = [int(row["training_iteration"]) for row in table(run)]
         assert rows == list(range(1, int(last.name[-6:]) + 2)) and summary(run)["iterations"] == rows[-1]
     finally:

@@ -39,6 +39,9 @@ def test_what_a_disk_refuses_is_told_in_one_sentence(capsys):
         raise PermissionError(errno.EACCES, "Permission denied", "/runs/summary.json")
     assert capsys.readouterr().err == "error: /runs/summary.json cannot be read or written: Permission denied\n"
     # A fault of ours is shown with where it is.
+    with pytest.raises(SystemExit, match="1"), told_in_one_sentence():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert "error: a file cannot be read or written: No space left on device" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError), told_in_one_sentence():
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/runs/summary.json")
 

@@ -142,11 +142,22 @@ def test_one_whose_process_does_not_last_is_named_after_the_third_time(watch):
         watch.look([beat(steps=7, pid=103), beat(2, pid=50)])
 
 
-def test_ends_are_counted_between_rows_and_on_one_node(watch):
+def test_an_end_is_forgotten_where_a_process_has_lived_through_an_iteration(watch):
     for pid in range(100, 120):
-        watch.look([beat(pid=pid)])
-        if pid % 2 == 0:
+        watch.look([beat(pid=pid), beat(2, pid=50)])
+        watch.sampled()
+        watch.look([beat(pid=pid, number=2), beat(2, number=2, pid=50)])
+        watch.sampled()
+
+
+def test_ends_are_counted_where_others_bring_rows(watch):
+    with pytest.raises(KeepsEnding, match="env runner 1 on node1 ended 3 times"):
+        for pid in range(100, 104):
+            watch.look([beat(pid=pid), beat(2, pid=50)])
             watch.sampled()
+
+
+def test_ends_are_counted_on_one_node(watch):
     for pid in range(200, 220):
         watch.look([beat(pid=pid, node=f"id{pid}")])
 

@@ -282,6 +282,18 @@ def test_descriptions_agree_with_those_of_versions_that_gave_no_counts():
     assert not agree(words, "Tuple of MultiDiscrete[2] and MultiDiscrete[2]")
 
 
+def test_descriptions_of_actions_have_the_bounds_by_which_they_are_scaled():
+    box = spaces.Box(np.array([-1, 0], np.float32), np.array([1, np.inf], np.float32))
+    words = described(plain(spaces.Tuple([box, spaces.Box(-1, 1, (3,)), spaces.Discrete(2)])), bounds=True)
+    assert words == (
+        "Tuple of Box[2] of float32 from [-1, 0] to [1, inf] and Box[3] of float32 from -1 to 1 and Discrete(2)"
+    )
+    assert agree(words, "Tuple of Box[2] of float32 and Box[3] of float32 and Discrete(2)")
+    assert not agree(words, words.replace("to 1 and", "to 100 and"))
+    of_agents = f"2 agents: a with actions {described(plain(spaces.Box(-1, 1, (3,))), bounds=True)}; b with others"
+    assert agree(of_agents, "2 agents: a with actions Box[3] of float32; b with others")
+
+
 def test_an_integer_out_of_its_space_is_refused():
     own = ObservationEncoder(plain(spaces.Dict({"a": spaces.Discrete(3, start=5)})))
     with pytest.raises(MisfitError, match=r"is not in Discrete\(3, start=5\)"):

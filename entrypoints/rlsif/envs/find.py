@@ -20,6 +20,7 @@ from rlsif.envs import agents, agents_found, envpools, old_gym
 from rlsif.envs.agents import ManyAgents
 from rlsif.envs.code import add_code_folder, classes_of, module_at
 from rlsif.envs.legal import random_action
+from rlsif.envs.patience import PATIENCE, bounded
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.spaces import plain
 from rlsif.envs.texts import WithoutTexts, texts_of
@@ -105,7 +106,7 @@ class FoundEnv:
 
     @property
     def _spaces(self) -> str:
-        return f"observations {described(self.observations)} and actions {described(self.actions)}"
+        return f"observations {described(self.observations)} and actions {described(self.actions, bounds=True)}"
 
     @property
     def observations(self) -> Space:
@@ -206,10 +207,11 @@ def _takes_rllibs_config(create: Callable[..., Any]) -> bool:
     return bool(parameters) and parameters[0].name in RLLIB_ARGUMENTS
 
 
-def find(ref: EnvRef, assign: Assign | None = None) -> FoundEnv:
+def find(ref: EnvRef, assign: Assign | None = None, patience: float = PATIENCE) -> FoundEnv:
     """Make the environment once and look at it. Raises InputError for one that cannot be made.
 
-    `assign` gives each agent a policy; without, all share one.
+    `assign` gives each agent a policy; without, all share one. An environment that does not come back for so many
+    seconds ends this process.
     """
     from gymnasium import error
 
@@ -217,7 +219,7 @@ def find(ref: EnvRef, assign: Assign | None = None) -> FoundEnv:
     if taken:
         raise InputError(f"--env-config {taken[0]} is an argument of gymnasium.make and not of the environment")
     # Gymnasium warns of versions on stderr, where our one sentence is to stand alone.
-    with contextlib.redirect_stderr(io.StringIO()):
+    with bounded(ref.name, patience), contextlib.redirect_stderr(io.StringIO()):
         try:
             env = make(ref)
         except InputError:

@@ -7,6 +7,7 @@ on with nothing sampled. Imported in processes that run RLlib with TensorFlow.
 from __future__ import annotations
 
 import functools
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,12 +17,14 @@ from rlsif.learning.rllib import import_rllib
 import_rllib()
 
 # ruff: noqa: E402
+import ray
 from ray.rllib.connectors.util import maybe_get_filters_for_syncing
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
 from ray.rllib.policy.sample_batch import MultiAgentBatch, concat_samples
 from ray.rllib.utils.framework import try_import_tf
 
+from rlsif import private_api
 from rlsif.cluster.failures import reporting
 from rlsif.cluster.tasks import Tasks
 from rlsif.envs.metrics import ENDED, ENV_TIME_SHARE, HISTORY, NONE, OF_AGENTS, Metrics
@@ -40,6 +43,10 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         beating(worker_index, kwargs["config"].rlsif.run)
         _bound_threads(kwargs["config"], worker_index)
         ENDED.clear()
+        if kwargs["config"].seed is not None and ray.is_initialized() and private_api.was_restarted():
+            # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
+            kwargs["config"] = kwargs["config"].copy(copy_frozen=False)
+            kwargs["config"].seed = secrets.randbits(30)
         super().__init__(worker_index=worker_index, **kwargs)
         self._tasks = Tasks(self.config.rlsif.tasks)
         PROGRESS.doing = "waiting"

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 # The largest number that a learner, which computes in float32, can take.
 LARGEST = float(np.finfo(np.float32).max)
-# In a description, what a MultiDiscrete has beside its shape.
-COUNTS = re.compile(r"(?P<shape>MultiDiscrete\[[\d, ]*\]) of \[[\d, ]*\]( from \[[-\d, ]*\])?")
+# In a description, what a MultiDiscrete, or a Box of actions, has beside its shape and its type of numbers.
+DETAILS = re.compile(
+    r"(?P<shape>MultiDiscrete\[[\d, ]*\]) of \[[\d, ]*\](?: from \[[-\d, ]*\])?"
+    r"|(?P<box>Box\[[\d, ]*\] of \w+) from (?:\[.*?\]|\S+) to (?:\[.*?\]|[^\s;,]+)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,12 +125,15 @@ def kind(space: Space) -> str:
     return type(space).__name__
 
 
-def described(space: Space) -> str:
-    """A space in a few words, for messages: `Box[84, 84, 3] of uint8`, `Tuple of Discrete(3) and Box[2] of float32`."""
+def described(space: Space, bounds: bool = False) -> str:
+    """A space in a few words, for messages: `Box[84, 84, 3] of uint8`, `Tuple of Discrete(3) and Box[2] of float32`.
+
+    With `bounds`, those of a Box, by which actions are scaled: `Box[2] of float32 from -1 to 1`.
+    """
     if isinstance(space, Discrete):
         return f"Discrete({space.n})" if not space.start else f"Discrete({space.n}, start={space.start})"
     if isinstance(space, Composite):
-        return f"{kind(space)} of {' and '.join(described(part) for part in space.parts) or 'nothing'}"
+        return f"{kind(space)} of {' and '.join(described(part, bounds) for part in space.parts) or 'nothing'}"
     if isinstance(space, Masked):
         return f"{described(space.observation)} with a mask of {space.mask.size} actions"
     if isinstance(space, Other):
@@ -136,12 +142,19 @@ def described(space: Space) -> str:
         counts, starts = np.ravel(space.nvec).tolist(), np.ravel(space.start).tolist()
         return f"MultiDiscrete{list(space.shape)} of {counts}{f' from {starts}' if any(starts) else ''}"
     dtype = f" of {space.dtype}" if isinstance(space, Box) else ""
-    return f"{kind(space)}{list(space.shape)}{dtype}"
+    limits = f" from {_limit(space.low)} to {_limit(space.high)}" if isinstance(space, Box) and bounds else ""
+    return f"{kind(space)}{list(space.shape)}{dtype}{limits}"
+
+
+def _limit(values: NDArray[Any]) -> str:
+    """One number where all are the same."""
+    numbers = [f"{value:g}" for value in values.ravel().tolist()]
+    return numbers[0] if len(set(numbers)) == 1 else f"[{', '.join(numbers)}]"
 
 
 def agree(words: str, others: str) -> bool:
-    """Whether two descriptions are of the same spaces; runs of earlier versions have no counts of a MultiDiscrete."""
-    without = [COUNTS.sub(r"\g<shape>", each) for each in (words, others)]
+    """Whether two descriptions are of the same spaces; runs of earlier versions have fewer details."""
+    without = [DETAILS.sub(lambda found: found["shape"] or found["box"], each) for each in (words, others)]
     return words == others or words == without[1] or others == without[0]
 
 

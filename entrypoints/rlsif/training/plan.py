@@ -67,7 +67,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
     named = options.env
     options = _of_algorithm(options, algorithm)
     policies = assignment.told(options.policies or assignment.SHARED)
-    env = find_env(_ref(options, named), assignment.by_option(policies))
+    env = find_env(_ref(options, named), assignment.by_option(policies), options.env_timeout)
     _check_agents(algorithm, env)
     many = _many_policies(options, policies, env)
     for view in env.views.values():
@@ -306,7 +306,7 @@ def _resumed(options: TrainOptions, cluster: Cluster | None) -> Plan:
         saved.check_input(spec)
     algorithm = catalogue.catalogue()[spec.algo]
     options = _of_algorithm(options, algorithm)
-    env = find_env(spec.env, assignment.of_run(spec.policies))
+    env = find_env(spec.env, assignment.of_run(spec.policies), options.env_timeout)
     saved.check_spaces(folder, env)
     _check_input(algorithm, Path(spec.input) if spec.input else None, env)
     stop = _ends(options, spec, env)

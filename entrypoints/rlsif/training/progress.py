@@ -55,14 +55,19 @@ class Watch:
     _started: float = 0.0
     # When heartbeats were looked at last.
     _looked: float = 0.0
-    # How often the process of a runner has ended on its node since rows came last.
+    # How often the process of a runner has ended on its node, since one lived through a whole iteration.
     _ends: Counter[int] = field(default_factory=Counter)
+    # The processes of runners when an iteration ended last.
+    _pids: dict[int, int] = field(default_factory=dict)
     # What was not told yet of processes of environments that ended.
     _lost: list[str] = field(default_factory=list)
 
     def sampled(self) -> None:
         """An iteration has brought rows."""
-        self._ends.clear()
+        pids = {number: seen.heartbeat.pid for number, seen in self._runners.items()}
+        for number, _ in self._pids.items() & pids.items():
+            self._ends.pop(number, None)
+        self._pids = pids
 
     def begin(self) -> None:
         """A new iteration begins."""
