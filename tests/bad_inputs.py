@@ -96,6 +96,9 @@ FILES = {
     "half.yaml": b"hunter_*: hunter\n",
     "wolf.yaml": b"wolf: wolf\n'*': prey\n",
     "long.yaml": b"'*': a policy\n",
+    "twice.yaml": b"prey: a\n'*': b\nprey: b\n",
+    "number.yaml": b"'*': 1\n",
+    "crowd.py": (Path(__file__).parent / "data/crowd.py").read_bytes(),
     "one.yaml": b"'*': player\n",
     "played.json": PLAYED,
     "swings.json": SWINGS,
@@ -436,6 +439,12 @@ train --env hunt.py:Hunt --policies wolf.yaml
     --policies ...wolf.yaml: no agent is called 'wolf'; there are hunter_0, hunter_1, prey
 train --env hunt.py:Hunt --policies long.yaml
     --policies ...long.yaml: the policy of agent 'hunter_0' is 'a policy'; its name must have letters, digits, _, . and - alone, and begin with a letter or digit
+train --env hunt.py:Hunt --policies twice.yaml
+    --policies ...twice.yaml is not valid YAML at line 3, column 1: the key 'prey' is there twice
+train --env hunt.py:Hunt --policies number.yaml
+    --policies ...number.yaml: the policy of agent 'hunter_0' is 1, which is no text; it must be a name; in quotes it is one: '1'
+train --env crowd.py:Crowd --env-config wrong=twice
+    environment '...crowd.py:Crowd': its possible_agents have 'ben' twice; each agent needs a name of its own
 train --env hunt.py:Hunt --policies hunt.py:what
     --policies ...hunt.py:what: ...hunt.py has no function what
 train --env hunt.py:Hunt --policies hunt.py:number

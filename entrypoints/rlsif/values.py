@@ -20,6 +20,8 @@ from rlsif.errors import InputError
 BY_TYPE = ("exploration_config",)
 
 
+# Of the key that merges another mapping into one.
+MERGE = "tag:yaml.org,2002:merge"
 # Where YAML has a comment begin.
 COMMENT = re.compile(r"(^|\s)#")
 
@@ -52,7 +54,16 @@ def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
-    """Keys are texts, as in JSON, so that they are the same after they were written and read."""
+    """Keys are texts, as in JSON, so that they are the same after they were written and read.
+
+    Raises MarkedYAMLError for one that is there twice; what is merged into a mapping may have it, too.
+    """
+    seen = set()
+    for key in (key for key, _ in node.value if key.tag != MERGE):
+        name = _key(loader.construct_object(key, deep=True))
+        if name in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} is there twice", key.start_mark)
+        seen.add(name)
     loader.flatten_mapping(node)
     # Not by a dict in between, where 1 and true are one key.
     return {_key(loader.construct_object(k, deep=True)): loader.construct_object(v, deep=True) for k, v in node.value}

@@ -14,10 +14,11 @@ class Crowd:
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5, "name": "crowd"}
-    possible_agents = NAMES
 
     def __init__(self, length=12, wrong="", masks=False, numbers=False, render_mode=None):
         self.length, self.wrong, self.masks, self.render_mode = length, wrong, masks, render_mode
+        others = {"twice": (*NAMES, "ben"), "one text": (1, *NAMES, "1"), "a set": set(NAMES)}
+        self.possible_agents = others.get(wrong, NAMES)
         self.random = np.random.default_rng(0)
         self.spaces = {}
         for name in NAMES:
@@ -35,25 +36,31 @@ class Crowd:
     def reset(self, seed=None, options=None):
         if seed is not None:
             self.random = np.random.default_rng(seed)
-        self.steps, self.agents = 0, ["anna", "cleo"]
+        self.steps, self.ended, self.agents = 0, {}, ["anna", "cleo"]
         self.at = {name: float(self.random.normal()) for name in NAMES}
         return self.seen(self.agents), {name: {} for name in self.agents}
 
     def step(self, actions):
         assert set(actions) == set(self.agents), (actions, self.agents)
-        self.steps += 1
         for name, action in actions.items():
             assert not self.masks or action != self.forbidden(name)
             way = float(action[0]) if np.ndim(action) else int(action) - 1
             self.at[name] += way + float(self.random.normal(scale=0.5)) + 0.2
+        self.steps += 1
         acted = list(self.agents)
         terminated = {name: self.at[name] > 3 for name in acted}
         truncated = {name: self.steps >= self.length for name in acted}
         rewards = {name: self.at[name] - 0.1 * self.steps for name in acted}
+        if self.wrong == "raises" and self.steps > 2:
+            raise KeyError("lost")
         if self.wrong == "reward" and self.steps > 2:
             rewards[acted[0]] = "much"
         infos = {name: {"metrics": {"place": self.at[name]}} for name in acted}
         self.agents = [name for name in acted if not (terminated[name] or truncated[name])]
+        if self.wrong == "flag" and self.steps > 1:
+            terminated["cleo"] = "no"
+        if self.wrong == "late":
+            self.agents, self.ended = [name for name in acted if not self.ended.get(name)], terminated
         seen = self.seen(acted)
         if self.steps == 1 and self.agents:
             self.agents.append("ben")

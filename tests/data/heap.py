@@ -12,8 +12,9 @@ class Heap:
     metadata = {"render_modes": [], "name": "heap"}
     possible_agents = PLAYERS
 
-    def __init__(self, most=10, render_mode=None):
-        self.most, self.random, self.render_mode = most, np.random.default_rng(0), render_mode
+    def __init__(self, most=10, wrong="", render_mode=None):
+        self.most, self.wrong, self.render_mode = most, wrong, render_mode
+        self.random = np.random.default_rng(0)
         self.seen = Dict(action_mask=MultiBinary(3), observation=Box(0, 100, (2,), np.float32))
         self.moves = Discrete(3)
 
@@ -47,6 +48,8 @@ class Heap:
         me, other = self.agent_selection, PLAYERS[self.agent_selection == PLAYERS[0]]
         if self.terminations[me]:
             assert action is None
+            if self.wrong == "stays":
+                return
             self.agents.remove(me)
             self.agent_selection = self.agents[0] if self.agents else me
             return
@@ -64,3 +67,24 @@ class Heap:
 
     def close(self):
         pass
+
+
+class Rounds(Heap):
+    """Something comes of moves only when both have moved: one is taken. So they may as well move at once."""
+
+    metadata = {**Heap.metadata, "is_parallelizable": True}
+
+    def last(self):
+        return None, 0.0, False, False, {}
+
+    def step(self, action):
+        me = self.agent_selection
+        if self.terminations[me]:
+            super().step(action)
+            return
+        self.agent_selection = PLAYERS[me == PLAYERS[0]]
+        self.rewards = dict.fromkeys(PLAYERS, 0.0)
+        if me == PLAYERS[1]:
+            self.left, self.number = self.left - 1, self.number + 1
+            self.rewards = dict.fromkeys(PLAYERS, 1.0)
+            self.terminations = dict.fromkeys(PLAYERS, self.left == 0)

@@ -206,4 +206,12 @@ def test_rllibs_class_is_taken_and_what_is_wrong_is_told(shell):
     assert "has agents with different spaces: 'anna' has observations Box[2]" in refused.stderr
     ended = shell.train(*CROWD, "--env-config", "wrong=back", "--stop-iters", "3", *SMALL)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
-    assert "it had ended before; one that has ended stays away until the next reset" in ended.stderr
+    assert "; one that has ended stays away until the next reset" in ended.stderr
+
+
+def test_a_report_leaves_letters_that_matplotlibs_font_lacks_to_the_browser(shell):
+    """As those of an agent called 李."""
+    drawn = "from rlsif.runs.report import _panels, _svg; drawn, [panel] = _panels(1); panel.set_title('李')"
+    strict = "import warnings; warnings.simplefilter('error')"
+    done = shell("python", "-c", f"{drawn}; {strict}; assert '李' in _svg(drawn)")
+    assert done.returncode == 0, done.stderr

@@ -207,3 +207,6 @@ def test_pettingzoos_environments_train_and_give_videos(shell):
     for name in ("pettingzoo.mpe:simple_spread_v3", "pettingzoo.classic:tictactoe_v3"):
         checked = shell("check", name)
         assert checked.returncode == 0 and "PettingZoo's test finds nothing." in checked.stdout, checked.stdout
+    # That test is for what derives from PettingZoo's classes, and not for what PettingZoo makes of one that does not.
+    by_hand = shell("check", f"{Path(__file__).parents[1]}/data/heap.py:Rounds")
+    assert by_hand.returncode == 0 and "PettingZoo's test" not in by_hand.stdout, by_hand.stdout

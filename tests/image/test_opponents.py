@@ -72,10 +72,14 @@ import numpy as np
 from rlsif.envs.find import find
 from rlsif.envs.reference import parse
 from rlsif.errors import RlsifError
+from rlsif.learning.build import configure
+from rlsif.learning.learner import Learner
 from rlsif.learning.opponents import of_checkpoint
+from rlsif.learning.spec import Layout, RunSpec
 from rlsif.learning.saved_policy import load
 from rlsif.policies import masks
 from rlsif.policies.actions import policy_space
+from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.opponents import Learned
 
 run, env = Path(sys.argv[1]), find(parse(sys.argv[2]))
@@ -101,6 +105,23 @@ try:
 except RlsifError as problem:
     assert "cannot be read in the learner's process: No such file or directory" in str(problem), problem
     print("as evaluate")
+
+# In a crowd of three that ends after one step, ben does not come: where the run plays ben, the episode does not count.
+if run.name.startswith("PPO"):
+    ref = parse(sys.argv[3], {"length": 1, "masks": True})
+    settings = {"model": {"fcnet_hiddens": [16]}, "train_batch_size": 60, "minibatch_size": 60}
+    spec = RunSpec("PPO", "tf", ref, 1, settings, opponent="random")
+    sampling = Sampling(configure(spec, Layout(0, 2, 0.0, 1, local_mode=True), find(ref)), 0)
+    sampling.set_weights({name: policy.get_weights()})
+    sampling.sample()
+    ended = sampling.metrics()
+    agents = [agent for each in ended for agent in each.hist_data["rlsif_returns_of_agents"][0]]
+    assert len(ended) == len(agents) == 40 and set(agents) == {"anna", "cleo"}, agents
+    assert {won for each in ended for won in each.hist_data["rlsif_won"]} == {0, 1}
+    # A trial of a sweep that failed before its first checkpoint has rows, and nothing that brings it the opponent.
+    learner, spec = Learner(), RunSpec("PPO", "tf", parse(sys.argv[2]), 1, settings, opponent=str(checkpoint))
+    learner.build(spec, Layout(0, 2, 0.0, 1, local_mode=True, resumed_at=3), env)
+    assert learner.step()["num_env_steps_sampled_lifetime"] >= 60
 """
 
 
@@ -113,7 +134,7 @@ def test_another_run_plays_as_evaluate_has_it_play_and_stays_when_it_has_gone(sh
     }[algo]
     said(shell.train(*HEAP, "--algo", algo, *settings, "--stop-iters", "2", "--local-mode"))
     [other] = shell.runs
-    assert said(shell("python", "-c", SAME, other, HEAP[1])).endswith("as evaluate\n")
+    assert said(shell("python", "-c", SAME, other, HEAP[1], f"{DATA}/crowd.py:Crowd")).endswith("as evaluate\n")
     done = said(shell.train(*HEAP, "--opponent", other, *SMALL, "--num-env-runners", "1", "--stop-iters", "1"))
     assert f"the run plays one of them against {other}" in done
     [run] = [each for each in shell.runs if each != other]
@@ -171,6 +192,9 @@ def test_a_sweep_has_the_opponent_and_names_it_with_the_best_settings(shell):
     for run in runs:
         last = rows_of(run)[-1]
         assert 0.4 < last["num_agent_steps_sampled_lifetime"] / 400 < 0.6 and 0 <= last["win_rate"] <= 1
+        # By which a trial, too, can be an opponent of others.
+        spaces = json.loads((run / "params.json").read_text())["run"]["spaces"]
+        assert spaces.startswith("2 agents, each with observations Dict")
     # Who played is no seed: runs that differ by it are none of one kind.
     said(shell.train(*HEAP, *SMALL, "--stop-iters", "2", "--local-mode", "--set", "lr=0.001"))
     compared = said(shell("compare", *runs, *shell.folder.glob("results/Heap/PPO_*"), "--text"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlsif.envs.episodes import play
+from rlsif.envs.episodes import Team, play
 from rlsif.envs.find import find, make
 from rlsif.envs.reference import parse
 from rlsif.envs.slots import shared
@@ -14,11 +14,12 @@ from rlsif.errors import InputError
 from rlsif.policies.actions import ActionAdapter
 from rlsif.policies.encoder import ObservationEncoder
 
-CROWD = f"{Path(__file__).parents[1] / 'data/crowd.py'}:Crowd"
+DATA = Path(__file__).parents[1] / "data"
+CROWD, HEAP = f"{DATA}/crowd.py:Crowd", f"{DATA}/heap.py:Heap"
 
 
-def slots_of(number=2, **arguments):
-    ref = parse(CROWD, arguments)
+def slots_of(number=2, env=CROWD, **arguments):
+    ref = parse(env, arguments)
     found = find(ref)
     encoder, adapter = ObservationEncoder(found.observations), ActionAdapter(found.actions)
     return shared([make(ref) for _ in range(number)], list(range(number)), encoder, adapter)
@@ -66,11 +67,23 @@ def test_a_limit_from_outside_cuts_all_off():
     assert last.over[0] and last.truncated.all() and not last.terminated.any()
 
 
+@pytest.mark.parametrize("limit", [2, 3])
+def test_it_cuts_off_whoever_moved_last_in_turns_with_what_it_sees_then(limit):
+    slots = slots_of(1, HEAP, most=100, max_episode_steps=limit)
+    steps = [slots.step(np.zeros(2, np.int64)) for _ in range(limit)]
+    assert [step.over[0] for step in steps] == [False] * (limit - 1) + [True]
+    assert steps[-1].truncated.all() and not steps[-1].terminated.any()
+    # The number of moves so far.
+    assert steps[-1].there.all() and (steps[-1].observations[:, 1] == limit).all()
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ("spaces", "'anna' has observations Box[2] of float32 and actions Discrete(3), 'cleo' has observations Box[3]"),
         ("no space", "its agent 'ben' has no observation_space; observation_space('ben') gave None"),
+        ("twice", "its possible_agents have 'ben' twice; each agent needs a name of its own"),
+        ("one text", "its possible_agents have 1 and '1', which are one text; each agent needs a name of its own"),
         ("waits", "agent 'anna' is to act and has no observation after step 1"),
     ],
 )
@@ -85,14 +98,17 @@ def test_what_is_wrong_is_told_in_a_sentence(wrong, said):
     [
         ("reward", "the reward of agent 'anna' is 'much', which is no number"),
         ("nothing", "its step returned a NoneType; PettingZoo's parallel step returns observations, rewards,"),
-        ("back", "and it had ended before; one that has ended stays away until the next reset"),
+        ("back", "; one that has ended stays away until the next reset"),
+        ("flag", "terminated of agent 'cleo' is 'no', which is neither true nor false"),
+        ("late", "agent 'cleo' has ended, and is to act after step 2; one that has ended stays away until the next"),
+        ("stays", "agent 'black' has ended, and is in agents still after its step by no action; that step must remove"),
     ],
 )
 def test_what_goes_wrong_later_is_told_with_its_copy(wrong, said):
-    slots = slots_of(1, wrong=wrong)
+    slots = slots_of(1, HEAP if wrong == "stays" else CROWD, wrong=wrong)
     with pytest.raises(WrongValue, match="^copy 0 of the environment, after") as told:
         for _ in range(100):
-            slots.step(np.full(3, 2))
+            slots.step(np.full(3, 2) if wrong != "stays" else np.zeros(2, np.int64))
     assert said in str(told.value)
 
 
@@ -109,6 +125,26 @@ class Still:
 
     def forget(self, slot):
         pass
+
+
+class Goes(Still):
+    def __init__(self, action):
+        super().__init__()
+        self.action = action
+
+    def act(self, seen, slots, deterministic):
+        return [self.action] * len(seen)
+
+
+def test_an_agent_is_played_by_its_policy_whatever_order_the_process_of_its_environment_has():
+    found, environments = find(parse(CROWD)), [make(parse(CROWD)) for _ in range(2)]
+    team = Team({"anna": Goes(2), "ben": Goes(1), "cleo": Goes(0)}, found)
+    expected = [episode.agents for episode in play(team, environments, 5, 7, True, agents=found.agents)]
+    environments[1].agents = ("cleo", "ben", "anna")
+    assert [episode.agents for episode in play(team, environments, 5, 7, True, agents=found.agents)] == expected
+    assert any(each["anna"] > 2 > each["cleo"] for each in expected)
+    # A set has no order.
+    assert find(parse(CROWD, {"wrong": "a set"})).agents == ("anna", "ben", "cleo")
 
 
 def test_episodes_have_a_return_for_each_agent():

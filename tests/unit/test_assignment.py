@@ -21,6 +21,34 @@ def test_a_name_counts_before_patterns_and_the_first_pattern_before_others(tmp_p
     assert by_option(told(str(file)))(AGENTS) == {"hunter_0": "rest", "hunter_1": "scout", "prey": "rest"}
 
 
+def test_a_name_with_brackets_is_no_pattern_where_an_agent_has_it(tmp_path):
+    file = tmp_path / "roles.yaml"
+    file.write_text("'a[0]': first\n'a[[]*': rest\n")
+    assert by_option(str(file))(("a[0]", "a[1]")) == {"a[0]": "first", "a[1]": "rest"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("1", "the policy of agent 'a0' is 1, which is no text; it must be a name; in quotes it is one: '1'"),
+        ("[x]", r"the policy of agent 'a0' is \['x'\], which is no text; it must be a name$"),
+        ("a b", "the policy of agent 'a0' is 'a b'; its name must have letters, digits"),
+    ],
+)
+def test_what_is_no_name_of_a_policy_is_told(tmp_path, policy, said):
+    file = tmp_path / "roles.yaml"
+    file.write_text(f"a0: {policy}\n")
+    with pytest.raises(InputError, match=said):
+        by_option(str(file))(("a0",))
+
+
+def test_a_mapping_that_ends_the_process_is_told(tmp_path):
+    file = tmp_path / "exits.py"
+    file.write_text("def role(agent):\n    raise SystemExit(3)\n")
+    with pytest.raises(InputError, match="exits.py:role: it raised SystemExit: 3 for agent 'a0'"):
+        by_option(f"{file}:role")(("a0",))
+
+
 def test_a_function_and_each_give_names_and_shared_gives_none():
     assert by_option(told(f"{HUNT}:role"))(AGENTS) == {"hunter_0": "hunter", "hunter_1": "hunter", "prey": "prey"}
     assert by_option(told("each"))(AGENTS) == dict(zip(AGENTS, AGENTS))

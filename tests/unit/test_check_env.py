@@ -1,6 +1,7 @@
 """`check`: each fault of an environment is found, and told in a sentence."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,10 @@ def test_numbers_of_another_kind_are_told_once_and_are_no_error(tmp_path, recwar
         " return np.array(..., np.float32)."
     ]
     assert not [warning for warning in recwarn if "Casting" in str(warning.message)]
+
+
+def test_an_agent_that_does_wrong_is_told_of_once():
+    """Several looks meet it, each in another step."""
+    crowd = Path(__file__).parents[1] / "data/crowd.py"
+    [fault] = [f for f in check_env(parse(f"{crowd}:Crowd", {"wrong": "late"}), judgement) if f.level != OK]
+    assert fault.level == ERROR and fault.text.startswith("agent 'cleo' has ended, and is to act after step")

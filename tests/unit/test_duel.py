@@ -64,6 +64,22 @@ def test_agents_of_its_own_win_by_their_best_and_get_what_they_got_together():
     assert told["return_mean"] == pytest.approx(5.5 / 3)
 
 
+def test_episodes_count_in_which_both_took_part():
+    # Its agent is a, then b, then a again.
+    episodes = [
+        Episode(0, agents={"b": -10.0, "c": -10.0}),
+        Episode(1, agents={"b": -10.0, "c": -10.0}),
+        Episode(2, agents={"c": -10.0, "a": -12.0}),
+        Episode(3, agents={"a": -5.0}),
+    ]
+    told = results(episodes, ("a", "b"))
+    assert (told["wins"], told["draws"], told["losses"], told["win_rate"]) == (0, 1, 1, 0.25)
+    assert returns(episodes, ("a", "b")) == [-10.0, -12.0] and told["return_mean"] == -11
+    none = results(episodes[:1], ("a", "b"))
+    assert none["win_rate"] is none["win_rate_interval"] is none["return_mean"] is None
+    assert (none["wins"], none["draws"], none["losses"]) == (0, 0, 0)
+
+
 def test_wilsons_interval():
     assert interval(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
     assert interval(1.0, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)

@@ -1,6 +1,8 @@
 """Episodes of an agent: how long one may be that never ends, and what is told of those that go wrong."""
 
 import math
+import re
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -9,6 +11,8 @@ from rlsif.commands.rollout_demo import rollout_demo
 from rlsif.envs.episodes import LEAST_OF_MOST_STEPS, MOST_STEPS, most_steps, play
 from rlsif.errors import RlsifError
 from rlsif.evaluation.waiting import Waiting, bound_of
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 class Counts(gymnasium.Env):
@@ -95,6 +99,20 @@ def test_the_demo_tells_it_too(tmp_path, capsys):
     )
     with pytest.raises(RlsifError, match="the environment failed in its first reset: ValueError: no licence"):
         rollout_demo(f"{file}:Fails")
+
+
+def test_the_demo_tells_what_agents_get_in_the_turns_of_others_and_how_their_environment_fails(capsys):
+    rollout_demo(f"{DATA}/heap.py:Heap", steps=12, seed=1)
+    told = capsys.readouterr().out
+    steps, _, ends = told.partition("episode ended with returns ")
+    paid = re.findall(r"^step +\d+  (white|black) .*  reward (\S+)", steps, re.M)
+    sums = {name: sum(float(reward) for who, reward in paid if who == name) for name in ("white", "black")}
+    assert ends.startswith(f"white {sums['white']:g}, black {sums['black']:g}\n") and min(sums.values()) < 0
+    assert "action none" in steps and "reward -1  terminated" in steps
+    with pytest.raises(RlsifError, match="'much' as reward in step 3 to agent 'anna'; it must be a finite number"):
+        rollout_demo(f"{DATA}/crowd.py:Crowd", ["wrong=reward"], seed=1)
+    with pytest.raises(RlsifError, match="the environment failed in step 3: KeyError: 'lost'"):
+        rollout_demo(f"{DATA}/crowd.py:Crowd", ["wrong=raises"], seed=1)
 
 
 @pytest.mark.fault(

@@ -181,3 +181,6 @@ def test_who_got_more_has_won_and_a_draw_is_half():
     assert won(Episode(1.0, 3, {}, {"a": 1.0}), [Episode(-1.0, 3, {}, {"b": -1.0})]) == 1
     assert won(Episode(-1.0, 3, {}, {"a": -1.0}), [Episode(1.0, 3, {}, {"b": 1.0}), Episode(0, 3, {}, {})]) == 0
     assert won(Episode(0.0, 3, {}, {"a": 0.0}), [Episode(0.0, 3, {}, {"b": 0.0})]) == 0.5
+    # Who does not take part neither wins nor loses.
+    assert won(Episode(0.0, 3, {}, {}), [Episode(-1.0, 3, {}, {"b": -1.0})]) is None
+    assert won(Episode(1.0, 3, {}, {"a": 1.0}), [Episode(0, 3, {}, {})]) is None

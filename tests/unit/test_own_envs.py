@@ -122,3 +122,9 @@ def test_a_class_keeps_its_way_to_many_copies_at_once(file):
     path = file(vectors.replace("Mine", "Many"), "many.py")
     found = locate(parse(f"{path}:Many"))
     assert gymnasium.registry[found].vector_entry_point is not None
+
+
+def test_a_file_that_ends_the_process_is_told(file):
+    path = file("raise SystemExit('usage: simulate')", "exits_when_imported.py")
+    with pytest.raises(InputError, match="exits_when_imported.py cannot be imported: SystemExit: usage: simulate"):
+        find(parse(f"{path}:Mine"))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rlsif.errors import InputError
-from rlsif.values import env_arguments, from_settings, read
+from rlsif.values import env_arguments, from_settings, of_yaml_file, read
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,16 @@ def test_a_value(text, value):
     assert found == value and type(found) is type(value)
     # params.json keeps it, and evaluate and --resume read it from there.
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_key_that_is_there_twice_is_told_with_its_place(tmp_path):
+    file = tmp_path / "roles.yaml"
+    file.write_text("a0: hunter\na1: prey\na0: prey\n")
+    with pytest.raises(InputError, match="roles.yaml is not valid YAML at line 3, column 1: the key 'a0' is there"):
+        of_yaml_file(file, "--policies")
+    with pytest.raises(InputError, match="has a value that is neither"):
+        from_settings(["a={1: 2, '1': 3}"])
+    assert read("{base: &b {a: 1, b: 1}, over: {<<: *b, a: 2}}")["over"] == {"a": 2, "b": 1}
 
 
 def test_nothing_is_commented_on_a_command_line():

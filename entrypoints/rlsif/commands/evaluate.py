@@ -107,10 +107,14 @@ def _in_words(found: dict[str, Any]) -> str:
 
 
 def _duel_in_words(found: dict[str, Any], episodes: int) -> str:
+    if found["win_rate"] is None:
+        return f"against {found['opponent']}: in none of {episodes} episodes both took part"
     low, high = found["win_rate_interval"]
+    met = found["wins"] + found["draws"] + found["losses"]
+    those = "" if met == episodes else f"the {met} in which both took part, of "
     return (
         f"against {found['opponent']}: won {found['wins']}, drew {found['draws']} and lost {found['losses']}"
-        f" of {episodes} episode{'s' * (episodes != 1)}; win rate {found['win_rate']:.2f},"
+        f" of {those}{episodes} episode{'s' * (episodes != 1)}; win rate {found['win_rate']:.2f},"
         f" 95% interval {low:.2f} to {high:.2f}; mean return {found['return_mean']:.1f}"
     )
 

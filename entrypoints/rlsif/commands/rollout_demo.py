@@ -61,27 +61,36 @@ def rollout_demo(
 
 def _with_agents(environment: Any, found: Any, steps: int, seed: int | None) -> None:
     """The same in an environment of many agents, a line for each of them."""
-    from rlsif.envs.episodes import random_actions, seed_actions
+    from rlsif.envs.episodes import failing, number_of, random_actions, seed_actions
 
     seed_actions(found, seed)
     spaces = dict.fromkeys(str(view.action_space) for view in found.views.values())
     print(f"{found.ref.name}: {', '.join(found.agents)}; actions {' and '.join(spaces)}")
-    outcome, returns = environment.reset(seed), dict.fromkeys(found.agents, 0.0)
+    with failing("in its first reset"):
+        outcome = environment.reset(seed)
+    returns = dict.fromkeys(found.agents, 0.0)
     for agent, (observation, _) in outcome.seen.items():
         print(f"reset      {agent}  observation {_short(observation)}")
     for step in range(1, steps + 1):
         actions = random_actions(found, outcome)
-        outcome = environment.step(actions)
-        for agent, action in actions.items():
-            observation, reward = outcome.seen.get(agent, ("none",))[0], float(outcome.rewards.get(agent, 0))
+        with failing(f"in step {step}"):
+            outcome = environment.step(actions)
+        # Whoever waits may be paid in the turns of others, too.
+        for agent in dict.fromkeys([*actions, *outcome.rewards, *outcome.terminated]):
+            observation = outcome.seen.get(agent, ("none",))[0]
+            reward = number_of(outcome.rewards.get(agent, 0), f"in step {step} to agent {agent!r}")
             returns[str(agent)] += reward
             told = (("terminated", outcome.terminated), ("truncated", outcome.truncated))
             end = next((f"  {name}" for name, flags in told if flags.get(agent)), "")
-            what = f"action {_short(action)}  observation {_short(observation)}  reward {reward:g}"
-            print(f"step {step:>4}  {agent}  {what}{end}")
+            action = _short(actions[agent]) if agent in actions else "none"
+            if agent in actions or reward or end:
+                what = f"action {action}  observation {_short(observation)}  reward {reward:g}"
+                print(f"step {step:>4}  {agent}  {what}{end}")
         if outcome.over:
             print(f"episode ended with returns {', '.join(f'{n} {r:g}' for n, r in returns.items())}")
-            outcome, returns = environment.reset(), dict.fromkeys(found.agents, 0.0)
+            with failing(f"in the reset after step {step}"):
+                outcome = environment.reset()
+            returns = dict.fromkeys(found.agents, 0.0)
     environment.close()
 
 

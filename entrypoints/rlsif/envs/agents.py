@@ -5,9 +5,10 @@ Neither library is imported here: what an environment is, its methods tell.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
+from rlsif.envs import ends
 from rlsif.errors import RlsifError
 
 AgentId = Hashable
@@ -49,11 +50,14 @@ class ManyAgents:
     def __init__(self, env: Any, limit: int | None = None) -> None:
         """Take an environment; `limit` is the steps after which an episode is truncated. Raises AgentError."""
         self.env, self.limit, self._steps = env, limit, 0
-        self.agents: tuple[AgentId, ...] = tuple(getattr(env, "possible_agents", None) or ())
+        possible = getattr(env, "possible_agents", None) or ()
+        # A set has another order in each process.
+        self.agents: tuple[AgentId, ...] = tuple(sorted(possible, key=str) if isinstance(possible, Set) else possible)
         if not self.agents:
             raise AgentError(
                 "it has no possible_agents; set them in __init__, as the list of all agents that may appear"
             )
+        _check_names(self.agents)
         self._possible = frozenset(self.agents)
         self._ended: set[AgentId] = set()
         # Who has acted, and what came of it is not known yet.
@@ -97,12 +101,13 @@ class ManyAgents:
         """Step by the actions of those who act. Raises AgentError."""
         self._steps += 1
         outcome = self._step(dict(actions))
+        self._open.update(actions)
         if self._steps == self.limit and not outcome.over:
             seen = {**self._waiting_see(), **outcome.seen}
             outcome = outcome._replace(seen=seen, acting=(), truncated=dict.fromkeys(self.agents, True))
+        outcome = self._settled(outcome)
         self._check(outcome)
-        self._open.update(actions)
-        return self._settled(outcome)
+        return outcome
 
     def _settled(self, outcome: Outcome) -> Outcome:
         """The outcome with the ends and the rewards of those whose action is open, and no others'."""
@@ -117,10 +122,10 @@ class ManyAgents:
             # Nobody has ended: by far the most usual.
             terminated = truncated = dict.fromkeys(self._open, False)
         else:
-            cut = {agent for agent in self._open if truncated.get(agent)}
+            cut = {agent for agent in self._open if _has_ended(truncated, agent, "truncated")}
             # What ended without an observation is worth nothing, as RLlib has it.
             lost = {agent for agent in self._open if (agent not in seen if agent in cut else not acting)}
-            terminated = {agent: bool(flags.get(agent)) or agent in lost for agent in self._open}
+            terminated = {agent: _has_ended(flags, agent, "terminated") or agent in lost for agent in self._open}
             truncated = {agent: agent in cut for agent in self._open}
             ended = {agent for agent in self._open if terminated[agent] or truncated[agent]}
             self._ended |= ended
@@ -153,7 +158,7 @@ class ManyAgents:
         for agent in outcome.acting:
             if agent in self._ended:
                 raise AgentError(
-                    f"agent {agent!r} is to act after step {self._steps}, and it had ended before;"
+                    f"agent {agent!r} has ended, and is to act after step {self._steps};"
                     " one that has ended stays away until the next reset"
                 )
             if agent not in self._possible:
@@ -212,10 +217,21 @@ class OfTurns(ManyAgents):
         told = dict(env.rewards), dict(env.terminations), dict(env.truncations)
         ended = [agent for agent in env.agents if told[1].get(agent) or told[2].get(agent)]
         seen = {agent: self._told(agent) for agent in ended}
-        # PettingZoo has whoever ended step once more, by no action.
-        while env.agents and (env.terminations[env.agent_selection] or env.truncations[env.agent_selection]):
+        # PettingZoo has whoever ended step once more, by no action, after which it is none of the agents.
+        for _ in tuple(env.agents):
+            if not self._has_selected_ended():
+                break
             env.step(None)
+        if self._has_selected_ended():
+            raise AgentError(
+                f"agent {env.agent_selection!r} has ended, and is in agents still after its step by no action;"
+                " that step must remove it, as _was_dead_step of PettingZoo's AECEnv does"
+            )
         return self._outcome(seen, *told)
+
+    def _has_selected_ended(self) -> bool:
+        env = self.env
+        return bool(env.agents) and bool(env.terminations[env.agent_selection] or env.truncations[env.agent_selection])
 
     def _outcome(
         self,
@@ -229,7 +245,7 @@ class OfTurns(ManyAgents):
         return Outcome(seen, rewards, terminated, truncated, acting)
 
     def _waiting_see(self) -> Mapping[AgentId, tuple[Any, Mapping[str, Any]]]:
-        return {agent: self._told(agent) for agent in self._open}
+        return {agent: self._told(agent) for agent in self._open.intersection(self.env.agents)}
 
     def _told(self, agent: AgentId) -> tuple[Any, Mapping[str, Any]]:
         return self.env.observe(agent), self.env.infos.get(agent) or {}
@@ -265,6 +281,25 @@ class OfRLlib(ManyAgents):
                 " have ended"
             )
         return Outcome(_seen(observations, infos), rewards, *ended, acting, infos.get(COMMON) or {})
+
+
+def _check_names(agents: Sequence[AgentId]) -> None:
+    """Refuse agents that have one name, which is their text. Raises AgentError."""
+    first: dict[str, AgentId] = {}
+    for agent in agents:
+        if str(agent) in first:
+            other = first[str(agent)]
+            what = f"{agent!r} twice" if other == agent else f"{other!r} and {agent!r}, which are one text"
+            raise AgentError(f"its possible_agents have {what}; each agent needs a name of its own")
+        first[str(agent)] = agent
+
+
+def _has_ended(flags: Mapping[AgentId, Any], agent: AgentId, name: str) -> bool:
+    """Whether flags say it of an agent; most say nothing of some. Raises AgentError for what is no flag."""
+    try:
+        return bool(flags.get(agent)) and ends.said(flags[agent], f"{name} of agent {agent!r}")
+    except ends.NoEnd as problem:
+        raise AgentError(str(problem)) from None
 
 
 def _for_all(flags: Mapping[AgentId, Any], agents: Sequence[AgentId]) -> Mapping[AgentId, Any]:

@@ -59,7 +59,7 @@ def in_package(package: ModuleType, name: str, env_id: str) -> Any:
         raise InputError(f"environment {env_id!r}: {package.__name__} has no module {name}{hint}")
     try:
         return import_module(found)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise InputError(f"environment {env_id!r}: module {found!r} cannot be imported: {problem}") from problem
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rlsif.envs import agents_checker
+from rlsif.envs.agents import AgentError
 from rlsif.envs.find import Assign, FoundEnv, find, make
 from rlsif.envs.findings import (
     COMPARED,
@@ -51,12 +52,17 @@ def check(ref: EnvRef, judge: Callable[[FoundEnv], Iterator[Finding]], assign: A
     def create() -> Any:
         return ActsLegally(make(ref), found.mask) if found.mask and not found.agents else make(ref)
 
-    findings = []
+    findings: list[Finding] = []
+    of_agents: AgentError | None = None
     for look in _of_agents(judge) if found.agents else _of_one(judge):
         try:
             findings += list(look(create, found))
+        except AgentError as problem:
+            # Others meet the same, maybe in another step.
+            findings += [] if of_agents else [Finding(ERROR, f"{problem}.")]
+            of_agents = problem
         except (Exception, SystemExit) as problem:
-            findings.append(Finding(ERROR, f"it raised {type(problem).__name__}: {problem}."))
+            findings.append(Finding(ERROR, one_line(f"it raised {type(problem).__name__}: {problem}")))
     return list(dict.fromkeys(findings))
 
 

@@ -44,7 +44,7 @@ def classes_of(module: ModuleType, kind: type = object) -> list[str]:
 def _named(name: str, wanted_by: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise InputError(f"{wanted_by}: module {name!r} cannot be imported: {_said(problem)}") from problem
 
 
@@ -64,13 +64,13 @@ def _of_file(path: Path, wanted_by: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         del sys.modules[name]
         raise InputError(f"{wanted_by}: {path} cannot be imported: {_said(problem)}") from problem
     return module
 
 
-def _said(problem: Exception) -> str:
+def _said(problem: BaseException) -> str:
     """What an exception says, with its kind where that tells more, and what to do about a package."""
     if not isinstance(problem, ImportError):
         return f"{type(problem).__name__}: {problem}"

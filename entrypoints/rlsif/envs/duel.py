@@ -72,26 +72,31 @@ class Duel:
 
 
 def returns(episodes: Sequence[Episode], agents: Sequence[str], own: Sequence[str] = ()) -> list[float]:
-    """What the policy's agents got together in each episode: its `own`, or without those another one in each."""
-    return [sum(mine) for mine, _ in _sides(episodes, agents, own)]
+    """What the policy's agents got together in each episode: its `own`, or without those another one in each.
+
+    Episodes in which none of them took part do not count.
+    """
+    return [sum(mine) for mine, _ in _sides(episodes, agents, own) if mine]
 
 
 def results(episodes: Sequence[Episode], agents: Sequence[str], own: Sequence[str] = ()) -> dict[str, Any]:
     """How often the policy won, drew and lost, its share of wins with an interval of 95 %, and its own returns.
 
     It wins where its agent, or the best of its `own`, got more than the best of the others. A draw is half a win.
+    Episodes count in which both sides took part; where there are none, the shares are None.
     """
-    best = [tuple(max(got, default=0.0) for got in sides) for sides in _sides(episodes, agents, own)]
+    best = [(max(my), max(their)) for my, their in _sides(episodes, agents, own) if my and their]
     wins = sum(my > their for my, their in best)
     draws = sum(my == their for my, their in best)
-    rate = (wins + draws / 2) / len(episodes)
+    rate = (wins + draws / 2) / len(best) if best else None
+    got = returns(episodes, agents, own)
     return {
         "wins": wins,
         "draws": draws,
-        "losses": len(episodes) - wins - draws,
+        "losses": len(best) - wins - draws,
         "win_rate": rate,
-        "win_rate_interval": interval(rate, len(episodes)),
-        "return_mean": sum(returns(episodes, agents, own)) / len(episodes),
+        "win_rate_interval": None if rate is None else interval(rate, len(best)),
+        "return_mean": sum(got) / len(got) if got else None,
     }
 
 

@@ -111,15 +111,17 @@ def play(
     watch: Callable[[Episode], None] = lambda _: None,
     most_steps: int = MOST_STEPS,
     cut: bool = False,
+    agents: Sequence[str] = (),
 ) -> list[Episode]:
     """Play episodes with the seeds `seed`, `seed` + 1, ... and give them in that order.
 
-    `watch` is called after every reset and step. Raises RlsifError for an environment that fails, or whose episode
-    does not end within `most_steps`; with `cut` it counts as far as it is then.
+    `agents` are the names of many agents in the order of their slots; in the process of an environment they may have
+    another one. `watch` is called after every reset and step. Raises RlsifError for an environment that fails, or whose
+    episode does not end within `most_steps`; with `cut` it counts as far as it is then.
     """
     played = [Episode(seed + number) for number in range(episodes)]
     following = iter(played)
-    tables = [_Table(environment, number) for number, environment in enumerate(environments)]
+    tables = [_Table(environment, number, agents) for number, environment in enumerate(environments)]
     playing: list[_Table] = []
 
     def begin(table: _Table) -> bool:
@@ -181,10 +183,13 @@ def most_steps(lengths: Sequence[int]) -> int:
 class _Table:
     """An environment with one episode after the other, and the agents that act in it: one, or many."""
 
-    def __init__(self, environment: Any, number: int) -> None:
-        """Take an environment, the `number`th of those that play at once."""
+    def __init__(self, environment: Any, number: int, order: Sequence[str]) -> None:
+        """Take an environment, the `number`th of those that play at once, and in which order its agents have slots."""
         self._environment = environment
         agents = agents_of(environment)
+        if order:
+            by_name = {str(agent): agent for agent in agents}
+            agents = tuple(by_name[name] for name in order)
         self._many, names = bool(agents), agents or (None,)
         self.slots: dict[AgentId, int] = {who: number * len(names) + place for place, who in enumerate(names)}
         self.acting: Sequence[AgentId] = ()

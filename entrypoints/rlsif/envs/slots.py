@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.envs import ends
 from rlsif.envs.agents import AgentError, AgentId, ManyAgents, Outcome
 from rlsif.envs.metrics import KEY, NONE, Metrics, NoNumber, numbers
 from rlsif.envs.progress import PROGRESS, RESETTING
@@ -242,11 +241,8 @@ class Copies:
     def _flags(self, places: NDArray[np.bool_], copy: int, flags: Mapping[AgentId, Any]) -> None:
         # In most steps nobody ends.
         if any(flags.values()):
-            try:
-                for slot, flag in self._slots(copy, flags):
-                    places[slot] = ends.said(flag, "an agent's end")
-            except ends.NoEnd as problem:
-                raise self._wrong(copy, str(problem)) from None
+            for slot, flag in self._slots(copy, flags):
+                places[slot] = flag
 
     def _let_act(self, copy: int, acting: Sequence[AgentId]) -> list[int]:
         """Note who acts next in a copy; give their slots."""

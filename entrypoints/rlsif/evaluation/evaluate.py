@@ -129,7 +129,7 @@ def _played(
             shoot(episode)
             waiting(episode)
 
-        episodes = play(agent, tables, asked.episodes, asked.seed, asked.deterministic, watch, most)
+        episodes = play(agent, tables, asked.episodes, asked.seed, asked.deterministic, watch, most, agents=env.agents)
     return episodes, recording.path if recording else None
 
 

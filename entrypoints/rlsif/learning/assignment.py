@@ -111,7 +111,8 @@ def _by_option(given: str, agents: Sequence[Hashable], wanted_by: str) -> dict[s
 def _by_patterns(patterns: Mapping[str, Any], names: Sequence[str], wanted_by: str) -> dict[str, Any]:
     """By an agent's own name, else by the first pattern that it matches. Raises InputError for a pattern of nobody."""
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        # A name may have brackets, which mean others in a pattern.
+        if pattern not in names and not any(fnmatchcase(name, pattern) for name in names):
             hint = near(pattern, names)
             raise InputError(f"{wanted_by}: no agent is called {pattern!r}; there are {', '.join(names)}{hint}")
     return {name: _of_patterns(patterns, name) for name in names}
@@ -136,7 +137,7 @@ def _function(given: str, wanted_by: str) -> Callable[[Hashable], Any]:
 def _answer(mapping: Callable[[Hashable], Any], agent: Hashable, wanted_by: str) -> Any:
     try:
         policy = mapping(agent)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         said = f"{type(problem).__name__}: {problem}"
         raise InputError(
             f"{wanted_by}: it raised {said} for agent {agent!r}; it is called with an agent's name"
@@ -147,7 +148,12 @@ def _answer(mapping: Callable[[Hashable], Any], agent: Hashable, wanted_by: str)
 
 
 def _checked(policy: Any, agent: str, wanted_by: str) -> str:
-    if not isinstance(policy, str) or not NAME.fullmatch(policy):
+    if not isinstance(policy, str):
+        quoted = f"; in quotes it is one: '{policy}'" if isinstance(policy, (int, float)) else ""
+        raise InputError(
+            f"{wanted_by}: the policy of agent {agent!r} is {policy!r}, which is no text; it must be a name{quoted}"
+        )
+    if not NAME.fullmatch(policy):
         raise InputError(
             f"{wanted_by}: the policy of agent {agent!r} is {policy!r}; its name must have letters, digits, _, . and -"
             " alone, and begin with a letter or digit"

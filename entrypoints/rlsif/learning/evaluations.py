@@ -143,7 +143,7 @@ class Player:
         """Play the episodes by the likeliest actions of RLlib's policies, which have names and may have filters.
 
         Give returns, lengths and seconds; against an opponent, which may be another run's, the returns are those of the
-        run's own agents, and how many were won is given, too.
+        run's own agents, of the episodes in which one took part, and how many were won is given, too.
 
         Raises RlsifError for an environment that fails.
         """
@@ -161,7 +161,7 @@ class Player:
         with doing("playing the episodes of --evaluate-every"):
             # The likeliest actions of an early policy may go in circles where none ends the episode.
             limits: Any = {} if self._env.max_episode_steps else {"most_steps": LEAST_OF_MOST_STEPS, "cut": True}
-            episodes = play(agent, self._environments, self._episodes, SEED, deterministic=True, **limits)
+            episodes = play(agent, self._environments, self._episodes, SEED, True, agents=self._env.agents, **limits)
         played = {
             "returns": [episode.total_reward for episode in episodes],
             "lengths": [episode.length for episode in episodes],

@@ -34,7 +34,7 @@ class Learner:
         if spec.opponent:
             from rlsif.learning.opponents import Opposition
 
-            self._opposition = Opposition(self._algorithm, spec, begins=not layout.resumed_at)
+            self._opposition = Opposition(self._algorithm, spec)
         self._elastic = None
         if layout.elastic:
             from rlsif.learning.elastic import Elastic
@@ -71,6 +71,8 @@ class Learner:
         """
         if self._elastic:
             self._elastic.adjust()
+        if self._opposition:
+            self._opposition.before_iteration()
         result = self._algorithm.train()
         if self._opposition:
             self._opposition.after_iteration()
@@ -94,7 +96,7 @@ class Learner:
             "returns": [float(r) for r in history.get("episode_reward", [])[-ended:]] if ended else [],
             "lengths": [int(n) for n in history.get("episode_lengths", [])[-ended:]] if ended else [],
             "metrics": [dict(m) for m in history.get(HISTORY, [])[-ended:]] if ended else [],
-            "won": [float(share) for share in history.get(WON, [])[-ended:]] if ended else [],
+            "won": [float(share) for share in history.get(WON, [])[-ended:] if share is not None] if ended else [],
             "env_time_share": None if share is None else float(share),
             **self._of_agents(result, history.get(OF_AGENTS, [])[-ended:] if ended else []),
         }

@@ -35,14 +35,19 @@ BY_WHICH_IT_ACTS = (
 class Opposition:
     """Keeps the opponents of a run, and lets its env runners have them."""
 
-    def __init__(self, algorithm: Any, spec: RunSpec, begins: bool) -> None:
-        """Take the run's algorithm; `begins` says whether it has no checkpoint yet, which would have them."""
+    def __init__(self, algorithm: Any, spec: RunSpec) -> None:
+        """Take the run's algorithm."""
         self._algorithm, self._spec = algorithm, spec
         self._pool: Pool = algorithm.env_runner.pool
         if spec.opponent == SELF:
             self._pool.add(self._as_it_is())
-        elif spec.opponent != RANDOM and begins:
-            self._pool.add(of_checkpoint(Path(str(spec.opponent))))
+            self._send()
+
+    def before_iteration(self) -> None:
+        """Have another run's policies, unless a checkpoint of this run has brought them. Raises RlsifError."""
+        if self._spec.opponent in (SELF, RANDOM) or self._pool.opponents:
+            return
+        self._pool.add(of_checkpoint(Path(str(self._spec.opponent))))
         self._send()
 
     def after_iteration(self) -> None:

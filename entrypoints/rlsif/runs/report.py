@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import resources
@@ -156,7 +157,7 @@ def _statistics(run: Run, names: Sequence[str]) -> Any:
         columns = _of_policies(run, name)
         for place, (policy, column) in enumerate(columns.items(), 1):
             panel.plot(*run.series(STEPS, column), color=f"C{place}", label=policy)
-        if len(columns) > 1:
+        if 1 < len(columns) <= NAMED:
             panel.legend(frameon=False)
         panel.set_title(name, loc="left")
         panel.set_xlabel(curves.IN_WORDS[STEPS])
@@ -265,6 +266,9 @@ def _panels(number_: int, columns: int = 2, height: float = 3.4, share_y: bool =
 def _svg(figure: Any) -> str:
     """A figure as the SVG element alone."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
+    with warnings.catch_warnings():
+        # The browser has letters that matplotlib's font has not.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
     drawn = text.getvalue()
     return drawn[drawn.index("<svg") :]

@@ -178,10 +178,14 @@ class Sampling:
     def metrics(self) -> list[RolloutMetrics]:
         """The episodes that ended since the last call, each with the environments' share of the time until now."""
         ended = self.sampler.episodes()
-        others = list(zip(*(opponents.episodes() for opponents in self._opponents)))
+        results: Sequence[Mapping[str, Any]] = [{}] * len(ended)
+        if self._opponents:
+            others = zip(*(opponents.episodes() for opponents in self._opponents))
+            # Not those that are between opponents alone.
+            own = [each for each in zip(ended, others) if each[0].agents]
+            ended, results = [e for e, _ in own], [{WON: [won(*each)]} for each in own]
         if not ended:
             return []
-        results = [{WON: [won(*each)]} for each in zip(ended, others)] if others else [{}] * len(ended)
         # Opponents choose while the environments step.
         env_seconds = self.sampler.env_seconds - sum(opponents.seconds for opponents in self._opponents)
         share = {ENV_TIME_SHARE: (env_seconds - self._env_seconds) / self._seconds}

@@ -233,9 +233,15 @@ def _nothing(space: Space, number: int) -> Array:
     return np.zeros((number, space.nvec.size) if isinstance(space, MultiDiscrete) else number, np.int32)
 
 
-def won(mine: Episode, others: Sequence[Episode]) -> float:
-    """1 where an agent of the run got more than every other one, 0 where it got less, and half of that for a draw."""
-    best, theirs = (max(returns, default=0.0) for returns in (mine.agents.values(), _returns(others)))
+def won(mine: Episode, others: Sequence[Episode]) -> float | None:
+    """1 where an agent of the run got more than every other one, 0 where it got less, and half of that for a draw.
+
+    None where one of the two sides took no part.
+    """
+    got = mine.agents.values(), _returns(others)
+    if not all(got):
+        return None
+    best, theirs = map(max, got)
     return 0.5 + 0.5 * (best > theirs) - 0.5 * (best < theirs)
 
 

@@ -86,7 +86,8 @@ class Trial(Trainable):  # type: ignore[misc]
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(exist_ok=True)
         resources = resources_in_numbers(self._layout, self._layout.cores)
-        record = Record(self._folder, self._spec, resources, progress, KEEP_CHECKPOINTS)
+        spaces = self._env.described
+        record = Record(self._folder, self._spec, resources, progress, KEEP_CHECKPOINTS, spaces=spaces)
         record.begin(self._settings)
         return record
 

@@ -125,7 +125,7 @@ def _highest(means: Iterable[tuple[float | None, Path]]) -> Path | None:
     return max(scored)[1] if scored else None
 
 
-def note_evaluation(folder: Path, iteration: int, return_mean: float) -> None:
+def note_evaluation(folder: Path, iteration: int, return_mean: float | None) -> None:
     """Add to the checkpoint of an iteration what its evaluation came to; one that is deleted is left alone."""
     manifest = _place(folder, iteration) / MANIFEST
     if manifest.is_file():

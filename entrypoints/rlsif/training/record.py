@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -115,8 +114,9 @@ class Record:
             return
         if ended["iteration"] == self.pending_evaluation:
             self.pending_evaluation = None
-        mean = statistics.fmean(ended["returns"])
-        self._evaluations[ended["iteration"]] = mean
+        mean = results.mean_return(ended)
+        if mean is not None:
+            self._evaluations[ended["iteration"]] = mean
         # A full disk ends no run.
         with contextlib.suppress(OSError):
             checkpoints.note_evaluation(self._checkpoints, ended["iteration"], mean)

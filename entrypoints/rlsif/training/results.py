@@ -134,6 +134,11 @@ def _of_policies(iteration: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
+def mean_return(ended: Mapping[str, Any]) -> float | None:
+    """That of an evaluation; None where the run's agents took part in none of its episodes."""
+    return statistics.fmean(ended["returns"]) if ended["returns"] else None
+
+
 def _evaluation(ended: Mapping[str, Any] | None) -> dict[str, Any]:
     """The columns of an evaluation; none where none ended."""
     if ended is None:
@@ -141,9 +146,9 @@ def _evaluation(ended: Mapping[str, Any] | None) -> dict[str, Any]:
     returns, lengths = ended["returns"], ended["lengths"]
     return {
         "evaluation/training_iteration": ended["iteration"],
-        "evaluation/episode_return_mean": statistics.fmean(returns),
-        "evaluation/episode_return_min": min(returns),
-        "evaluation/episode_return_max": max(returns),
+        "evaluation/episode_return_mean": mean_return(ended),
+        "evaluation/episode_return_min": min(returns, default=None),
+        "evaluation/episode_return_max": max(returns, default=None),
         "evaluation/episode_len_mean": statistics.fmean(lengths),
         "evaluation/episodes": len(returns),
         **({f"evaluation/{WIN_RATE}": ended[WIN_RATE]} if WIN_RATE in ended else {}),

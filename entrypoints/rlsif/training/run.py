@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -293,8 +292,9 @@ class Run:
         ended = algorithm.evaluation(lambda: self._meanwhile(algorithm, signals))
         if ended:
             self._record.evaluated(ended)
-            mean = statistics.fmean(ended["returns"])
-            self._display.note(f"evaluation of iteration {ended['iteration']}: mean return {mean:.1f}")
+            mean = results.mean_return(ended)
+            reached = "in no episode" if mean is None else f"mean return {mean:.1f}"
+            self._display.note(f"evaluation of iteration {ended['iteration']}: {reached}")
 
     def _while_building(self, algorithm: Host, signals: Signals) -> bool:
         """While the algorithm and its environments are made; give whether it is given up. Raises StandsStill."""
