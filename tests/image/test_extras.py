@@ -189,15 +189,28 @@ def test_what_is_not_there_is_told(shell, name, said):
 
 def test_pettingzoos_environments_train_and_give_videos(shell):
     """Agents who act together, and two who take turns with masks; without the extra the sentence says what to build."""
-    spread = ("--env", "mpe2.simple_spread_v3", "--stop-iters", "1", *SMALL)
+    spread = (
+        "--env",
+        "mpe2.simple_spread_v3",
+        "--local-mode",
+        "--seed",
+        "1",
+        "--stop-reward",
+        "-60",
+        "--stop-time",
+        "200",
+    )
     done = shell.train(*spread)
     assert done.returncode == 2 and "needs a package that is not installed: mpe2" in done.stderr
     assert "make image-cpu EXTRAS=pettingzoo" in done.stderr
     install("pettingzoo", shell.folder)
-    for game in (spread, ("--env", "pettingzoo.classic:connect_four_v3", *spread[2:])):
+    for game in (spread, ("--env", "pettingzoo.classic:connect_four_v3", "--stop-iters", "1", *SMALL)):
         done = shell.train(*game)
         assert done.returncode == 0, done.stderr
         assert "agents in each, which share one policy" in done.stdout
+    # By its preset, they share out the marks.
+    [learned] = (shell.folder / "results").glob("mpe2.simple_spread_v3/*")
+    assert json.loads((learned / "summary.json").read_text())["episode_return_mean"] >= -60
     [four] = (shell.folder / "results").glob("connect_four_v3/*")
     against = shell("evaluate", four, "--against", "random", "--episodes", "4", "--video", "four.gif")
     assert against.returncode == 0, against.stderr
