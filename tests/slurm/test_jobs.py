@@ -242,22 +242,35 @@ OWN = """
 import gymnasium
 
 
-class Mine(gymnasium.Env):
-    observation_space = action_space = gymnasium.spaces.Discrete(2)
-    max_episode_steps = 5
+class Mine:
+    possible_agents = ["near", "far"]
+    metadata = {"render_modes": []}
 
-    def reset(self, *, seed=None, options=None):
-        return 0, {}
+    def observation_space(self, agent):
+        return gymnasium.spaces.Discrete(2)
 
-    def step(self, action):
-        return 0, 1.0, False, False, {}
+    action_space = observation_space
+
+    def reset(self, seed=None, options=None):
+        self.agents, self.steps = list(self.possible_agents), 0
+        return dict.fromkeys(self.agents, 0), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        self.steps += 1
+        ends = dict.fromkeys(actions, self.steps == 5)
+        self.agents = [] if self.steps == 5 else self.agents
+        told = {agent: {} for agent in actions}
+        return dict.fromkeys(actions, 0), {"near": 1.0, "far": 0.5}, ends, dict.fromkeys(actions, False), told
 """
 
 
 def test_cpu_jobs_use_every_core_and_an_environment_of_ones_own_is_found_on_every_node(submit, slurm):
-    """Two nodes start Ray, a learner and three env runners."""
+    """Two nodes start Ray, a learner and three env runners. The environment has many agents."""
     (slurm.folder / "home/alice/mine.py").write_text(OWN)
-    own = ("--env", "../mine.py:Mine", *TRAIN[2:], "--stop-iters", "2")
+    own = ("--env", "../mine.py:Mine", "--policies", "each", *TRAIN[2:], "--stop-iters", "2")
     job = submit("multinode", *own, sbatch=("--nodes=2", "--cpus-per-task=2"))
     job.completes()
-    assert job.summary["episode_return_mean"] == 5 and job.summary["resources"]["num_env_runners"] == 3
+    assert job.summary["episode_return_mean"] == 7.5 and job.summary["resources"]["num_env_runners"] == 3
+    last = job.rows[-1]
+    assert (last["agent_return/near"], last["policy_return/far"]) == (5, 2.5)
+    assert last["num_agent_steps_sampled_lifetime"] == 2 * last["num_env_steps_sampled_lifetime"]
