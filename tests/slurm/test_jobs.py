@@ -244,7 +244,6 @@ import gymnasium
 
 class Mine:
     possible_agents = ["near", "far"]
-    metadata = {"render_modes": []}
 
     def observation_space(self, agent):
         return gymnasium.spaces.Discrete(2)

@@ -25,11 +25,44 @@ def slots_of(number=2, env=CROWD, **arguments):
     return shared([make(ref) for _ in range(number)], list(range(number)), encoder, adapter)
 
 
+BARE = """
+from gymnasium.spaces import Discrete
+
+
+class Bare:
+    possible_agents = ["a", "b"]
+
+    def observation_space(self, agent):
+        return Discrete(2)
+
+    action_space = observation_space
+
+    def reset(self, seed=None, options=None):
+        self.agents = ["a", "b"]
+        return {"a": 0, "b": 0}, {"a": {}, "b": {}}
+
+    def step(self, actions):
+        self.agents = []
+        over = {"a": True, "b": True}
+        return {"a": 0, "b": 0}, {"a": 1.0, "b": 1.0}, over, {"a": False, "b": False}, {"a": {}, "b": {}}
+"""
+
+
 def test_agents_share_the_spaces_that_are_found():
     found = find(parse(CROWD))
     assert found.agents == ("anna", "ben", "cleo")
     assert found.described == "3 agents, each with observations Box[2] of float32 and actions Discrete(3)"
     assert find(parse(CROWD, {"masks": True})).mask is not None
+
+
+def test_what_has_no_more_than_agents_spaces_reset_and_step_is_enough(tmp_path):
+    (tmp_path / "bare.py").write_text(BARE)
+    ref = parse("bare.py:Bare", {}, tmp_path)
+    assert find(ref).agents == ("a", "b")
+    env = make(ref)
+    env.reset(seed=0)
+    assert env.step({"a": 0, "b": 1}).over
+    env.close()
 
 
 def test_an_agent_is_active_from_its_first_observation_to_its_end():

@@ -138,8 +138,9 @@ class ManyAgents:
         return self.env.render()
 
     def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
+        """Close the environment, where it has something to close."""
+        if hasattr(self.env, "close"):
+            self.env.close()
 
     def _reset(self, seed: int | None) -> Outcome:
         raise NotImplementedError
