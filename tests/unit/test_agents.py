@@ -57,7 +57,7 @@ def test_agents_share_the_spaces_that_are_found():
 
 def test_what_has_no_more_than_agents_spaces_reset_and_step_is_enough(tmp_path):
     (tmp_path / "bare.py").write_text(BARE)
-    ref = parse("bare.py:Bare", {}, tmp_path)
+    ref = parse(f"{tmp_path}/bare.py:Bare", {}, tmp_path)
     assert find(ref).agents == ("a", "b")
     env = make(ref)
     env.reset(seed=0)
