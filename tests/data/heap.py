@@ -88,3 +88,13 @@ class Rounds(Heap):
             self.left, self.number = self.left - 1, self.number + 1
             self.rewards = dict.fromkeys(PLAYERS, 1.0)
             self.terminations = dict.fromkeys(PLAYERS, self.left == 0)
+
+
+class NoCycle(Rounds):
+    """Says so, too, and lets one move twice in a row."""
+
+    def step(self, action):
+        first = self.agent_selection == PLAYERS[0]
+        super().step(action)
+        if first and self.left == 2:
+            self.agent_selection = PLAYERS[0]

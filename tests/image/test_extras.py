@@ -223,3 +223,6 @@ def test_pettingzoos_environments_train_and_give_videos(shell):
     # That test is for what derives from PettingZoo's classes, and not for what PettingZoo makes of one that does not.
     by_hand = shell("check", f"{Path(__file__).parents[1]}/data/heap.py:Rounds")
     assert by_hand.returncode == 0 and "PettingZoo's test" not in by_hand.stdout, by_hand.stdout
+    no_cycle = shell("check", f"{Path(__file__).parents[1]}/data/heap.py:NoCycle")
+    assert no_cycle.returncode == 1, no_cycle.stdout
+    assert "its agents do not act in a cycle (expected agent" in no_cycle.stdout

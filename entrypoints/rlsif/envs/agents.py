@@ -196,6 +196,21 @@ class OfPettingZoo(ManyAgents):
         return Outcome(_seen(observations, infos), rewards, ended, truncated, acting, infos.get(COMMON) or {})
 
 
+class OfConverted(OfPettingZoo):
+    """An AEC environment that says that its agents act one after the other in a cycle, and so can act together."""
+
+    def _step(self, actions: dict[AgentId, Any]) -> Outcome:
+        try:
+            return super()._step(actions)
+        except AssertionError as problem:
+            if not str(problem).startswith("expected agent"):
+                raise
+            raise AgentError(
+                f"its agents do not act in a cycle ({str(problem).partition('.')[0].partition(',')[0]}), so it must not"
+                " say is_parallelizable in its metadata"
+            ) from None
+
+
 class OfTurns(ManyAgents):
     """An AEC environment of PettingZoo's: one agent acts after the other."""
 
@@ -377,7 +392,7 @@ def adapted(env: Any, limit: int | None) -> ManyAgents:
         return OfTurns(env, limit)
     from pettingzoo.utils.conversions import aec_to_parallel
 
-    return OfPettingZoo(aec_to_parallel(env), limit)
+    return OfConverted(aec_to_parallel(env), limit)
 
 
 def _has_spaces(env: Any) -> bool:
