@@ -48,7 +48,7 @@ class Waiting(CartPoleEnv):
     max_episode_steps = 500
 
     def step(self, action):
-        time.sleep(0.002)
+        time.sleep(0.005)
         return super().step(action)
 """
 

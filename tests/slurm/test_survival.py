@@ -35,7 +35,7 @@ def test_a_job_that_meets_its_time_limit_resumes_as_if_it_had_not_been_interrupt
     first, before = job.run, job.rows
     assert job.summary["state"] == "interrupted" and "failed with" not in job.output
     slurm("scontrol", "update", f"JobId={job.id}+0", "TimeLimit=60")
-    number = len(before) // 10 * 10 + 60
+    number = len(before) // 10 * 10 + 30
     job.until(lambda: job.iterations() >= number, 200, "it resumes")
     assert job.run == first and "resumed from" in job.output and not (first / "summary.json").exists()
     rows = job.rows
