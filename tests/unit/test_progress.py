@@ -111,6 +111,21 @@ def test_one_that_stands_still_over_many_iterations_is_named(watch):
     assert 140 < number < 160
 
 
+def test_one_that_has_gone_has_not_moved_in_iterations_without_a_look(watch):
+    watch.look([beat(steps=50)])
+    for _ in range(20):
+        watch.pass_(0.5)
+        watch.begin()
+        assert not watch.moved
+    with pytest.raises(StandsStill):
+        for number in range(1000):
+            watch.pass_(0.5)
+            watch.begin()
+            if number % 4 == 0:
+                watch.look([beat(steps=50, number=number)])
+    assert 560 < number < 640
+
+
 def test_the_time_between_iterations_is_nobodys(watch):
     """As that of a large checkpoint."""
     for number in range(1, 5):

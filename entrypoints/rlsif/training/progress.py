@@ -17,6 +17,8 @@ SHORT = 5.0
 # So long after the start of an iteration its speed is known well enough, in seconds.
 MEASURED = 15.0
 # A runner without a heartbeat for so long has died, or its environment lets no other thread run; in seconds.
+# After so long without a look at heartbeats, in seconds, that time is no runner's.
+UNSEEN = 10.0
 SILENT = 10 * INTERVAL
 
 
@@ -72,10 +74,13 @@ class Watch:
     def begin(self) -> None:
         """A new iteration begins."""
         self._started = self.clock()
+        unseen = self._started - self._looked
         for seen in self._runners.values():
             seen.steps_before = seen.heartbeat.steps
-            # Nobody looked meanwhile; an iteration of APPO may end while a runner stands still.
-            seen.progress_at += self._started - self._looked
+            # While a large checkpoint was written nobody looked; a runner may stand still over many short iterations.
+            if unseen > UNSEEN:
+                seen.progress_at += unseen
+        self._looked = self._started if unseen > UNSEEN else self._looked
 
     def look(self, heartbeats: Sequence[Heartbeat]) -> None:
         """Take the heartbeats of all env runners whose node is there.
