@@ -27,7 +27,7 @@ RATES = {
     "HalfCheetah-v5": ("HalfCheetah-v5", 8, 2048, {}),
     "ALE/Pong-v5, 84x84x4, RLlib's network": ("ALE/Pong-v5", 8, 512, {"model": {}}),
     "a Dict of three parts, 0.2 ms a step": (f"{HERE}:Parts", 16, 4096, {}),
-    "a simulator of 50 ms a step": (f"{HERE}:Simulator", 1, 40, {}),
+    "a simulator of 50 ms a step": (f"{HERE}:Simulator", 1, 40, {"minibatch_size": 40}),
 }
 # Environments of many agents: the same, and the agents' number as their argument.
 AGENTS = {
