@@ -7,8 +7,9 @@ import difflib
 import errno
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 BAD_INPUT = 2
 FAILED_RUN = 1
@@ -57,6 +58,27 @@ def check_at_least(limits: Mapping[str, tuple[float | None, float]]) -> None:
 
 
 @contextlib.contextmanager
+def ended_unless_over(seconds: float, said: str, clean_up: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """End this process by a sentence where the block takes longer: what is waited for lets no exception through."""
+
+    def end() -> None:
+        try:
+            os.write(Terminal.stderr, f"error: {said}\n".encode())
+            clean_up()
+            sys.stdout.flush()
+        finally:
+            os._exit(FAILED_RUN)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
 def told_in_one_sentence() -> Iterator[None]:
     """Print an RlsifError as `error: ...` on stderr and exit with its code; RLSIF_DEBUG=1 shows the traceback.
 
@@ -85,7 +107,7 @@ def near(name: str, valid: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
-def counted(number: float, what: str) -> str:
-    """`1 env runner`, `2 env runners`, `0.5 GPUs`."""
-    text = f"{number:g}" if isinstance(number, float) else str(number)
+def counted(number: float, what: str, form: str = "") -> str:
+    """`1 env runner`, `2 env runners`, `0.5 GPUs`; whole numbers in a form, as `,`."""
+    text = f"{number:g}" if isinstance(number, float) else f"{number:{form}}"
     return f"{text} {what}{'' if number == 1 else 's'}"

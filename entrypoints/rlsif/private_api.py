@@ -258,7 +258,7 @@ def was_restarted() -> bool:
     import ray
     from ray._private.state import actors
 
-    actor = ray.get_runtime_context().get_actor_id()
+    actor = ray.get_runtime_context().get_actor_id() if ray.is_initialized() else None
     return bool(actor and (actors(actor_id=actor) or {}).get("NumRestarts"))
 
 

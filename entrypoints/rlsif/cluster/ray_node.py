@@ -13,14 +13,13 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from rlsif import private_api
-from rlsif.errors import FAILED_RUN, Terminal
+from rlsif.errors import ended_unless_over
 from rlsif.private_api import NO_TENSORFLOW, StartFailed
 
 T = TypeVar("T")
@@ -99,26 +98,17 @@ def private_folder() -> Iterator[Path]:
 _FOLDERS: set[Path] = set()
 
 
-@contextlib.contextmanager
-def connected_in_time() -> Iterator[None]:
+def connected_in_time() -> contextlib.AbstractContextManager[None]:
     """End this process by one sentence, and leave nothing of it, if it takes too long to connect to Ray."""
-    timer = threading.Timer(SECONDS_TO_CONNECT, _give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    said = f"Ray's processes on this machine did not answer within {SECONDS_TO_CONNECT:g} s; try again, and see"
+    return ended_unless_over(SECONDS_TO_CONNECT, f"{said} docs/troubleshooting.md if it happens twice", _leave_nothing)
 
 
-def _give_up() -> None:
-    said = f"error: Ray's processes on this machine did not answer within {SECONDS_TO_CONNECT:g} s; try again, and see"
-    os.write(Terminal.stderr, f"{said} docs/troubleshooting.md if it happens twice\n".encode())
+def _leave_nothing() -> None:
     with contextlib.suppress(Exception):
         private_api.end_own_node()
     for folder in list(_FOLDERS):
         shutil.rmtree(folder, ignore_errors=True)
-    os._exit(FAILED_RUN)
 
 
 def object_store(memory: int) -> int:

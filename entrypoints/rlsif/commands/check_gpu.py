@@ -17,7 +17,7 @@ def check_gpu(
     """Print the GPUs that TensorFlow sees. If it sees too few, say why and exit with 1."""
     from tempfile import TemporaryDirectory
 
-    from rlsif.errors import RlsifError
+    from rlsif.errors import RlsifError, counted
     from rlsif.training.process import noise_into
 
     # TensorFlow says on stderr how it looks for GPUs.
@@ -34,7 +34,7 @@ def check_gpu(
     if len(gpus) < num_gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
         raise RlsifError(
-            f"TensorFlow {tf.__version__} sees {len(gpus)} GPU{'s' * (len(gpus) != 1)}, and {num_gpus} are wanted:"
+            f"TensorFlow {tf.__version__} sees {counted(len(gpus), 'GPU')}, and {num_gpus} are wanted:"
             f" CUDA_VISIBLE_DEVICES is {visible}; ask for more in the allocation, or compare with `nvidia-smi`"
         )
     return 0

@@ -107,6 +107,8 @@ def _in_words(found: dict[str, Any]) -> str:
 
 
 def _duel_in_words(found: dict[str, Any], episodes: int) -> str:
+    from rlsif.errors import counted
+
     if found["win_rate"] is None:
         return f"against {found['opponent']}: in none of {episodes} episodes both took part"
     low, high = found["win_rate_interval"]
@@ -114,7 +116,7 @@ def _duel_in_words(found: dict[str, Any], episodes: int) -> str:
     those = "" if met == episodes else f"the {met} in which both took part, of "
     return (
         f"against {found['opponent']}: won {found['wins']}, drew {found['draws']} and lost {found['losses']}"
-        f" of {those}{episodes} episode{'s' * (episodes != 1)}; win rate {found['win_rate']:.2f},"
+        f" of {those}{counted(episodes, 'episode')}; win rate {found['win_rate']:.2f},"
         f" 95% interval {low:.2f} to {high:.2f}; mean return {found['return_mean']:.1f}"
     )
 

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.envs import ends
+from rlsif.envs import answers
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.metrics import ENDED, KEY, NoNumber, OfCopies
 from rlsif.envs.progress import PROGRESS
@@ -60,8 +60,7 @@ class Translation:
     def reward(self, given: Any) -> float:
         """A reward that is a number of which a learner can make use. Raises WrongValue for any other."""
         try:
-            # Python reads the number in a text.
-            number = float("" if isinstance(given, str) else given)
+            number = answers.number(given)
         except (TypeError, ValueError):
             raise self._wrong(f"the reward is {given!r}, which is no number") from None
         if not abs(number) <= LARGEST:
@@ -71,8 +70,8 @@ class Translation:
     def ended(self, terminated: Any, truncated: Any) -> tuple[bool, bool]:
         """How an episode ends, if it does. Raises WrongValue for what is neither true nor false."""
         try:
-            return ends.said(terminated, "terminated"), ends.said(truncated, "truncated")
-        except ends.NoEnd as problem:
+            return answers.ended(terminated, "terminated"), answers.ended(truncated, "truncated")
+        except answers.NoEnd as problem:
             raise self._wrong(str(problem)) from None
 
     def action(self, chosen: Any, encoded: Any) -> Any:

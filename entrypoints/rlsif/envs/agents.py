@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
-from rlsif.envs import ends
+from rlsif.envs import answers
 from rlsif.errors import RlsifError
 
 AgentId = Hashable
@@ -313,8 +313,8 @@ def _check_names(agents: Sequence[AgentId]) -> None:
 def _has_ended(flags: Mapping[AgentId, Any], agent: AgentId, name: str) -> bool:
     """Whether flags say it of an agent; most say nothing of some. Raises AgentError for what is no flag."""
     try:
-        return bool(flags.get(agent)) and ends.said(flags[agent], f"{name} of agent {agent!r}")
-    except ends.NoEnd as problem:
+        return bool(flags.get(agent)) and answers.ended(flags[agent], f"{name} of agent {agent!r}")
+    except answers.NoEnd as problem:
         raise AgentError(str(problem)) from None
 
 

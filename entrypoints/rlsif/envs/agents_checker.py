@@ -24,6 +24,7 @@ from rlsif.envs.findings import (
     look_at_metrics,
     look_at_observation,
     look_at_reward,
+    nothing_wrong,
     one_line,
     speed,
 )
@@ -76,9 +77,7 @@ def steps(create: Callable[[], ManyAgents], found: FoundEnv) -> Iterator[Finding
     yield from (Finding(ERROR, text) for text in wrong.values())
     if wrong:
         return
-    yield Finding(
-        OK, f"{number:,} random steps and {ended:,} episode{'s' * (ended != 1)}: every value is what the spaces say."
-    )
+    yield nothing_wrong(number, ended)
     if not ended and found.max_episode_steps is None:
         yield Finding(
             WARNING,

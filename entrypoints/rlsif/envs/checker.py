@@ -27,6 +27,7 @@ from rlsif.envs.findings import (
     look_at_metrics,
     look_at_observation,
     look_at_reward,
+    nothing_wrong,
     one_line,
     speed,
 )
@@ -129,9 +130,7 @@ def _steps(create: Callable[[], Any], found: FoundEnv) -> Iterator[Finding]:
     yield from (Finding(ERROR, text) for text in wrong.values())
     if wrong:
         return
-    yield Finding(
-        OK, f"{steps:,} random steps and {ended:,} episode{'s' * (ended != 1)}: every value is what the spaces say."
-    )
+    yield nothing_wrong(steps, ended)
     if not ended and found.max_episode_steps is None:
         yield Finding(
             WARNING,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlsif.envs.metrics import KEY, NoNumber, numbers
+from rlsif.errors import counted
 from rlsif.policies.spaces import LARGEST
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -34,6 +35,12 @@ def one_line(said: object) -> str:
     """What somebody said as one sentence."""
     text = " ".join(str(said).replace("\033[33m", "").replace("\033[0m", "").replace("WARN: ", "").split())
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def nothing_wrong(steps: int, ended: int) -> Finding:
+    """What is said after so many random steps and ended episodes without a fault."""
+    episodes = counted(ended, "episode", ",")
+    return Finding(OK, f"{steps:,} random steps and {episodes}: every value is what the spaces say.")
 
 
 def look_at_observation(observation: Any, space: Any, where: str, wrong: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rlsif.envs import minari
 from rlsif.envs.find import FoundEnv
-from rlsif.errors import InputError
+from rlsif.errors import InputError, counted
 from rlsif.policies import masks
 from rlsif.policies.actions import choices_of, policy_space
 from rlsif.policies.encoder import MisfitError
@@ -307,7 +307,7 @@ class _Reader:
         if values.size != len(values) * size:
             raise InputError(
                 f"{where}: actions are of the shape {list(values.shape[1:])}, and {self._env.ref.title} has actions"
-                f" {described(self._env.actions)}, {size} number{'s' * (size != 1)} for a policy"
+                f" {described(self._env.actions)}, {counted(size, 'number')} for a policy"
             )
         values = values.reshape(len(values), size)
         chosen = values[:, : len(counts)]

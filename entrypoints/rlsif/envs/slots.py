@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsif.envs import answers
 from rlsif.envs.agents import AgentError, AgentId, ManyAgents, Outcome
 from rlsif.envs.metrics import KEY, NONE, Metrics, NoNumber, numbers
 from rlsif.envs.progress import PROGRESS, RESETTING
@@ -260,7 +261,7 @@ class Copies:
 
     def _number_of(self, slot: int, reward: Any) -> float:
         try:
-            number = float("" if isinstance(reward, str) else reward)
+            number = answers.number(reward)
         except (TypeError, ValueError):
             number = math.nan
         if math.isnan(number):

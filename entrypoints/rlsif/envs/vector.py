@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from rlsif.envs import atari, ends
+from rlsif.envs import answers, atari
 from rlsif.envs.atari import LIFE_LOST
 from rlsif.envs.code import add_code_folder
 from rlsif.envs.find import locate
@@ -306,8 +306,8 @@ class OneByOne:
             observation, reward, over, cut, info = env.step(action)
             PROGRESS.steps += 1
             try:
-                terminated[i], truncated[i] = ends.said(over, "terminated"), ends.said(cut, "truncated")
-            except ends.NoEnd as problem:
+                terminated[i], truncated[i] = answers.ended(over, "terminated"), answers.ended(cut, "truncated")
+            except answers.NoEnd as problem:
                 raise self._wrong(i, str(problem)) from None
             if info and KEY in info:
                 self._take(i, info)

@@ -26,6 +26,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 
 from rlsif import private_api
 from rlsif.envs.recorded import Recorded
+from rlsif.errors import counted
 from rlsif.learning.compiled_update import CompiledUpdate
 from rlsif.learning.xla import begins
 
@@ -62,8 +63,8 @@ class CompiledOffline(private_api.hooks()):  # type: ignore[misc]
     def notes(self) -> list[str]:
         """What the first lines of a run tell."""
         recorded = self._recorded
-        episodes = f"{len(recorded.ends):,} episode{'s' * (len(recorded.ends) != 1)}"
-        told = f"learns from {episodes}, {recorded.steps:,} step{'s' * (recorded.steps != 1)}, of {self._where}"
+        episodes, steps = counted(len(recorded.ends), "episode", ","), counted(recorded.steps, "step", ",")
+        told = f"learns from {episodes}, {steps}, of {self._where}"
         if len(recorded.cut):
             told += f"; {len(recorded.cut):,} of them were cut off"
         others = ", ".join(recorded.elsewhere)

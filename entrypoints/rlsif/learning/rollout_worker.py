@@ -17,7 +17,6 @@ from rlsif.learning.rllib import import_rllib
 import_rllib()
 
 # ruff: noqa: E402
-import ray
 from ray.rllib.connectors.util import maybe_get_filters_for_syncing
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.evaluation.rollout_worker import RolloutWorker
@@ -43,7 +42,7 @@ class EnvRunner(RolloutWorker):  # type: ignore[misc]
         beating(worker_index, kwargs["config"].rlsif.run)
         _bound_threads(kwargs["config"], worker_index)
         ENDED.clear()
-        if kwargs["config"].seed is not None and ray.is_initialized() and private_api.was_restarted():
+        if kwargs["config"].seed is not None and private_api.was_restarted():
             # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
             kwargs["config"] = kwargs["config"].copy(copy_frozen=False)
             kwargs["config"].seed = secrets.randbits(30)

@@ -16,7 +16,7 @@ from rlsif.cluster import address
 from rlsif.cluster.job import ENDED, FORMING, LOGS, POLL, STARTING, TRAINING, JobFolder, Rendezvous
 from rlsif.cluster.ray_node import NodeShare, RayNode, connected_in_time, write_token
 from rlsif.cluster.resources import Cluster
-from rlsif.errors import RlsifError
+from rlsif.errors import RlsifError, counted
 from rlsif.roles.member import check_gpus, keep_logs, left_when_over
 from rlsif.roles.work import Work
 
@@ -166,9 +166,9 @@ def wait_for_nodes(head: Head) -> None:
         if ended:
             raise RlsifError(f"while the job formed, {_last_words(head, ended)}; {logs}")
         if time.monotonic() > deadline:
-            number = f"{len(missing)} node{'s' * (len(missing) > 1)}"
             raise RlsifError(
-                f"after {head.seconds:g} s the job still lacks {number}; {_last_words(head, missing)}; {logs}"
+                f"after {head.seconds:g} s the job still lacks {counted(len(missing), 'node')};"
+                f" {_last_words(head, missing)}; {logs}"
             )
         time.sleep(POLL)
 

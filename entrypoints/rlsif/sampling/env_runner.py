@@ -19,7 +19,6 @@ logging.getLogger("ray.rllib.utils.framework").setLevel(logging.ERROR)
 
 # ruff: noqa: E402
 import numpy as np
-import ray
 from ray.rllib.env import INPUT_ENV_SPACES
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
@@ -318,7 +317,7 @@ class ArrayEnvRunner(FaultAwareApply):  # type: ignore[misc]
         self.config, self.worker_index = config, worker_index
         beating(worker_index, config.rlsif.run)
         # Ray starts an actor that was lost with the same arguments; its seeds are to be others.
-        lost_before = ray.is_initialized() and private_api.was_restarted()
+        lost_before = private_api.was_restarted()
         self._sampling = Sampling(config, worker_index, start=secrets.randbits(32) if lost_before else 0)
         self._spaces = config.observation_space, config.action_space
         # Which the weights of each policy have seen.

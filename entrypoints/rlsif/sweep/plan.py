@@ -10,6 +10,7 @@ from typing import Any
 from rlsif.cluster.resources import Cluster, Resources
 from rlsif.envs.duel import RANDOM
 from rlsif.envs.find import FoundEnv, find
+from rlsif.envs.patience import PATIENCE
 from rlsif.errors import InputError, check_at_least
 from rlsif.files import replace as replace_file
 from rlsif.learning import assignment, catalogue, own_network
@@ -70,7 +71,7 @@ class Sweep:
     num_samples: int
     scheduler: str | None
     # Seconds; an environment that makes no step for so long ends its trial.
-    env_timeout: float = 300.0
+    env_timeout: float = PATIENCE
     resumed: bool = False
     # On the nodes of a job: trials sit on those with the role "rollout".
     by_role: bool = False

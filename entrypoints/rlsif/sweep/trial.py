@@ -15,6 +15,7 @@ from ray.tune import Trainable
 
 from rlsif.cluster import failures
 from rlsif.envs.find import FoundEnv
+from rlsif.envs.patience import PATIENCE
 from rlsif.errors import RlsifError
 from rlsif.files import append
 from rlsif.learning.finite import SpoiltWeights, check_finite
@@ -48,7 +49,7 @@ class Trial(Trainable):  # type: ignore[misc]
         env: FoundEnv,
         stop: Stop,
         folder: Path,
-        patience: float = 300.0,
+        patience: float = PATIENCE,
     ) -> None:
         """Build the algorithm; `folder` is the sweep's, and gets the run's.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlsif.cluster.resources import Cluster, Resources
+from rlsif.envs.patience import PATIENCE
 from rlsif.errors import InputError, check_at_least, counted
 from rlsif.learning.spec import BF16, FLOAT32, Evaluation, Layout
 from rlsif.training.stopping import Stop
@@ -59,7 +60,7 @@ class TrainOptions:
     config_file: Path | None = None
     settings: tuple[str, ...] = ()
     # Seconds; an env runner that makes no step for so long ends the run.
-    env_timeout: float = 300.0
+    env_timeout: float = PATIENCE
     # Iterations between evaluations; None for no evaluation.
     evaluate_every: int | None = None
     evaluate_episodes: int | None = None

@@ -17,12 +17,12 @@ SHORT = 5.0
 # So long after the start of an iteration its speed is known well enough, in seconds.
 MEASURED = 15.0
 # A runner without a heartbeat for so long has died, or its environment lets no other thread run; in seconds.
+SILENT = 10 * INTERVAL
 # After so long without a look at heartbeats, in seconds, that time is no runner's.
 UNSEEN = 10.0
-SILENT = 10 * INTERVAL
 
 
-# An env runner that has ended so often in one iteration will not do better.
+# An env runner that has ended so often, and lived through no iteration, will not do better.
 ENDS = 3
 
 
