@@ -82,6 +82,7 @@ class Fails(Counts):
         ({"reward": math.nan}, "gave nan as reward in step 3 of the episode of seed 7; it must be a finite number"),
         ({"reward": -math.inf}, "gave -inf as reward in step 3 of the episode of seed 7"),
         ({"reward": None}, "gave None as reward in step 3 of the episode of seed 7"),
+        ({"reward": "1.0"}, "gave '1.0' as reward in step 3 of the episode of seed 7"),
     ],
 )
 def test_what_an_environment_does_wrong_is_told_in_a_sentence(how, said):

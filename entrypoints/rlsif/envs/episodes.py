@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Tuple
 
+from rlsif.envs import answers
 from rlsif.envs.agents import AgentId, Outcome, agents_of
 from rlsif.envs.find import FoundEnv
 from rlsif.envs.legal import random_action_of
@@ -167,7 +168,7 @@ def failing(where: str) -> Iterator[None]:
 def number_of(reward: Any, where: str) -> float:
     """A reward as a number that can be added up. Raises RlsifError."""
     try:
-        number = float(reward)
+        number = answers.number(reward)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
