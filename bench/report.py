@@ -63,6 +63,16 @@ def ratio(one: list[float | None], other: list[float | None]) -> str:
     return f"{statistics.median(one) / statistics.median(other):.2f}"  # type: ignore[type-var, operator]
 
 
+def row(*cells: str) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"
+
+
+def head(*titles: str) -> list[str]:
+    """The lines that begin a table."""
+    return ["", row(*titles), "|---" * len(titles) + "|"]
+
+
 def table_of_machine(record: Mapping[str, Any]) -> str:
     """The record as Markdown."""
     image, start, cartpole, machine = (record[key] for key in ("image", "start_up", "cartpole", "machine"))
@@ -73,36 +83,28 @@ def table_of_machine(record: Mapping[str, Any]) -> str:
         f"{machine['apptainer']}. The image is mounted through FUSE, as for an ordinary user. The tables show medians,",
         "with minimum and maximum in brackets. The peers ran in the same session, in turn.",
         "[results](results) has the raw figures.",
-        "",
-        "| image | |",
-        "|---|---|",
-        f"| size of rl.sif | {image['size_mb']:.0f} MB |",
-        f"| time to build it | {image['seconds']:.0f} s ({image['sources']}) |",
-        "",
-        "| start-up, one mount per command | image | unpacked | ratio |",
-        "|---|---|---|---|",
+        *head("image", ""),
+        row("size of rl.sif", f"{image['size_mb']:.0f} MB"),
+        row("time to build it", f"{image['seconds']:.0f} s ({image['sources']})"),
+        *head("start-up, one mount per command", "image", "unpacked", "ratio"),
     ]
     for name, places in start.items():
-        row = f"{spread(places['image'])} | {spread(places['unpacked'])} | {ratio(places['image'], places['unpacked'])}"
-        lines.append(f"| {name} | {row} |")
-    lines += [
-        "",
-        "| CartPole-v1 to a mean return of 475 | training | whole command | against `train` | env-steps/s |",
-        "|---|---|---|---|---|",
-    ]
+        mounted, unpacked = places["image"], places["unpacked"]
+        lines.append(row(name, spread(mounted), spread(unpacked), ratio(mounted, unpacked)))
+    lines += head("CartPole-v1 to a mean return of 475", "training", "whole command", "against `train`", "env-steps/s")
     first = [r["whole_s"] for r in cartpole["train"]]
     for name, rounds in cartpole.items():
         training, whole, rate = ([r[key] for r in rounds] for key in ("training_s", "whole_s", "env_steps_per_s"))
-        lines.append(f"| {name} | {spread(training)} | {spread(whole)} | {ratio(whole, first)} | {spread(rate, '')} |")
-    lines += ["", "| each part alone, one env runner, network 64x64 | rlsif | RLlib | ratio |", "|---|---|---|---|"]
+        lines.append(row(name, spread(training), spread(whole), ratio(whole, first), spread(rate, "")))
+    lines += head("each part alone, one env runner, network 64x64", "rlsif", "RLlib", "ratio")
     for name, places in record["parts"].items():
         ours, peers = places["ours"], places["rllib"]
-        lines.append(f"| {name} | {spread(ours, '')} | {spread(peers, '')} | {ratio(ours, peers)} |")
+        lines.append(row(name, spread(ours, ""), spread(peers, ""), ratio(ours, peers)))
     names = list(next(iter(record["growth"].values())))
-    lines += ["", f"| PPO on CartPole-v1 | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    lines += head("PPO on CartPole-v1", *names)
     for way, figures in record["growth"].items():
-        lines.append(f"| {way} | {' | '.join(spread(figures[name], '').strip() for name in names)} |")
-    lines += ["", *curve(record)]
+        lines.append(row(way, *(spread(figures[name], "").strip() for name in names)))
+    lines += curve(record)
     return "\n".join(lines) + "\n"
 
 
@@ -121,11 +123,10 @@ def curve(record: Mapping[str, Any]) -> list[str]:
     }
     size = statistics.median(parts["CartPole-v1 (own vector entry point): bytes a step"]["ours"])
     counts = (1, 10, 36, 100, 360, 1000)
-    head = ["computed for PPO, env-steps/s", "learner's limit", *(f"{n} env runners" for n in counts)]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines = head("computed for PPO, env-steps/s", "learner's limit", *(f"{n} env runners" for n in counts))
     for kind, rate in kinds.items():
         values = [1 / (1 / (n * rate) + size / NETWORK + 1 / learner) for n in counts]
-        lines.append(f"| {kind} | {learner:,.0f} | {' | '.join(f'{value:,.0f}' for value in values)} |")
+        lines.append(row(kind, *(f"{value:,.0f}" for value in (learner, *values))))
     return lines
 
 
@@ -144,18 +145,16 @@ def table_of_off_policy(record: Mapping[str, Any]) -> str:
         lines.append("Goals are mean returns over 100 episodes, by each library's preset: rl-zoo's for the peers.")
     for task, ways in record["rates"].items():
         ours = [r["updates/s"] for r in ways["rlsif"]]
-        lines += ["", f"| {task} | env-steps/s | updates/s | rlsif's to theirs |", "|---|---|---|---|"]
+        lines += head(task, "env-steps/s", "updates/s", "rlsif's to theirs")
         for way, rounds in ways.items():
             steps, updates = ([r[name] for r in rounds] for name in ("env-steps/s", "updates/s"))
-            lines.append(f"| {way} | {spread(steps, '')} | {spread(updates, '')} | {ratio(ours, updates)} |")
+            lines.append(row(way, spread(steps, ""), spread(updates, ""), ratio(ours, updates)))
     for goal, ways in record["goals"].items():
         ours = [r["training_s"] for r in ways["rlsif"]]
-        lines += ["", f"| {goal} | training | env steps | theirs to rlsif's |", "|---|---|---|---|"]
+        lines += head(goal, "training", "env steps", "theirs to rlsif's")
         for way, rounds in ways.items():
             seconds, steps = ([r[name] for r in rounds] for name in ("training_s", "env_steps"))
-            lines.append(
-                f"| {way} | {spread(seconds, longest=longest)} | {spread(steps, '')} | {ratio(seconds, ours)} |"
-            )
+            lines.append(row(way, spread(seconds, longest=longest), spread(steps, ""), ratio(seconds, ours)))
     return "\n".join(lines) + "\n"
 
 
@@ -169,14 +168,16 @@ def table_of_cluster(record: Mapping[str, Any]) -> str:
         f"Measured on {record['date']} by `make bench-cluster`: a job with a head, rollout nodes and a learner node.",
         f"All nodes of the test cluster share the {record['machine']['cpus']} cores of one machine, so each node",
         "slows the others. Times count from the first line of the batch script. The two scripts ran in turn.",
-        "",
-        f"| rollout nodes | {' | '.join(f'{way}: all nodes joined | first iteration' for way in ways)} | ratio |",
-        "|---" * (2 * len(ways) + 2) + "|",
+        *head(
+            "rollout nodes",
+            *(title for way in ways for title in (f"{way}: all nodes joined", "first iteration")),
+            "ratio",
+        ),
     ]
     for nodes, figures in record["bring_up"].items():
         cells = [spread(figures[way][phase]) for way in ways for phase in ("joined", "first_iteration")]
         first = [figures[way]["first_iteration"] for way in ways]
-        lines.append(f"| {nodes} | {' | '.join(cells)} | {ratio(first[1], first[0])} |")
+        lines.append(row(nodes, *cells, ratio(first[1], first[0])))
     return "\n".join(lines) + "\n"
 
 
@@ -192,12 +193,10 @@ def table_of_node_death(record: Mapping[str, Any]) -> str:
         "the 20 s after those.",
         f"All nodes share the {record['machine']['cpus']} cores of one machine; those left get more of them.",
         f"The machine's load was {record['machine']['load_before']:.1f} before the cluster was booted.",
-        "",
-        f"| job | {' | '.join(whens)} |",
-        "|---" * (len(whens) + 1) + "|",
+        *head("job", *whens),
     ]
     for job, figures in record["node_death"].items():
-        lines.append(f"| {job} | {' | '.join(spread(figures[when], '') for when in whens)} |")
+        lines.append(row(job, *(spread(figures[when], "") for when in whens)))
     return "\n".join(lines) + "\n"
 
 
@@ -208,34 +207,33 @@ def table_of_environments(record: Mapping[str, Any]) -> str:
         "## Environments",
         "",
         f"Measured on {record['date']} by `make bench-environments` on {record['machine']['cpus']} cores.",
-        "",
-        "| env-steps/s on one core | plain loop, random actions | env runner, as they reach the learner | ratio |",
-        "|---|---|---|---|",
+        *head(
+            "env-steps/s on one core", "plain loop, random actions", "env runner, as they reach the learner", "ratio"
+        ),
     ]
     for name, of in record["rates"].items():
-        loop, runner = of["plain loop"], of["env runner"]
-        lines.append(f"| {name} | {spread(loop, '')} | {spread(runner, '')} | {ratio(runner, loop)} |")
-    lines += [
-        "",
-        "| agent-steps/s on one core, agents share a policy | plain loop, random actions | env runner | ratio"
-        " | RLlib's env runner | ratio |",
-        "|---|---|---|---|---|---|",
-    ]
+        lines.append(row(name, *beside(of["plain loop"], of["env runner"])))
+    lines += head(
+        "agent-steps/s on one core, agents share a policy", "plain loop, random actions", "env runner", "ratio",
+        "RLlib's env runner", "ratio",
+    )  # fmt: skip
     for name, of in record["agents"].items():
         loop, runner, theirs = of["plain loop"], of["env runner"], of["RLlib"]
-        figures = f"{spread(loop, '')} | {spread(runner, '')} | {ratio(runner, loop)} | {spread(theirs, '')}"
-        lines.append(f"| {name} | {figures} | {ratio(runner, theirs)} |")
-    lines += [
-        "",
-        "| env-steps/s of PPO on two cores, same batch, minibatch, epochs | rlsif | Stable-Baselines3, DummyVecEnv"
-        " | SubprocVecEnv | to the faster |",
-        "|---|---|---|---|---|",
-    ]
+        lines.append(row(name, *beside(loop, runner), spread(theirs, ""), ratio(runner, theirs)))
+    lines += head(
+        "env-steps/s of PPO on two cores, same batch, minibatch, epochs", "rlsif", "Stable-Baselines3, DummyVecEnv",
+        "SubprocVecEnv", "to the faster",
+    )  # fmt: skip
     for name, of in record["trainings"].items():
         faster = max(of["dummy"], of["subproc"], key=statistics.median)
-        all_of = " | ".join(spread(of[which], "") for which in ("rlsif", "dummy", "subproc"))
-        lines.append(f"| {name} | {all_of} | {ratio(of['rlsif'], faster)} |")
+        rates = (spread(of[which], "") for which in ("rlsif", "dummy", "subproc"))
+        lines.append(row(name, *rates, ratio(of["rlsif"], faster)))
     return "\n".join(lines) + "\n"
+
+
+def beside(one: list[float | None], other: list[float | None]) -> tuple[str, str, str]:
+    """Cells of two columns, and the ratio of the second to the first."""
+    return spread(one, ""), spread(other, ""), ratio(other, one)
 
 
 def table_of_versions(record: Mapping[str, Any]) -> str:
@@ -248,14 +246,10 @@ def table_of_versions(record: Mapping[str, Any]) -> str:
         f"Measured on {record['date']} by `make bench-versions` on {record['machine']['cpus']} cores: commit"
         f" {commits['before']} beside",
         f"commit {commits['now']}, each in its own image, {len(next(iter(record['figures'].values()))['now'])} rounds.",
-        "",
-        "| what | before | now | now to before |",
-        "|---|---|---|---|",
+        *head("what", "before", "now", "now to before"),
     ]
     for name, of in record["figures"].items():
-        lines.append(
-            f"| {name} | {spread(of['before'], '')} | {spread(of['now'], '')} | {ratio(of['now'], of['before'])} |"
-        )
+        lines.append(row(name, *beside(of["before"], of["now"])))
     return "\n".join(lines) + "\n"
 
 

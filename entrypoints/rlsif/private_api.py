@@ -574,14 +574,17 @@ def wait_for_any(group: Any, tag: str, seconds: float) -> None:
 
 def lost_env_runners(group: Any) -> dict[int, Any]:
     """The actors that a group takes for failed, by number; Ray may have started them again."""
-    manager = group._worker_manager
-    return {number: actor for number, actor in manager.actors().items() if not manager.is_actor_healthy(number)}
+    return _env_runners(group, healthy=False)
 
 
 def healthy_env_runners(group: Any) -> dict[int, Any]:
     """The actors that a group takes for alive, by number."""
+    return _env_runners(group, healthy=True)
+
+
+def _env_runners(group: Any, *, healthy: bool) -> dict[int, Any]:
     manager = group._worker_manager
-    return {number: actor for number, actor in manager.actors().items() if manager.is_actor_healthy(number)}
+    return {number: actor for number, actor in manager.actors().items() if manager.is_actor_healthy(number) == healthy}
 
 
 def add_env_runner(group: Any, runner: Any) -> int:

@@ -30,6 +30,16 @@ COLUMNS = {
     "DQN": ("actions", "rewards", "new_obs", "terminateds", "truncateds"),
 }
 
+# Policies of their own: for agents who leave early and have other spaces, who come late, and who take turns.
+POLICIES = {
+    env: ManyPolicies("a test", policies, train)
+    for env, policies, train in (
+        ("hunt.py:Hunt", {"hunter_0": "hunter", "hunter_1": "hunter", "prey": "prey"}, ("hunter",)),
+        ("crowd.py:Crowd", {"anna": "some", "ben": "other", "cleo": "some"}, ("some", "other")),
+        ("crowd_rllib.py:RLlibHeap", {"white": "white", "black": "black"}, ("white", "black")),
+    )
+}
+
 
 def compare(note, found):
     """Note the greatest differences of rows, and of episodes and counts."""
@@ -37,14 +47,9 @@ def compare(note, found):
         for algo in SETTINGS:
             _compare(algo, parse(f"{DATA / env}"), note, found)
     _compare("PPO", parse(f"{DATA}/crowd_rllib.py:RLlibHeap"), note, found, clip_rewards=True)
-    # With policies of their own: agents who leave early and have other spaces, who come late, and who take turns.
-    for env, policies, train in (
-        ("hunt.py:Hunt", {"hunter_0": "hunter", "hunter_1": "hunter", "prey": "prey"}, ("hunter",)),
-        ("crowd.py:Crowd", {"anna": "some", "ben": "other", "cleo": "some"}, ("some", "other")),
-        ("crowd_rllib.py:RLlibHeap", {"white": "white", "black": "black"}, ("white", "black")),
-    ):
+    for env, policies in POLICIES.items():
         for algo in SETTINGS if "hunt" not in env else ("PPO",):
-            _compare(algo, parse(f"{DATA / env}"), note, found, ManyPolicies("a test", policies, train))
+            _compare(algo, parse(f"{DATA / env}"), note, found, policies)
 
 
 def most(found, name, number):
@@ -52,25 +57,29 @@ def most(found, name, number):
     found[name] = max(found.get(name, 0), number)
 
 
-def _compare(algo, ref, note, found, policies=None, **settings):
+def samplers(algo, ref, policies, **settings):
+    """Ours and RLlib's own, with the same weights."""
     env = find(ref, of_run(policies))
-    given = {**SETTINGS[algo], "rollout_fragment_length": FRAGMENT, **settings}
-    spec = RunSpec(algo, "tf", ref, None, given, policies)
+    spec = RunSpec(algo, "tf", ref, None, settings, policies)
     config = configure(spec, Layout(0, COPIES, 0.0, 1, local_mode=True, rllib_samples="a test"), env)
     _register(ref, config.rlsif)
     config.validate()
     theirs = _rllibs(config, ref)
     for name in env.views:
         _decide(theirs.policy_map[name])
-    weights = theirs.get_weights()
-    batch = theirs.sample()
     sampling = Sampling(config, 0)
-    sampling.set_weights(weights)
-    mine = sampling.sample()
+    sampling.set_weights(theirs.get_weights())
+    return sampling, theirs
+
+
+def _compare(algo, ref, note, found, policies=None, **settings):
+    given = {**SETTINGS[algo], "rollout_fragment_length": FRAGMENT, **settings}
+    sampling, theirs = samplers(algo, ref, policies, **given)
+    batch, mine = theirs.sample(), sampling.sample()
     assert (mine.env_steps(), mine.agent_steps()) == (batch.env_steps(), batch.agent_steps())
     most(found, "most agent steps for each env step", mine.agent_steps() / mine.env_steps())
-    assert mine.policy_batches.keys() == batch.policy_batches.keys() == set(env.views)
-    for name in env.views:
+    assert mine.policy_batches.keys() == batch.policy_batches.keys() == set(theirs.policy_map)
+    for name in theirs.policy_map:
         my_rows, their_rows = (_in_order(b.policy_batches[name]) for b in (mine, batch))
         _compare_rows(algo, ref, note, found, my_rows, their_rows)
     if settings:

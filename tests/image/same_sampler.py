@@ -36,7 +36,7 @@ from rlsif.policies.networks import ActorCritic, PolicyNetwork, QNetwork, parts_
 from rlsif.sampling.env_runner import Sampling
 from rlsif.sampling.filters import Filtered, RewardScale
 from rlsif.sampling.samplers import SACSampler
-from tests.image import same_agents, same_masks, same_memory
+from tests.image import same_agents, same_masks, same_memory, same_stretches
 
 found = {}
 PIXELS = {"Pixels84-v0": (84, 84, 4), "Pixels7-v0": (7, 7, 3), "Pixels4x20-v0": (4, 20, 20)}
@@ -530,5 +530,6 @@ if __name__ == "__main__":
     masked_class()
     same_masks.compare(policy_of, note, found)
     same_agents.compare(note, found)
+    same_stretches.compare(note, found)
     same_memory.compare(policy_of, note, found)
     json.dump(found, sys.stdout)

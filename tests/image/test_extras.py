@@ -226,3 +226,6 @@ def test_pettingzoos_environments_train_and_give_videos(shell):
     no_cycle = shell("check", f"{Path(__file__).parents[1]}/data/heap.py:NoCycle")
     assert no_cycle.returncode == 1, no_cycle.stdout
     assert "its agents do not act in a cycle (expected agent" in no_cycle.stdout
+    stays = shell("check", f"{Path(__file__).parents[1]}/data/heap.py:Rounds", "--env-config", "wrong=stays")
+    assert stays.returncode == 1, stays.stdout
+    assert "has ended, and is in agents still after its step by no action" in stays.stdout

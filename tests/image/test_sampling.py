@@ -36,6 +36,8 @@ def found(apptainer, rl_sif, forks_socket, tmp_path_factory):
         "PPO advantages of agents", "PPO value_targets of agents", "DQN actions of agents", "DQN rewards of agents",
         "DQN new_obs of agents", "DQN terminateds of agents", "DQN truncateds of agents",
         "returns of episodes of agents", "returns of agents",
+        "APPO rows of agents that are not RLlib's", "APPO values of agents", "APPO order of agents",
+        "IMPALA rows of agents that are not RLlib's", "IMPALA values of agents", "IMPALA order of agents",
         "logits of a memory", "values of a memory", "rewards of a memory", "advantages of a memory",
         "value_targets of a memory", "action_logp of a memory", "seq_lens of a memory", "state_in_0 of a memory",
         "state_in_1 of a memory", "total_loss of a memory", "kl of a memory", "weights of a memory",

@@ -317,6 +317,37 @@ def test_an_environment_that_ends_its_process_without_a_word_is_named(envs):
 
 
 @pytest.mark.fault(
+    "the process of an env runner ends, of a run with a seed",
+    promise="the one in its place has other seeds, and does not repeat what the first has sampled",
+)
+@pytest.mark.parametrize(
+    ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
+)
+def test_an_env_runner_that_is_started_again_has_other_seeds(envs, settings, sampled):
+    (envs.folder / "ends.py").write_text(
+        f"{ENVS}\n\nimport os\nfrom pathlib import Path\n\nHERE = Path(__file__).parent\n\n\n"
+        "class Ends(Base):\n    def reset(self, *, seed=None, options=None):\n"
+        "        if seed is not None:\n"
+        "            with (HERE / 'seeds').open('a') as file:\n                print(os.getpid(), seed, file=file)\n"
+        "        return super().reset(seed=seed, options=options)\n\n"
+        "    def seen(self):\n"
+        "        if Base.steps == 500 and not (HERE / 'ended').exists():\n"
+        "            (HERE / 'ended').touch()\n            os._exit(3)\n"
+        "        return np.zeros(2, np.float32), 1.0\n"
+    )
+    one = ("--num-env-runners", "1", "--num-envs-per-env-runner", "2", "--seed", "1", *SMALL[:-1])
+    done = envs.train("--env", "ends.py:Ends", *one, *settings, "--stop-iters", "9")
+    assert done.returncode == 0 and f"sampled {sampled}" in done.stdout, done.stderr
+    seeds = {}
+    for line in (envs.folder / "seeds").read_text().splitlines():
+        process, seed = line.split()
+        seeds.setdefault(process, set()).add(seed)
+    # The first process is the command's, which looks at the environment.
+    _, first, second = seeds.values()
+    assert len(first) == len(second) == 2 and not first & second
+
+
+@pytest.mark.fault(
     "a run is resumed with another network",
     promise="it is refused, and the run's files stay as they are",
 )

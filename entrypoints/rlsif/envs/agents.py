@@ -199,6 +199,13 @@ class OfPettingZoo(ManyAgents):
 class OfConverted(OfPettingZoo):
     """An AEC environment that says that its agents act one after the other in a cycle, and so can act together."""
 
+    def __init__(self, env: Any, limit: int | None = None) -> None:
+        """Take an AEC environment. Raises AgentError."""
+        from pettingzoo.utils.conversions import aec_to_parallel
+
+        _stop_where_nobody_is_removed(env)
+        super().__init__(aec_to_parallel(env), limit)
+
     def _step(self, actions: dict[AgentId, Any]) -> Outcome:
         try:
             return super()._step(actions)
@@ -239,10 +246,7 @@ class OfTurns(ManyAgents):
                 break
             env.step(None)
         if self._has_selected_ended():
-            raise AgentError(
-                f"agent {env.agent_selection!r} has ended, and is in agents still after its step by no action;"
-                " that step must remove it, as _was_dead_step of PettingZoo's AECEnv does"
-            )
+            raise _is_still_there(env.agent_selection)
         return self._outcome(seen, *told)
 
     def _has_selected_ended(self) -> bool:
@@ -390,9 +394,28 @@ def adapted(env: Any, limit: int | None) -> ManyAgents:
         return OfPettingZoo(env, limit)
     if not (getattr(env, "metadata", None) or {}).get("is_parallelizable"):
         return OfTurns(env, limit)
-    from pettingzoo.utils.conversions import aec_to_parallel
+    return OfConverted(env, limit)
 
-    return OfConverted(aec_to_parallel(env), limit)
+
+def _stop_where_nobody_is_removed(env: Any) -> None:
+    """Have steps by no action raise AgentError where they change nothing; PettingZoo would make them without end."""
+    step, in_a_row = env.step, 0
+
+    def counted(action: Any) -> None:
+        nonlocal in_a_row
+        in_a_row = in_a_row + 1 if action is None else 0
+        if in_a_row > len(env.possible_agents):
+            raise _is_still_there(env.agent_selection)
+        step(action)
+
+    env.step = counted
+
+
+def _is_still_there(agent: AgentId) -> AgentError:
+    return AgentError(
+        f"agent {agent!r} has ended, and is in agents still after its step by no action; that step must remove it, as"
+        " _was_dead_step of PettingZoo's AECEnv does"
+    )
 
 
 def _has_spaces(env: Any) -> bool:
