@@ -22,6 +22,9 @@ from rlsif.training.learner_host import Host, host
 from rlsif.training.process import noise_into
 
 SECONDS = 8.0
+UPDATES = "info/learner/default_policy/num_grad_updates_lifetime"
+# By then XLA has compiled: see REPAID in rlsif/learning/xla.py, which would bring TensorFlow into this process.
+COMPILED = 12_500
 TIMERS = {"sampling": "sample_time_ms", "learning": "learn_time_ms", "sending weights": "synch_weights_time_ms"}
 
 
@@ -42,13 +45,16 @@ def main(env_runners: int, whose: str, began: float) -> None:
     ):
         algorithm.build(spec, layout, find(spec.env))
         iterated(algorithm)
-        figures = {"first iteration, s": time.time() - began, **measured(algorithm)}
+        figures = {"first iteration, s": time.time() - began}
+        figures |= measured(algorithm, after=COMPILED if whose == "ours" else 0)
     print(json.dumps(figures))
 
 
-def measured(algorithm: Host) -> dict[str, float]:
-    """Steps a second over some seconds, and the shares of the time in percent."""
+def measured(algorithm: Host, after: float) -> dict[str, float]:
+    """Steps a second over some seconds, after so many updates, and the shares of the time in percent."""
     last = iterated(algorithm)
+    while last["statistics"][UPDATES] < after:
+        last = iterated(algorithm)
     steps, times = last["num_env_steps_sampled_lifetime"], dict.fromkeys(TIMERS, 0.0)
     iterations, started = 0, time.monotonic()
     while time.monotonic() - started < SECONDS:
