@@ -19,8 +19,8 @@ from rlsif.errors import RlsifError
 MADE_FOR = "2.60"
 # RLlib leaves TensorFlow out where this is set, to anything, when it is imported.
 NO_TENSORFLOW = "RLLIB_TEST_NO_TF_IMPORT"
-# Of the raylet's arguments, the one that says how it starts the node's agent.
-AGENT = "--dashboard_agent_command="
+# Of the raylet's arguments, those that say how it starts the node's two agents.
+AGENT, RUNTIME_ENV_AGENT = "--dashboard_agent_command=", "--runtime_env_agent_command="
 # In the place of one that has nothing to do; the raylet wants it to live as long as itself.
 NO_AGENT = "setpriv --pdeathsig KILL sleep infinity"
 # Of SAC's and CQL's settings, whether actions have another distribution, and whether the loss draws none.
@@ -213,7 +213,7 @@ def leave_out(*, dashboard: bool) -> None:
         start = start.theirs
 
     def start_less(command: list[str], *arguments: Any, **named: Any) -> Any:
-        return start(_with_less_of_an_agent(command, dashboard=dashboard), *arguments, **named)
+        return start(_with_less_of_agents(command, dashboard=dashboard), *arguments, **named)
 
     start_less.theirs = start  # type: ignore[attr-defined]
     ray._private.services.start_ray_process = start_less
@@ -221,28 +221,49 @@ def leave_out(*, dashboard: bool) -> None:
         Node.start_api_server = nothing
 
 
-def _with_less_of_an_agent(command: list[str], *, dashboard: bool) -> list[str]:
-    """The command of a process; a raylet gets an agent only for a dashboard, and never waits for one.
+def _with_less_of_agents(command: list[str], *, dashboard: bool) -> list[str]:
+    """The command of a process; a raylet gets one agent for a dashboard alone, none for runtime environments.
 
-    It would give the agent 15 s to come up, and end itself where a busy machine or a slow disk takes longer to import
-    Ray. So it finds ports as of an agent that has none; one that comes up writes its own over them. The agent for
-    runtime environments stays, for Tune has some. Metrics are left out by an option that Ray has, and does not pass on.
+    Each takes a second of a core. The raylet would give them 15 s to come up, and end itself where a busy machine or a
+    slow disk takes longer to import Ray. So it finds ports as of agents that are there; one that comes up writes its
+    own over them. Metrics are left out by an option that Ray has, and does not pass on.
     """
     from ray._raylet import (
         DASHBOARD_AGENT_LISTEN_PORT_NAME,
         METRICS_AGENT_PORT_NAME,
         METRICS_EXPORT_PORT_NAME,
+        RUNTIME_ENV_AGENT_PORT_NAME,
         persist_port,
     )
 
     given = dict(word[2:].split("=", 1) for word in command if word.startswith("--") and "=" in word)
     if not any(word.startswith(AGENT) for word in command):
         return command
-    for name in (METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME, DASHBOARD_AGENT_LISTEN_PORT_NAME):
-        # Ray's own word for an agent without a port.
-        persist_port(given["session_dir"], given["node_id"], name, -1)
+    # Ray's own word for an agent without a port; for the other agent a port at which nobody listens.
+    ports = dict.fromkeys((METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME, DASHBOARD_AGENT_LISTEN_PORT_NAME), -1)
+    for name, port in {**ports, RUNTIME_ENV_AGENT_PORT_NAME: 1}.items():
+        persist_port(given["session_dir"], given["node_id"], name, port)
     quiet = " --disable-metrics-collection"
-    return [(word + quiet if dashboard else AGENT + NO_AGENT) if word.startswith(AGENT) else word for word in command]
+    agents = {RUNTIME_ENV_AGENT: NO_AGENT, **({} if dashboard else {AGENT: NO_AGENT})}
+    return [
+        next((agent + instead for agent, instead in agents.items() if word.startswith(agent)), word)
+        + (quiet if dashboard and word.startswith(AGENT) else "")
+        for word in command
+    ]
+
+
+def trials_without_runtime_environments() -> None:
+    """Have Tune start its trials as RLlib starts its actors; its variables are for other libraries, or not set here."""
+    import ray
+    from ray.tune.execution.class_cache import _ActorClassCache
+
+    def actor_class(self: Any, trainable: type) -> Any:
+        """The trainable as an actor's class, made once."""
+        if trainable not in self._cache:
+            self._cache[trainable] = ray.remote(trainable)
+        return self._cache[trainable]
+
+    _ActorClassCache.get = actor_class
 
 
 def session_logs() -> str:
@@ -605,9 +626,11 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ray._private.state": ("actors",),
     "ray._raylet": (
         "persist_port", "METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME", "DASHBOARD_AGENT_LISTEN_PORT_NAME",
+        "RUNTIME_ENV_AGENT_PORT_NAME",
     ),
     "ray._private.worker": ("global_worker", "_global_node"),
     "ray.job_config:JobConfig": ("_serialize",),
+    "ray.tune.execution.class_cache:_ActorClassCache": ("get",),
     "ray.experimental.internal_kv": (
         "_internal_kv_initialized", "_internal_kv_put", "_internal_kv_get", "_internal_kv_del",
         "_internal_kv_list",

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from rlsif.cluster.job import JobFolder
 from rlsif.errors import RlsifError
+from rlsif.private_api import trials_without_runtime_environments
 from rlsif.runs.record import RETURN, STEPS
 from rlsif.runs.table import number, rounded
 from rlsif.sweep.plan import Sweep
@@ -46,6 +47,7 @@ def _tuner(planned: Sweep) -> Any:
 
     from rlsif.sweep.trial import SCORE
 
+    trials_without_runtime_environments()
     trainable, kept = _trainable(planned), planned.folder / TUNE
     if planned.resumed and tune.Tuner.can_restore(kept):
         return tune.Tuner.restore(str(kept), trainable, resume_errored=True)
