@@ -53,7 +53,7 @@ bench-off-policy: image-cpu dev  ## measure DQN and SAC beside Stable-Baselines3
 
 .PHONY: bench-returns
 bench-returns: image-cpu dev  ## train with the presets, and hold the returns against published ones; writes docs/results.md
-	@$(MAKE) image-cpu EXTRAS=atari,box2d,minigrid,mujoco NAME=extras
+	@$(MAKE) image-cpu EXTRAS=atari,box2d,envpool,minigrid,mujoco,pettingzoo,robotics NAME=extras
 	@$(DEV) -m bench.returns
 
 .PHONY: bench-cluster

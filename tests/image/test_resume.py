@@ -192,7 +192,7 @@ def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     ("framework", "algos"), [("tf", ("PPO", "DQN", "SAC", "APPO", "IMPALA")), ("tf2", ("PPO", "DQN"))]
 )
 def test_losses_of_a_resumed_run_are_of_the_settings_given_to_it(shell, framework, algos):
-    """Each algorithm is built five times, one after the other."""
+    """Each algorithm is built four times, one after the other."""
     done = shell("python", Path(__file__).with_name("other_settings.py"), framework, *algos)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
