@@ -51,35 +51,36 @@ def ours(apptainer: Path, env: str, copies: int, batch: int, minibatch: int, epo
     return float(steps / seconds)
 
 
-def trainings(apptainer: Path) -> dict[str, dict[str, list[float]]]:
+def training(apptainer: Path, env: str, given: tuple[int, int, int, int]) -> dict[str, list[float]]:
     """Env steps a second in training, ours and Stable-Baselines3's, in turn."""
-    figures: dict[str, dict[str, list[float]]] = {}
-    for env, given in TRAININGS.items():
-        of = figures.setdefault(env, {"rlsif": [], "dummy": [], "subproc": []})
-        for _ in range(ROUNDS):
-            of["rlsif"].append(ours(apptainer, env, *given))
-            for kind in ("dummy", "subproc"):
-                peer = [PYTHON, HERE / "peers/stable_baselines3_steps.py", env, kind, *given, SECONDS // 2]
-                of[kind].append(answer([str(word) for word in peer])["env-steps/s"])
-            print(f"{env}: {of}", file=sys.stderr, flush=True)
-    return figures
+    of: dict[str, list[float]] = {"rlsif": [], "dummy": [], "subproc": []}
+    for _ in range(ROUNDS):
+        of["rlsif"].append(ours(apptainer, env, *given))
+        for kind in ("dummy", "subproc"):
+            peer = [PYTHON, HERE / "peers/stable_baselines3_steps.py", env, kind, *given, SECONDS // 2]
+            of[kind].append(answer([str(word) for word in peer])["env-steps/s"])
+        print(f"{env}: {of}", file=sys.stderr, flush=True)
+    return of
 
 
 def main() -> None:
-    """Measure and record."""
+    """Measure, and record after each part."""
     apptainer = find()
     if apptainer is None or not IMAGE.exists() or not PYTHON.exists():
         raise SystemExit("error: bench-extras.sif or the peers are missing; `make bench-environments` makes them")
     rates = [apptainer.program, "exec", "--bind", CHECKOUT, IMAGE, "python", HERE / "environment_rates.py", str(ROUNDS)]
     told = answer(rates)
-    record = {
+    record: dict[str, Any] = {
         "date": f"{datetime.now():%Y-%m-%d}",
         "machine": {"cpus": os.cpu_count(), "apptainer": apptainer.version},
         "rates": told["environments"],
         "agents": told["agents"],
-        "trainings": trainings(apptainer.program),
+        "trainings": {},
     }
     write(record, "environments")
+    for env, given in TRAININGS.items():
+        record["trainings"][env] = training(apptainer.program, env, given)
+        write(record, "environments")
 
 
 if __name__ == "__main__":

@@ -42,9 +42,8 @@ def main(env: str, kind: str, copies: int, batch: int, minibatch: int, epochs: i
     """Train and print."""
     more = {}
     if env.startswith("ALE/"):
-        import ale_py
-
-        gymnasium.register_envs(ale_py)
+        # Other processes have to register it, too.
+        env = f"ale_py:{env}"
         more = {"wrapper_class": atari, "env_kwargs": {"frameskip": 1}}
     envs = make_vec_env(env, copies, vec_env_cls={"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[kind], **more)
     envs = VecFrameStack(envs, 4) if more else envs
