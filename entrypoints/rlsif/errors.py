@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 BAD_INPUT = 2
 FAILED_RUN = 1
@@ -58,13 +58,12 @@ def check_at_least(limits: Mapping[str, tuple[float | None, float]]) -> None:
 
 
 @contextlib.contextmanager
-def ended_unless_over(seconds: float, said: str, clean_up: Callable[[], None] = lambda: None) -> Iterator[None]:
+def ended_unless_over(seconds: float, said: str) -> Iterator[None]:
     """End this process by a sentence where the block takes longer: what is waited for lets no exception through."""
 
     def end() -> None:
         try:
             os.write(Terminal.stderr, f"error: {said}\n".encode())
-            clean_up()
             sys.stdout.flush()
         finally:
             os._exit(FAILED_RUN)

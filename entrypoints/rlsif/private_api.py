@@ -187,14 +187,6 @@ def end_node(node: Any) -> None:
     node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
 
 
-def end_own_node() -> None:
-    """End the processes of the Ray that `init` started for this process, if it did."""
-    from ray._private import worker
-
-    if worker._global_node is not None:
-        end_node(worker._global_node)
-
-
 def leave_out(*, dashboard: bool) -> None:
     """Keep Ray from starting autoscaler and metrics, and what the dashboard wants unless it is wanted, in this process.
 
@@ -628,7 +620,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "persist_port", "METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME", "DASHBOARD_AGENT_LISTEN_PORT_NAME",
         "RUNTIME_ENV_AGENT_PORT_NAME",
     ),
-    "ray._private.worker": ("global_worker", "_global_node"),
+    "ray._private.worker": ("global_worker",),
     "ray.job_config:JobConfig": ("_serialize",),
     "ray.tune.execution.class_cache:_ActorClassCache": ("get",),
     "ray.experimental.internal_kv": (

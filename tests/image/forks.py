@@ -110,6 +110,9 @@ def become(environment, folder, files):
     sys.executable = str(PYTHON)
     random.seed()
     sys.modules["numpy"].random.seed()
+    # Ray's C++ has its random numbers as they were at the fork, and would name the same objects as all other children.
+    for _ in range(os.getpid() % 1000 * 64):
+        sys.modules["ray._raylet"].ObjectID.from_random()
 
 
 def tell_stacks_later(path):

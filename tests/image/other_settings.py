@@ -109,10 +109,11 @@ def compared(algo, framework):
         first.save(folder)
         resumed.restore(folder)
         found = [losses(each, batch, algo) for each in (first, resumed, new)]
-        slower = built(replace(spec, hyperparameters=slow))
-        for each in (first, slower):
-            each.restore(folder)
-        steps = [moved(each, batch) for each in (first, slower)]
+        steps = []
+        for settings in (fast, slow):
+            stepping = built(replace(spec, hyperparameters=settings))
+            stepping.restore(folder)
+            steps.append(moved(stepping, batch))
     return {"losses": found, "steps": steps}
 
 

@@ -7,10 +7,12 @@ processes; `ray stop` is no way to end them, for it ends those of other jobs, to
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rlsif import private_api
-from rlsif.errors import ended_unless_over
+from rlsif.errors import Terminal
 from rlsif.private_api import NO_TENSORFLOW, StartFailed
 
 T = TypeVar("T")
@@ -34,6 +36,13 @@ OBJECT_STORE_BYTES = 512 * 1024**2
 # Half a minute is the most that a busy machine was seen to need. Where Ray's processes answer nothing, its C++ waits
 # without an end, and no exception reaches it.
 SECONDS_TO_CONNECT = 180
+# Reads a line from a process, or its end. Arguments: how many seconds are too long, what is said then, its folders.
+WATCH = """
+read -r && exit
+[ "$SECONDS" -ge "$1" ] && echo "error: $2" >&2
+shift 2
+rm -rf -- "$@"
+"""
 # In the image's prefix: what Ray imports for its dashboard alone.
 DASHBOARD_PACKAGES = "dashboard"
 
@@ -98,17 +107,24 @@ def private_folder() -> Iterator[Path]:
 _FOLDERS: set[Path] = set()
 
 
-def connected_in_time() -> contextlib.AbstractContextManager[None]:
-    """End this process by one sentence, and leave nothing of it, if it takes too long to connect to Ray."""
+@contextlib.contextmanager
+def connected_in_time() -> Iterator[None]:
+    """End this process by one sentence, and leave nothing of it, if it takes too long to connect to Ray.
+
+    While Ray's C++ waits it may keep every thread of Python from running; this needs none. Ray's own processes end with
+    this one.
+    """
     said = f"Ray's processes on this machine did not answer within {SECONDS_TO_CONNECT:g} s; try again, and see"
-    return ended_unless_over(SECONDS_TO_CONNECT, f"{said} docs/troubleshooting.md if it happens twice", _leave_nothing)
-
-
-def _leave_nothing() -> None:
-    with contextlib.suppress(Exception):
-        private_api.end_own_node()
-    for folder in list(_FOLDERS):
-        shutil.rmtree(folder, ignore_errors=True)
+    said += " docs/troubleshooting.md if it happens twice"
+    words = [f"{SECONDS_TO_CONNECT - 1:g}", said, *map(str, _FOLDERS)]
+    watch = subprocess.Popen(["bash", "-c", WATCH, "watch", *words], stdin=subprocess.PIPE, stderr=Terminal.stderr)
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(SECONDS_TO_CONNECT, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            watch.communicate(b"\n")
 
 
 def object_store(memory: int) -> int:
