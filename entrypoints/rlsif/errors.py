@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import faulthandler
 import os
+import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 BAD_INPUT = 2
 FAILED_RUN = 1
@@ -57,24 +60,39 @@ def check_at_least(limits: Mapping[str, tuple[float | None, float]]) -> None:
             raise InputError(f"{name} is {value}; it must be at least {least}")
 
 
+# Waits for a line from a process, for so many seconds; says a sentence where none comes, and removes folders when the
+# process has ended, which it does at the same time.
+WATCH = """
+read -rt "$1"
+[ $? -gt 128 ] || exit 0
+echo "error: $2" >&2
+read -rt 5
+shift 2
+rm -rf -- "$@"
+"""
+
+
 @contextlib.contextmanager
-def ended_unless_over(seconds: float, said: str) -> Iterator[None]:
-    """End this process by a sentence where the block takes longer: what is waited for lets no exception through."""
+def ended_unless_over(seconds: float, said: str, folders: Iterable[Path] = ()) -> Iterator[None]:
+    """End this process by a sentence where the block takes longer, and leave none of the folders.
 
-    def end() -> None:
+    What is waited for lets no exception through, and C++ may keep every thread of Python from running; this needs none.
+    """
+    seconds = min(seconds, threading.TIMEOUT_MAX)
+    words = [f"{seconds:.3f}", said, *map(str, folders)]
+    watch = subprocess.Popen(["bash", "-c", WATCH, "watch", *words], stdin=subprocess.PIPE, stderr=Terminal.stderr)
+    # What was printed until then is not lost, where Python runs.
+    flush = threading.Timer(0.9 * seconds, sys.stdout.flush)
+    flush.daemon = True
+    flush.start()
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
         try:
-            os.write(Terminal.stderr, f"error: {said}\n".encode())
-            sys.stdout.flush()
+            yield
         finally:
-            os._exit(FAILED_RUN)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+            faulthandler.cancel_dump_traceback_later()
+            flush.cancel()
+            watch.communicate(b"\n")
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ THREADS_END_WITHIN = 60
 PYTHON = Path(__file__).with_name("forked_python.py")
 # Shortly before a test gives up: see SECONDS in tests/commands.py.
 STANDS_STILL_AFTER = 570
+WHERE_IT_STANDS = signal.SIGUSR2
 
 
 def main(path):
@@ -83,12 +84,15 @@ def supervised(connection, given):
     if child == 0:
         connection.close()
         become({**given, **request["env"]}, request["cwd"], files)
-        tell_stacks_later(given["RLSIF_FORKS"])
+        tell_stacks_when_asked(given["RLSIF_FORKS"])
         return lambda: run(request["arguments"])
     for file in files:
         os.close(file)
     ended = os.pidfd_open(child)
-    ready, _, _ = select.select([connection, ended], [], [])
+    ready, _, _ = select.select([connection, ended], [], [], STANDS_STILL_AFTER)
+    if not ready:
+        os.kill(child, WHERE_IT_STANDS)
+        ready, _, _ = select.select([connection, ended], [], [])
     if ended not in ready:
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
@@ -111,14 +115,15 @@ def become(environment, folder, files):
     random.seed()
     sys.modules["numpy"].random.seed()
     # Ray's C++ has its random numbers as they were at the fork, and would name the same objects as all other children.
+    draw = sys.modules["ray._raylet"].ObjectID.from_random
     for _ in range(os.getpid() % 1000 * 64):
-        sys.modules["ray._raylet"].ObjectID.from_random()
+        draw()
 
 
-def tell_stacks_later(path):
-    """Have this process write where it stands, should it be there for long, to the log of who forked it."""
+def tell_stacks_when_asked(path):
+    """Have this process write where it stands to the log of who forked it, by a signal; commands need the timer."""
     log = os.open(Path(path).with_name("log"), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    faulthandler.dump_traceback_later(STANDS_STILL_AFTER, file=log)
+    faulthandler.register(WHERE_IT_STANDS, file=log)
 
 
 def run(arguments):

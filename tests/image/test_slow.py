@@ -185,6 +185,12 @@ def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(shel
     looked = shell.train("--env", "stuck.py:Stuck", "--local-mode", "--env-timeout", "2")
     assert looked.returncode == 1 and "Traceback" not in looked.stderr
     assert "stuck.py:Stuck' has not come back for 2 s while it was made" in looked.stderr
+    # As a simulator in C++ may wait: with Python's lock.
+    held = (shell.folder / "stuck.py").read_text().replace("time.sleep(1000)", "ctypes.PyDLL(None).sleep(1000)")
+    (shell.folder / "stuck.py").write_text(f"import ctypes\n{held}")
+    looked = shell.train("--env", "stuck.py:Stuck", "--local-mode", "--env-timeout", "2")
+    assert looked.returncode == 1 and "Traceback" not in looked.stderr
+    assert looked.stderr.count("stuck.py:Stuck' has not come back for 2 s while it was made") == 1
 
 
 @pytest.mark.fault("Ray's processes answer nobody", promise="the run ends with one sentence, and leaves no process")

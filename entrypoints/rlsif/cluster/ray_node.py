@@ -7,12 +7,10 @@ processes; `ray stop` is no way to end them, for it ends those of other jobs, to
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rlsif import private_api
-from rlsif.errors import Terminal
+from rlsif.errors import ended_unless_over
 from rlsif.private_api import NO_TENSORFLOW, StartFailed
 
 T = TypeVar("T")
@@ -36,13 +34,6 @@ OBJECT_STORE_BYTES = 512 * 1024**2
 # Half a minute is the most that a busy machine was seen to need. Where Ray's processes answer nothing, its C++ waits
 # without an end, and no exception reaches it.
 SECONDS_TO_CONNECT = 180
-# Reads a line from a process, or its end. Arguments: how many seconds are too long, what is said then, its folders.
-WATCH = """
-read -r && exit
-[ "$SECONDS" -ge "$1" ] && echo "error: $2" >&2
-shift 2
-rm -rf -- "$@"
-"""
 # In the image's prefix: what Ray imports for its dashboard alone.
 DASHBOARD_PACKAGES = "dashboard"
 
@@ -107,24 +98,13 @@ def private_folder() -> Iterator[Path]:
 _FOLDERS: set[Path] = set()
 
 
-@contextlib.contextmanager
-def connected_in_time() -> Iterator[None]:
+def connected_in_time() -> contextlib.AbstractContextManager[None]:
     """End this process by one sentence, and leave nothing of it, if it takes too long to connect to Ray.
 
-    While Ray's C++ waits it may keep every thread of Python from running; this needs none. Ray's own processes end with
-    this one.
+    Ray's own processes end with this one.
     """
     said = f"Ray's processes on this machine did not answer within {SECONDS_TO_CONNECT:g} s; try again, and see"
-    said += " docs/troubleshooting.md if it happens twice"
-    words = [f"{SECONDS_TO_CONNECT - 1:g}", said, *map(str, _FOLDERS)]
-    watch = subprocess.Popen(["bash", "-c", WATCH, "watch", *words], stdin=subprocess.PIPE, stderr=Terminal.stderr)
-    with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(SECONDS_TO_CONNECT, exit=True, file=nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-            watch.communicate(b"\n")
+    return ended_unless_over(SECONDS_TO_CONNECT, f"{said} docs/troubleshooting.md if it happens twice", _FOLDERS)
 
 
 def object_store(memory: int) -> int:
