@@ -235,13 +235,15 @@ def _with_less_of_agents(command: list[str], *, dashboard: bool) -> list[str]:
     ports = dict.fromkeys((METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME, DASHBOARD_AGENT_LISTEN_PORT_NAME), -1)
     for name, port in {**ports, RUNTIME_ENV_AGENT_PORT_NAME: 1}.items():
         persist_port(given["session_dir"], given["node_id"], name, port)
-    quiet = " --disable-metrics-collection"
-    agents = {RUNTIME_ENV_AGENT: NO_AGENT, **({} if dashboard else {AGENT: NO_AGENT})}
-    return [
-        next((agent + instead for agent, instead in agents.items() if word.startswith(agent)), word)
-        + (quiet if dashboard and word.startswith(AGENT) else "")
-        for word in command
-    ]
+
+    def ours(word: str) -> str:
+        if word.startswith(RUNTIME_ENV_AGENT):
+            return RUNTIME_ENV_AGENT + NO_AGENT
+        if not word.startswith(AGENT):
+            return word
+        return f"{word} --disable-metrics-collection" if dashboard else AGENT + NO_AGENT
+
+    return [ours(word) for word in command]
 
 
 def trials_without_runtime_environments() -> None:

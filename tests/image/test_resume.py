@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.test_old_runs import seen
-from tests.image.test_shifted_actions import SHIFTED
+from tests.image.test_shifted_actions import BOTH_SAMPLERS, SHIFTED
 from tests.image.test_train import summary, table
 
 OLD = Path(__file__).parents[1] / "data/runs_of_0.1"
@@ -105,9 +105,7 @@ def test_schedules_of_what_learns_without_a_pause_continue_after_a_resume(shell,
     "a run of DQN whose epsilon has come to its end is resumed, with env runners of their own",
     promise="no action is drawn by the schedule's begin again",
 )
-@pytest.mark.parametrize(
-    ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
-)
+@BOTH_SAMPLERS
 def test_an_epsilon_continues_after_a_resume(shell, settings, sampled):
     (shell.folder / "shifted.py").write_text(SHIFTED)
     greedy = ("--set", "exploration_config={epsilon_timesteps: 100, final_epsilon: 0.0}", *settings)
@@ -192,7 +190,7 @@ def test_settings_given_to_a_resumed_run_are_used(shell, kind, samples):
     ("framework", "algos"), [("tf", ("PPO", "DQN", "SAC", "APPO", "IMPALA")), ("tf2", ("PPO", "DQN"))]
 )
 def test_losses_of_a_resumed_run_are_of_the_settings_given_to_it(shell, framework, algos):
-    """Each algorithm is built four times, one after the other."""
+    """Each algorithm is built five times, one after the other."""
     done = shell("python", Path(__file__).with_name("other_settings.py"), framework, *algos)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
@@ -250,9 +248,7 @@ def test_a_replay_buffer_in_checkpoints_is_learned_from_at_once(shell, algo):
     "a run that filters observations is resumed, with env runners of their own",
     promise="the filter continues from what it has seen",
 )
-@pytest.mark.parametrize(
-    ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
-)
+@BOTH_SAMPLERS
 def test_a_filter_continues_from_what_it_has_seen(shell, settings, sampled):
     small = ("--set", "observation_filter=MeanStdFilter", *SMALL[:-1], "--num-env-runners", "1")
     done = shell.train("--env", "CartPole-v1", *small, *settings, "--stop-iters", "2")

@@ -45,6 +45,8 @@ main()
 """
 OF_CHOICE, OF_CHOICES = ["5", "6", "7"], [f"[{a}, {b}]" for a in (1, 2) for b in (-4, -3, -2)]
 BY_RLLIB = ("--set", "batch_mode=complete_episodes")
+# Settings, and what the first lines of a run say then.
+BOTH_SAMPLERS = pytest.mark.parametrize(("settings", "sampled"), [((), "in NumPy"), (BY_RLLIB, "by RLlib")])
 PPO = ("--set", "train_batch_size=100", "--set", "minibatch_size=50", "--set", "num_epochs=1")
 DQN = ("--algo", "DQN", "--set", "min_time_s_per_iteration=0", "--set", "min_sample_timesteps_per_iteration=100")
 

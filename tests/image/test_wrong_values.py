@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.image.test_shifted_actions import BOTH_SAMPLERS
+
 SMALL = ("--set", "train_batch_size=400", "--set", "minibatch_size=100", "--set", "num_epochs=1", "--local-mode")
 # Iterations by env steps and not by time.
 DQN = ("--algo", "DQN", "--set", "min_time_s_per_iteration=0", "--set", "min_sample_timesteps_per_iteration=400")
@@ -320,9 +322,7 @@ def test_an_environment_that_ends_its_process_without_a_word_is_named(envs):
     "the process of an env runner ends, of a run with a seed",
     promise="the one in its place has other seeds, and does not repeat what the first has sampled",
 )
-@pytest.mark.parametrize(
-    ("settings", "sampled"), [((), "in NumPy"), (("--set", "batch_mode=complete_episodes"), "by RLlib")]
-)
+@BOTH_SAMPLERS
 def test_an_env_runner_that_is_started_again_has_other_seeds(envs, settings, sampled):
     (envs.folder / "ends.py").write_text(
         f"{ENVS}\n\nimport os\nfrom pathlib import Path\n\nHERE = Path(__file__).parent\n\n\n"
