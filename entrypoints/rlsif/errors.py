@@ -60,15 +60,19 @@ def check_at_least(limits: Mapping[str, tuple[float | None, float]]) -> None:
             raise InputError(f"{name} is {value}; it must be at least {least}")
 
 
-# Waits for a line from a process, for so many seconds; says a sentence where none comes, and removes folders when the
-# process has ended, which it does at the same time.
+# Seconds between what is said and the end of the process: the image may be unmounted with that.
+MOMENT = 1.0
+# Says that it is there, and waits for a line from a process, for so many seconds; says a sentence where none comes, and
+# removes folders when the process has ended, which it does a moment later.
 WATCH = """
+echo
 read -rt "$1"
 [ $? -gt 128 ] || exit 0
 echo "error: $2" >&2
 read -rt 5
 shift 2
 rm -rf -- "$@"
+exit 1
 """
 
 
@@ -78,21 +82,28 @@ def ended_unless_over(seconds: float, said: str, folders: Iterable[Path] = ()) -
 
     What is waited for lets no exception through, and C++ may keep every thread of Python from running; this needs none.
     """
-    seconds = min(seconds, threading.TIMEOUT_MAX)
+    seconds = min(seconds, threading.TIMEOUT_MAX - MOMENT)
     words = [f"{seconds:.3f}", said, *map(str, folders)]
-    watch = subprocess.Popen(["bash", "-c", WATCH, "watch", *words], stdin=subprocess.PIPE, stderr=Terminal.stderr)
+    bash, pipe = ["bash", "-c", WATCH, "watch", *words], subprocess.PIPE
+    watch = subprocess.Popen(bash, stdin=pipe, stdout=pipe, stderr=Terminal.stderr)
+    assert watch.stdout is not None
+    watch.stdout.readline()
     # What was printed until then is not lost, where Python runs.
     flush = threading.Timer(0.9 * seconds, sys.stdout.flush)
     flush.daemon = True
     flush.start()
     with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(seconds + MOMENT, exit=True, file=nowhere)
         try:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
             flush.cancel()
             watch.communicate(b"\n")
+            if watch.returncode == FAILED_RUN:
+                # It came back in the last moment, when the end was said.
+                sys.stdout.flush()
+                os._exit(FAILED_RUN)
 
 
 @contextlib.contextmanager

@@ -185,12 +185,23 @@ def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(shel
     looked = shell.train("--env", "stuck.py:Stuck", "--local-mode", "--env-timeout", "2")
     assert looked.returncode == 1 and "Traceback" not in looked.stderr
     assert "stuck.py:Stuck' has not come back for 2 s while it was made" in looked.stderr
-    # As a simulator in C++ may wait: with Python's lock.
-    held = (shell.folder / "stuck.py").read_text().replace("time.sleep(1000)", "ctypes.PyDLL(None).sleep(1000)")
-    (shell.folder / "stuck.py").write_text(f"import ctypes\n{held}")
-    looked = shell.train("--env", "stuck.py:Stuck", "--local-mode", "--env-timeout", "2")
-    assert looked.returncode == 1 and "Traceback" not in looked.stderr
-    assert looked.stderr.count("stuck.py:Stuck' has not come back for 2 s while it was made") == 1
+
+
+@pytest.mark.fault(
+    "an environment stands still while it is made, with Python's lock, as one in C++ may",
+    promise="the command ends after `--env-timeout` with one sentence, also where the environment has processes",
+)
+@pytest.mark.parametrize(
+    "wait", ["ctypes.PyDLL(None).sleep(60)", "os.fork() or (time.sleep(5), os._exit(0)); time.sleep(60)", "time.sleep(2.3)"]
+)
+def test_an_environment_that_keeps_pythons_lock_ends_the_command(container, wait):
+    """The last one comes back after its end was said."""
+    text = STUCK.replace("    def reset", f"    def __init__(self):\n        {wait}\n\n    def reset")
+    (container.folder / "stuck.py").write_text(f"import ctypes\nimport os\n{text}")
+    looked = container("train", "--env", "stuck.py:Stuck", "--local-mode", "--env-timeout", "2")
+    assert looked.returncode == 1, looked.stderr
+    said = f"error: environment '{container.folder}/stuck.py:Stuck' has not come back for 2 s while it was made"
+    assert looked.stderr.startswith(said) and looked.stderr.count("\n") == 1
 
 
 @pytest.mark.fault("Ray's processes answer nobody", promise="the run ends with one sentence, and leaves no process")
