@@ -71,6 +71,10 @@ gymnasium.register("Twice-v1", Twice)
 
 class Sees(Base):
     observation_space = Box(0, 255, (20, 20, 3), "uint8")
+
+
+class Shades(Base):
+    observation_space = Box(0, 1, (20, 20, 3))
 """
 # Two steps of CartPole-v1, as recorded episodes have them.
 PLAYED = (
@@ -309,6 +313,12 @@ train --env envs.py:Sees --set model.conv_filters=[16,32]
     model.conv_filters is [16,32]: each filter is [outputs, [height, width], stride]; leave it out, or begin with what is chosen then: --set model.conv_filters=[[16,[4,4],2],...
 train --env envs.py:Sees --set observation_filter=MeanStdFilter
     observation_filter is MeanStdFilter, and Sees shows images of whole numbers, to which what is filtered would be rounded; leave it out, or scale them by a wrapper
+train --env CartPole-v1 --set model.normalize_images=true
+    model.normalize_images is true, for images of bytes, and CartPole-v1 shows no images; leave it out
+train --env envs.py:Shades --algo DQN --set model.normalize_images=true
+    model.normalize_images is true, for images of bytes, and Shades shows Box[20, 20, 3] of float32; leave it out
+train --env envs.py:Sees --set model.normalize_images=3
+    PPO's 'model.normalize_images' is 3; it must be true or false
 train --env CartPole-v1 --set callbacks=3
     'callbacks' is 3; it must name a class of RLlib's callbacks, as mine.py:MyCallbacks; others are for --callbacks
 train --env CartPole-v1 --set callbacks=envs.py:Base

@@ -545,6 +545,34 @@ def replace_collection_of_episodes(ours: Callable[[Any], list[Any]]) -> None:
     algorithm.collect_episodes = lambda group, *_, **__: ours(group)
 
 
+@functools.cache
+def divide_pixels(setting: str, by: float) -> None:
+    """Have RLlib's convolutions see the pixels of images divided, where a model has this setting.
+
+    RLlib's network for images has no such setting. The networks inside one for Dicts get no settings but their own.
+    """
+    from ray.rllib.models.catalog import MODEL_DEFAULTS
+    from ray.rllib.models.tf.complex_input_net import ComplexInputNetwork
+    from ray.rllib.models.tf.visionnet import VisionNetwork
+    from ray.rllib.utils.framework import try_import_tf
+
+    tf, of_image, of_parts = try_import_tf()[1], VisionNetwork.forward, ComplexInputNetwork.__init__
+
+    def forward(self: Any, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        if self.model_config.get(setting):
+            input_dict = {"obs": tf.cast(input_dict["obs"], tf.float32) / by}
+        return of_image(self, input_dict, state, seq_lens)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        of_parts(self, *args, **kwargs)
+        for network in self.cnns.values():
+            network.model_config[setting] = self.model_config.get(setting)
+
+    # Models with settings that are not among these are refused.
+    MODEL_DEFAULTS[setting] = False
+    VisionNetwork.forward, ComplexInputNetwork.__init__ = forward, __init__
+
+
 def replace_discounted_sum(ours: Callable[[Any, float], Any]) -> None:
     """Have RLlib's advantages and returns summed by `ours`. Imports RLlib."""
     from ray.rllib.evaluation import postprocessing

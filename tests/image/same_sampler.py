@@ -15,6 +15,10 @@ sys.path.append(str(Path(__file__).parents[2]))
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 logging.disable(logging.CRITICAL)
 
+from rlsif.learning.rllib import import_rllib
+
+import_rllib()
+
 # ruff: noqa: E402
 import gymnasium
 import numpy as np
@@ -101,9 +105,9 @@ def forward_passes():
 
 # Of the shapes that PIXELS has: settings of PPO's model, and of DQN's with its own layers.
 OF_IMAGES = [
-    ("Pixels84-v0", {"vf_share_layers": True}),
+    ("Pixels84-v0", {"vf_share_layers": True, "normalize_images": True}),
     ("Pixels7-v0", {"vf_share_layers": False, "conv_activation": "tanh"}),
-    ("Pixels4x20-v0", {"vf_share_layers": False, "post_fcnet_hiddens": [8, 6]}),
+    ("Pixels4x20-v0", {"vf_share_layers": False, "post_fcnet_hiddens": [8, 6], "normalize_images": True}),
     ("Pixels4x20-v0", {"vf_share_layers": True, "post_fcnet_hiddens": [8], "post_fcnet_activation": "tanh"}),
     # Four rows of pixels are seen by no filter.
     ("Pixels84-v0", {"conv_filters": [[4, [8, 6], [4, 3]], [8, 4, 2], [5, [10, 14], 2]], "vf_share_layers": True}),
@@ -125,14 +129,16 @@ def images():
             note("values of images", (values, theirs["vf_preds"]), (mine.values(given), theirs["vf_preds"]))
         compare_order(policy, parts_of(config.model, seen.shape[1:]))
     for hiddens, dueling, behind in OF_IMAGES_BY_DQN:
-        model = {"fcnet_hiddens": [12], "post_fcnet_hiddens": behind}
+        model = {"fcnet_hiddens": [12], "post_fcnet_hiddens": behind, "normalize_images": dueling}
         policy, config, _ = policy_of("DQN", "Pixels7-v0", hiddens=hiddens, dueling=dueling, model=model)
         seen = images_of(config)
         mine = QNetwork.from_config(config.model, seen.shape[1:], hiddens, dueling)
         mine.set_weights(policy.get_weights())
         note("q-values of images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
         compare_order(policy, parts_of(config.model, seen.shape[1:], final_linear=not hiddens))
-    policy, config, _ = policy_of("SAC", "Pixels7-v0", policy_model_config={"fcnet_hiddens": [8]})
+    policy, config, _ = policy_of(
+        "SAC", "Pixels7-v0", policy_model_config={"fcnet_hiddens": [8], "normalize_images": True}
+    )
     mine = PolicyNetwork.from_config(SACSampler.model(config), seen.shape[1:])
     mine.set_weights(policy.get_weights())
     note("logits of images", (mine.forward(seen), policy.compute_actions(seen)[2]["action_dist_inputs"]))
@@ -142,6 +148,7 @@ def images_beside():
     """Networks of images and of what is beside them."""
     for behind in ([], [9, 7]):
         model = {"fcnet_hiddens": [8, 6], "post_fcnet_hiddens": behind, "post_fcnet_activation": "tanh"}
+        model["normalize_images"] = bool(behind)
         policy, config, _ = policy_of("PPO", "PixelsBeside-v0", model=model)
         seen = np.random.default_rng(0).uniform(0, 99, (20, *config.observation_space.shape)).astype(np.float32)
         parts = encoder_of(config.rlsif.views["default_policy"].observations).seen

@@ -1,6 +1,8 @@
 """Images of any size and order train with no option but `--env`, and `check` acts with the network that they get."""
 
+import csv
 import json
+import math
 
 import pytest
 
@@ -80,6 +82,10 @@ def test_an_image_that_rllib_takes_for_ataris_screen_trains_and_is_evaluated(env
     assert done.returncode == 0, done.stderr
     assert "sampled in NumPy" in done.stdout
     [run] = envs.runs
+    # With pixels from 0 to 255 it would prefer one of both actions for no reason.
+    with (run / "progress.csv").open() as file:
+        [row] = csv.DictReader(file)
+    assert float(row["info/learner/default_policy/learner_stats/entropy"]) > 0.9 * math.log(2)
     found = envs("evaluate", run, "--episodes", "1", "--json")
     assert found.returncode == 0 and json.loads(found.stdout)["length_mean"] == 20
 

@@ -192,7 +192,8 @@ def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(shel
     promise="the command ends after `--env-timeout` with one sentence, also where the environment has processes",
 )
 @pytest.mark.parametrize(
-    "wait", ["ctypes.PyDLL(None).sleep(60)", "os.fork() or (time.sleep(5), os._exit(0)); time.sleep(60)", "time.sleep(2.3)"]
+    "wait",
+    ["ctypes.PyDLL(None).sleep(60)", "os.fork() or (time.sleep(5), os._exit(0)); time.sleep(60)", "time.sleep(2.3)"],
 )
 def test_an_environment_that_keeps_pythons_lock_ends_the_command(container, wait):
     """The last one comes back after its end was said."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Dict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from rlsif.policies.convolution import (
 )
 from rlsif.policies.encoder import ObservationEncoder
 from rlsif.policies.layers import relu
+from rlsif.policies.spaces import has_pixels
 
 SIDES = st.integers(1, 700)
 
@@ -84,6 +86,41 @@ def test_convolutions_are_those_of_a_loop(number, kind, last):
     for each, layer in zip(filters, layers.values(), strict=True):
         expected = by_loops(expected, each, *layer)
     np.testing.assert_allclose(trunk(images), expected[:, 0, 0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("filters", [[[3, 4, 3], [4, [5, 3], 1]], [[4, [13, 9], 1]]])
+def test_pixels_are_divided_before_the_first_layer(filters):
+    random, shape, filters = np.random.default_rng(0), (13, 9, 2), filters_of(filters)
+    depths = [2, *(each.outputs for each in filters)]
+    layers = {
+        f"conv{number}": (random.normal(size=(*each.kernel, inputs, each.outputs)), random.normal(size=each.outputs))
+        for number, (each, inputs) in enumerate(zip(filters, depths, strict=False), 1)
+    }
+    layers = {name: tuple(part.astype(np.float32) for part in layer) for name, layer in layers.items()}
+    images = random.integers(256, size=(5, *shape)).astype(np.uint8)
+    of = [ConvolutionalTrunk(shape, filters, list(layers), relu, divides_pixels=divides) for divides in (True, False)]
+    for trunk in of:
+        trunk.set_layers(layers)
+    np.testing.assert_allclose(of[0](images), of[1](images.astype(np.float32) / 255), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("space", "has"),
+    [
+        (Box(0, 255, (84, 84, 4), np.uint8), True),
+        (Box(0, 255, (4, 84, 84), np.uint8), True),
+        (Box(0, 255, (210, 160, 3), np.uint8), True),
+        (Dict({"image": Box(0, 255, (64, 32, 1), np.uint8), "speed": Box(-1, 1, (2,))}), True),
+        # A grid, whose numbers are what stands in a place.
+        (Box(0, 255, (7, 7, 3), np.uint8), False),
+        (Box(0, 1, (84, 84, 4), np.uint8), False),
+        (Box(0, 1, (84, 84, 4), np.float32), False),
+        (Dict({"a": Box(0, 255, (64, 64, 1), np.uint8), "b": Box(0, 1, (64, 64, 1))}), False),
+        (Box(0, 255, (84,), np.uint8), False),
+    ],
+)
+def test_which_images_have_pixels(space, has):
+    assert has_pixels(plain(space)) is has
 
 
 def test_images_beside_other_things_are_parts_of_one_vector():

@@ -218,10 +218,10 @@ def test_every_algorithm_has_presets():
 def test_the_environments_lines_go_over_the_defaults(monkeypatch, tmp_path):
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/ppo.yaml").write_text(
-        yaml.safe_dump({"default": {"lr": 1, "model": {"a": 1}}, "images": {"lr": 2}, "E-v0": {"model": {"b": 2}}})
+        yaml.safe_dump({"default": {"lr": 1, "model": {"a": 1}}, "pixels": {"lr": 2}, "E-v0": {"model": {"b": 2}}})
     )
     monkeypatch.setattr(hyperparameters.resources, "files", lambda _: tmp_path)
     assert hyperparameters.preset("PPO", "E-v0") == {"lr": 1, "model": {"a": 1, "b": 2}}
-    assert hyperparameters.preset("PPO", "Other-v0", images=True) == {"lr": 2, "model": {"a": 1}}
+    assert hyperparameters.preset("PPO", "Other-v0", pixels=True) == {"lr": 2, "model": {"a": 1}}
     of_module = parse("some_module:E-v0").short
     assert hyperparameters.preset("PPO", of_module) == {"lr": 1, "model": {"a": 1, "b": 2}}

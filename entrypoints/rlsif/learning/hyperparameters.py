@@ -86,15 +86,15 @@ STAY_ZERO = dict.fromkeys(("model.attention_use_n_prev_actions", "model.attentio
 ANY_DICTIONARY = {"custom_model_config", "exploration_config", "env_config", "replay_buffer_config", "optimizer"}
 
 
-def preset(algo: str, env: str, *, images: bool = False) -> dict[str, Any]:
+def preset(algo: str, env: str, *, pixels: bool = False) -> dict[str, Any]:
     """What presets/<algo>.yaml says for every environment, overlaid with what it says for this one.
 
-    `env` is the environment's short name; `images` says whether it shows some, for which there may be other defaults.
+    `env` is the environment's short name; `pixels` says whether it shows images of pixels, which have other defaults.
     """
     text = resources.files("rlsif").joinpath(f"presets/{algo.lower()}.yaml").read_text()
     presets = read(text)
-    of_images = presets.get("images") if images else None
-    return merge(merge(presets.get("default") or {}, of_images or {}), presets.get(env) or {})
+    of_pixels = presets.get("pixels") if pixels else None
+    return merge(merge(presets.get("default") or {}, of_pixels or {}), presets.get(env) or {})
 
 
 def check(given: Mapping[str, Any], known: Mapping[str, Any], algo: str, prefix: str = "") -> None:

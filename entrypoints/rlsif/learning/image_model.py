@@ -7,6 +7,7 @@ from typing import Any
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
 from rlsif.policies import convolution, masks
+from rlsif.policies.spaces import described, has_bytes, is_image, leaves
 
 OPTION = "--set model.conv_filters="
 
@@ -18,6 +19,7 @@ def set_filters(config: Any, env: FoundEnv) -> None:
     """
     encoder = masks.encoder_of(env.observations)
     images = convolution.images_of(encoder.seen)
+    _check_pixels(config.model, env, images)
     if not images:
         return
     if config.observation_filter != "NoFilter" and encoder.dtype.kind != "f":
@@ -35,6 +37,18 @@ def set_filters(config: Any, env: FoundEnv) -> None:
             instead = _alike(images) or f"leave it out, or begin with what is chosen then: {OPTION}{_typed(default)}"
             raise InputError(f"model.conv_filters is {_typed(given)}: {against}; {instead}")
     config.model = {**config.model, "conv_filters": given}
+
+
+def _check_pixels(model: Any, env: FoundEnv, images: list[tuple[int, ...]]) -> None:
+    if not model.get(convolution.DIVIDES_PIXELS):
+        return
+    given = f"model.{convolution.DIVIDES_PIXELS} is true"
+    if model["custom_model"]:
+        raise InputError(f"{given}, and a network of one's own gets images as they are; leave it out")
+    others = [leaf for _, leaf in leaves(env.observations) if is_image(leaf) and not has_bytes(leaf)]
+    if not images or others:
+        shown = described(others[0]) if others else "no images"
+        raise InputError(f"{given}, for images of bytes, and {env.ref.short} shows {shown}; leave it out")
 
 
 def _alike(images: list[tuple[int, ...]]) -> str | None:

@@ -17,7 +17,7 @@ from rlsif.learning.catalogue import DEFAULT, able_to_act, catalogue, known_agai
 from rlsif.learning.settings import rehearse
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
-from rlsif.policies.spaces import Box, described, has_channels_first, is_image, leaves
+from rlsif.policies.spaces import Box, described, has_channels_first, has_pixels, is_image, leaves
 from rlsif.sampling.coverage import IS_OWN
 
 
@@ -113,7 +113,7 @@ def _of_images(found: FoundEnv, whole: FoundEnv, images: list[tuple[int, ...]]) 
     pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in sizes)
     moved = ", which come first and are moved behind" if sizes != given else ""
     filters = str(convolution.default_filters(images[0])).replace(" ", "")
-    preset = hyperparameters.preset(DEFAULT, found.ref.short, images=True)
+    preset = hyperparameters.preset(DEFAULT, found.ref.short, pixels=has_pixels(found.observations))
     preset.pop("num_envs_per_env_runner", None)
     fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, preset, _policies(whole)), whole)
     if fails:

@@ -20,10 +20,16 @@ from rlsif.errors import InputError, RlsifError
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.hyperparameters import check, refusal, whole_numbers
 from rlsif.learning.spec import Layout, RunSpec
+from rlsif.policies.convolution import DIVIDES_PIXELS
 from rlsif.private_api import NO_TENSORFLOW
+from rlsif.values import merge
 
 # Without the working folder first on the path, where a user's file hides a library's.
 CODE = "import sys; sys.path = [p for p in sys.path if p]; from rlsif.learning.settings import answer; answer()"
+
+
+# What a model has, and RLlib does not.
+OWN_OF_MODELS = {"model": {DIVIDES_PIXELS: False}}
 
 
 def check_hyperparameters(algo: str, *given: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -31,7 +37,7 @@ def check_hyperparameters(algo: str, *given: Mapping[str, Any]) -> list[dict[str
 
     Takes several mappings and asks RLlib once. Raises InputError.
     """
-    known = {**_ask({"algo": algo})["defaults"], **catalogue()[algo].defaults}
+    known = merge({**_ask({"algo": algo})["defaults"], **catalogue()[algo].defaults}, OWN_OF_MODELS)
     for settings in given:
         check(settings, known, algo)
     return [whole_numbers(settings, known) for settings in given]

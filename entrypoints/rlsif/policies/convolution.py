@@ -27,6 +27,8 @@ RLLIBS: Mapping[Shape, list[list[Any]]] = {
 LAST_SEES, OUTPUTS, FEATURES = 12, (16, 32, 64, 64, 64, 64, 64, 64), 256
 # From this side on the first filter has the size that RLlib has for 84x84.
 LARGE = 64
+# The setting of a model by which pixels are divided before the first layer, and by what; RLlib has none.
+DIVIDES_PIXELS, PIXEL = "normalize_images", 255.0
 # Images that go through the convolutions together: what they need between two layers stays in a core's cache.
 TOGETHER = 8
 
@@ -128,11 +130,13 @@ class ConvolutionalTrunk:
         activation: Activation,
         dense_names: Sequence[str] = (),
         dense_activation: Activation | None = None,
+        divides_pixels: bool = False,
     ) -> None:
         """Take the shape of an image, a name for each filter, and those of the dense layers.
 
-        Weights come by `set_layers`.
+        Weights come by `set_layers`. With `divides_pixels` images are seen as numbers from 0 to 1.
         """
+        self._divisor = PIXEL if divides_pixels else 1.0
         self._convolutions = []
         for each in filters[:-1]:
             self._convolutions.append(_Convolution(each, shape))
@@ -143,10 +147,14 @@ class ConvolutionalTrunk:
 
     def set_layers(self, layers: Mapping[str, Layer]) -> None:
         """Take the weights. Raises KeyError for those of another model."""
-        for convolution, name in zip(self._convolutions, self._conv_names):
-            convolution.set_layer(layers[name])
+        convolutions = [as_dense(layers[name]) for name in self._conv_names]
+        # The same as of divided pixels, and cheaper: images have more pixels than a kernel.
+        kernel, bias = convolutions[0]
+        convolutions[0] = (kernel / self._divisor).astype(kernel.dtype), bias
+        for convolution, layer in zip(self._convolutions, convolutions):
+            convolution.set_layer(layer)
         # A product of matrices for all images at once.
-        self._last = as_dense(layers[self._conv_names[-1]])
+        self._last = convolutions[-1]
         self._dense = [as_dense(layers[name]) for name in self._dense_names]
 
     def __call__(self, images: NDArray[Any]) -> Array:
@@ -182,7 +190,7 @@ class _Convolution:
         self._patches = np.empty((TOGETHER, *self._size, high, wide * channels), np.float32)
 
     def set_layer(self, layer: Layer) -> None:
-        self._layer = as_dense(layer)
+        self._layer = layer
 
     def __call__(self, images: NDArray[Any]) -> Array:
         """One layer without its activation, as one product of matrices."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.policies.convolution import ConvolutionalTrunk, Shape, filters_of
+from rlsif.policies.convolution import DIVIDES_PIXELS, ConvolutionalTrunk, Shape, filters_of
 from rlsif.policies.encoder import Seen, has_parts, shapes_of
 from rlsif.policies.layers import (
     ACTIVATIONS,
@@ -49,6 +49,7 @@ MODEL: Mapping[str, Accepts] = {
 MODEL_OF_IMAGES: Mapping[str, Accepts] = {
     "conv_filters": bool,
     "conv_activation": _known,
+    DIVIDES_PIXELS: lambda given: True,
     "post_fcnet_hiddens": lambda given: True,
     "post_fcnet_activation": _known,
     "vf_share_layers": MODEL["vf_share_layers"],
@@ -59,7 +60,7 @@ MODEL_OF_PARTS: Mapping[str, Accepts] = {
     "vf_share_layers": lambda given: True,
 }  # fmt: skip
 # What decides nothing for a vector.
-OF_IMAGES_ALONE = {"conv_filters", "conv_activation"}
+OF_IMAGES_ALONE = {"conv_filters", "conv_activation", DIVIDES_PIXELS}
 # Settings of RLlib's that decide nothing for a network without memory.
 WITHOUT_EFFECT = {
     "dim", "grayscale", "zero_mean", "framestack", "max_seq_len", "lstm_cell_size", "lstm_use_prev_action",
@@ -185,6 +186,7 @@ def _of_image(model: Mapping[str, Any], shape: Shape, final_linear: bool) -> Par
     filters, shared = filters_of(model["conv_filters"]), bool(model.get("vf_share_layers"))
     activation, behind = ACTIVATIONS[model.get("conv_activation")], ACTIVATIONS[model.get("post_fcnet_activation")]
     numbers, hiddens = range(1, len(filters) + 1), len(model["post_fcnet_hiddens"])
+    divides = bool(model.get(DIVIDES_PIXELS))
     names, value = [f"conv{number}" for number in numbers], [f"conv_value_{number}" for number in numbers]
     if final_linear:
         *then, out = ["conv_out", *(f"post_fcnet_{number}" for number in range(1, hiddens + 1))]
@@ -194,9 +196,9 @@ def _of_image(model: Mapping[str, Any], shape: Shape, final_linear: bool) -> Par
     # On features of its own, the value is one more convolution, and then a layer without weights.
     value_out = ["value_out"] if shared else ["conv_value_out", ""]
     return Parts(
-        trunk=ConvolutionalTrunk(shape, filters, names, activation, then, behind),
+        trunk=ConvolutionalTrunk(shape, filters, names, activation, then, behind, divides),
         out=out,
-        value_trunk=None if shared else ConvolutionalTrunk(shape, filters, value, activation),
+        value_trunk=None if shared else ConvolutionalTrunk(shape, filters, value, activation, divides_pixels=divides),
         value_out=value_out[0],
         order=_order([*names, *then, *([out] if out else [])], None if shared else value, value_out),
     )
@@ -209,7 +211,9 @@ def _of_parts(model: Mapping[str, Any], seen: Sequence[Shape]) -> Parts:
     images = others = 0
     for shape in seen:
         if len(shape) == 3:
-            trunks.append(ConvolutionalTrunk(shape, filters, _numbered("conv", len(filters), images), of_conv))
+            names = _numbered("conv", len(filters), images)
+            divides = bool(model.get(DIVIDES_PIXELS))
+            trunks.append(ConvolutionalTrunk(shape, filters, names, of_conv, divides_pixels=divides))
             images += 1
         else:
             trunks.append(DenseTrunk(_numbered("fc_", dense_layers, others), of_fc))
