@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import errno
 import faulthandler
+import functools
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
 BAD_INPUT = 2
 FAILED_RUN = 1
@@ -63,17 +65,31 @@ def check_at_least(limits: Mapping[str, tuple[float | None, float]]) -> None:
 # Seconds between what is said and the end of the process: the image may be unmounted with that.
 MOMENT = 1.0
 # Says that it is there, and waits for a line from a process, for so many seconds; says a sentence where none comes, and
-# removes folders when the process has ended, which it does a moment later.
+# removes folders when the process has ended, which it does a moment later. It ends one that has set a timer of its own.
 WATCH = """
 echo
 read -rt "$1"
 [ $? -gt 128 ] || exit 0
 echo "error: $2" >&2
 read -rt 5
+[ $? -gt 128 ] && kill -KILL "$PPID" 2>/dev/null
 shift 2
 rm -rf -- "$@"
 exit 1
 """
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Leave out what Python prints on stderr meanwhile."""
+    with contextlib.redirect_stderr(_nowhere()):
+        yield
+
+
+@functools.cache
+def _nowhere() -> TextIO:
+    # A file that stays open: an environment may give its descriptor to faulthandler.
+    return Path(os.devnull).open("w")
 
 
 @contextlib.contextmanager

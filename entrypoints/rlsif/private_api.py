@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import queue
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
 from rlsif.errors import RlsifError
@@ -427,17 +428,41 @@ def _noticed(thread: Any) -> Any:
                 raise RuntimeError("The learner thread died while training!")
 
     thread.inqueue.put = put_while_alive
+    _let_learn_in_turn(thread)
     return thread
 
 
+def _let_learn_in_turn(thread: Any) -> None:
+    """Have a learner's thread make no update but within `learner_thread_at_work`."""
+    turn = thread.turn = threading.Lock()
+    turn.acquire()
+
+    def in_turn(learn: Callable[..., Any]) -> Callable[..., Any]:
+        def learn_in_turn(*args: Any, **kwargs: Any) -> Any:
+            with turn:
+                return learn(*args, **kwargs)
+
+        return learn_in_turn
+
+    worker = thread.local_worker
+    worker.learn_on_batch = in_turn(worker.learn_on_batch)
+    # RLlib's thread for GPUs, which it has with some settings of CPUs, too, asks the policies.
+    for policy in worker.policy_map.values():
+        policy.learn_on_loaded_batch = in_turn(policy.learn_on_loaded_batch)
+
+
 @contextlib.contextmanager
-def not_learning(policies: Iterable[Any]) -> Iterator[None]:
-    """Wait for the end of updates that other threads make, and let them begin none meanwhile."""
-    with contextlib.ExitStack() as held:
-        for policy in policies:
-            # Those of framework tf have none: their variables are there from the start.
-            held.enter_context(getattr(policy, "_lock", contextlib.nullcontext()))
+def learner_thread_at_work(algorithm: Any) -> Iterator[None]:
+    """Let the thread by which IMPALA or APPO learns make updates; at the end, wait for the one that is under way.
+
+    Between two iterations policies then stay what they are, for their checkpoint and for their evaluation.
+    """
+    turn = algorithm._learner_thread.turn
+    turn.release()
+    try:
         yield
+    finally:
+        turn.acquire()
 
 
 def timers(algorithm: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -193,14 +194,19 @@ def test_an_environment_that_stands_still_while_it_is_made_ends_the_run_too(shel
 )
 @pytest.mark.parametrize(
     "wait",
-    ["ctypes.PyDLL(None).sleep(60)", "os.fork() or (time.sleep(5), os._exit(0)); time.sleep(60)", "time.sleep(2.3)"],
+    [
+        "ctypes.PyDLL(None).sleep(60)",
+        "os.fork() or (time.sleep(5), os._exit(0)); time.sleep(60)",
+        "faulthandler.enable(); faulthandler.dump_traceback_later(60); time.sleep(60)",
+        "time.sleep(2.3)",
+    ],
 )
 def test_an_environment_that_keeps_pythons_lock_ends_the_command(container, wait):
-    """The last one comes back after its end was said."""
+    """The third takes the timer by which processes end themselves; the last comes back after its end was said."""
     text = STUCK.replace("    def reset", f"    def __init__(self):\n        {wait}\n\n    def reset")
-    (container.folder / "stuck.py").write_text(f"import ctypes\nimport os\n{text}")
+    (container.folder / "stuck.py").write_text(f"import ctypes\nimport faulthandler\nimport os\n{text}")
     looked = container("train", "--env", "stuck.py:Stuck", "--local-mode", "--env-timeout", "2")
-    assert looked.returncode == 1, looked.stderr
+    assert looked.returncode == (-signal.SIGKILL if "faulthandler" in wait else 1), looked.stderr
     said = f"error: environment '{container.folder}/stuck.py:Stuck' has not come back for 2 s while it was made"
     assert looked.stderr.startswith(said) and looked.stderr.count("\n") == 1
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import pickle
 import time
 import warnings
@@ -34,6 +32,7 @@ from rlsif.envs.findings import (
 from rlsif.envs.legal import ActsLegally
 from rlsif.envs.reference import EnvRef
 from rlsif.envs.vector import steps_together
+from rlsif.errors import unheard
 
 # Looks at an environment that can be made, from one side.
 Look = Callable[[Callable[[], Any], FoundEnv], Iterator[Finding]]
@@ -81,7 +80,7 @@ def _gymnasiums_own(create: Callable[[], Any], found: FoundEnv) -> Iterator[Find
 
     env = create()
     said = []
-    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(io.StringIO()):
+    with warnings.catch_warnings(record=True) as caught, unheard():
         warnings.simplefilter("always")
         try:
             check_env(env if found.mask else env.unwrapped, skip_render_check=True)

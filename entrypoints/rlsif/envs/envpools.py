@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from rlsif.errors import InputError, near
+from rlsif.errors import InputError, near, unheard
 
 # The module that has them.
 ENVPOOL = "envpool"
@@ -106,6 +105,6 @@ class Pool(VectorEnv[Any, Any, Any]):
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out the warnings about float64 bounds, which every task with such bounds gives."""
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+    with warnings.catch_warnings(), unheard():
         warnings.simplefilter("ignore")
         yield

@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
-import io
 import os
 import re
 import traceback
@@ -26,7 +25,7 @@ from rlsif.envs.spaces import plain
 from rlsif.envs.texts import WithoutTexts, texts_of
 from rlsif.envs.vector_class import Single, has_only_copies, is_vector_class, only_copies
 from rlsif.envs.wrappers import check_reset, wrapped
-from rlsif.errors import InputError, near
+from rlsif.errors import InputError, near, unheard
 from rlsif.packages import EXTRA_OF, building
 from rlsif.policies import masks
 from rlsif.policies.spaces import ActionMask, Space, described
@@ -219,7 +218,7 @@ def find(ref: EnvRef, assign: Assign | None = None, patience: float = PATIENCE) 
     if taken:
         raise InputError(f"--env-config {taken[0]} is an argument of gymnasium.make and not of the environment")
     # Gymnasium warns of versions on stderr, where our one sentence is to stand alone.
-    with bounded(ref.name, patience), contextlib.redirect_stderr(io.StringIO()):
+    with bounded(ref.name, patience), unheard():
         try:
             env = make(ref)
         except InputError:

@@ -128,7 +128,8 @@ class CompiledAsync(private_api.hooks()):  # type: ignore[misc]
     def step(self) -> Any:
         """Add to what an iteration came to how much of its time the learner had nothing to learn."""
         if self._uncompiled:
-            return super().step()
+            with private_api.learner_thread_at_work(self):
+                return super().step()
         began, busy = time.perf_counter(), self._busy.seconds()
         result = super().step()
         share = 1 - (self._busy.seconds() - busy) / (time.perf_counter() - began)

@@ -82,12 +82,10 @@ class Fixed(private_api.hooks()):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Add what RLlib leaves out of its policies.
 
-        Name RLlib's own class in checkpoints; ours is made anew with each algorithm, and would be pickled whole. A
-        first update of framework tf2, which makes the optimizer's variables one by one, is over before or begins later.
+        Name RLlib's own class in checkpoints; ours is made anew with each algorithm, and would be pickled whole.
         """
-        with private_api.not_learning(self.env_runner.policy_map.values()):
-            state: dict[str, Any] = super().__getstate__()
-            rest = {name: left_out.left_out(self.get_policy(name)) for name in state["worker"]["policy_states"]}
+        state: dict[str, Any] = super().__getstate__()
+        rest = {name: left_out.left_out(self.get_policy(name)) for name in state["worker"]["policy_states"]}
         # RLlib loads the filters of policies alone.
         of_rewards = {name: each for name, each in state["worker"]["filters"].items() if name == REWARDS}
         ours = {"algorithm_class": _rllibs_class(type(self).__name__), LEFT_OUT: rest, FILTERS: of_rewards}
