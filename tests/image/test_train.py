@@ -219,41 +219,46 @@ def test_a_learner_that_fails_in_its_thread_ends_the_run(shell):
     assert done.returncode == 1 and "The learner thread died while training" in done.stderr
 
 
-CHECKPOINT_MEANWHILE = """
-import threading
+BETWEEN_ITERATIONS = """
+import time
 from rlsif import private_api
-from rlsif.cluster.ray_node import want_tensorflow
-want_tensorflow()
+from rlsif.learning.rllib import import_rllib
+import_rllib()
 private_api.init(num_cpus=1, include_dashboard=False, node_ip_address="127.0.0.1")
 from rlsif.envs.find import find
 from rlsif.envs.reference import EnvRef
 from rlsif.learning.learner import Learner
 from rlsif.learning.spec import Layout, RunSpec
-spec = RunSpec("APPO", "tf2", EnvRef("CartPole-v1"))
+whole_episodes = {"batch_mode": "complete_episodes"}
+spec = RunSpec("APPO", "tf2", EnvRef("CartPole-v1"), hyperparameters=whole_episodes)
 learner = Learner()
-learner.build(spec, Layout(0, 1, 0.0, 1, local_mode=True), find(spec.env))
-algorithm, updating, written = learner._algorithm, threading.Event(), threading.Event()
-optimizer = private_api.optimizer(algorithm.get_policy())
-theirs = optimizer.apply_gradients
-def waits(*given, **others):
-    updating.set()
-    print("written during the update:", written.wait(3))
-    return theirs(*given, **others)
-optimizer.apply_gradients = waits
-train = threading.Thread(target=learner.step, daemon=True)
-train.start()
-assert updating.wait(60)
-state = algorithm.__getstate__()
-written.set()
-print("variables:", len(state["worker"]["policy_states"]["default_policy"]["_optimizer_variables"]))
+learner.build_as_it_is_sampled(spec, Layout(0, 1, 0.0, 1, local_mode=True), find(spec.env))
+algorithm, batches = learner._algorithm, []
+policy = algorithm.get_policy()
+theirs = policy.learn_on_batch
+def counted(batch):
+    batches.append(batch.count)
+    return theirs(batch)
+policy.learn_on_batch = counted
+learner.step()
+before = len(batches)
+for _ in range(3):
+    algorithm._learner_thread.inqueue.put(algorithm.env_runner.sample(), block=False)
+time.sleep(2)
+print("updates before:", before > 0, "between:", len(batches) - before)
+state = algorithm.__getstate__()["worker"]["policy_states"]["default_policy"]
+print("variables:", len(state["_optimizer_variables"]))
+learner.step()
+print("updates then:", len(batches) - before > 3)
 """
 
 
-def test_a_checkpoint_waits_for_an_update_of_another_thread(shell):
-    done = shell("python", "-c", CHECKPOINT_MEANWHILE)
-    assert "written during the update: False" in done.stdout, done.stderr
-    # Those of every weight, after the first update.
+def test_rllibs_learner_thread_makes_no_update_between_two_iterations(shell):
+    done = shell("python", "-c", BETWEEN_ITERATIONS)
+    assert "updates before: True between: 0\n" in done.stdout, done.stderr
+    # Those of every weight.
     assert int(re.search(r"variables: (\d+)", done.stdout)[1]) > 4
+    assert "updates then: True" in done.stdout
 
 
 @pytest.mark.fault(
