@@ -49,12 +49,18 @@ class MultiCategorical:
         return np.stack([actions for actions, _ in drawn], axis=1), log_probabilities
 
 
+def _halves(inputs: Array) -> tuple[Array, Array]:
+    """Means and logarithms of deviations; np.split takes ten times as long."""
+    dimensions = inputs.shape[1] // 2
+    return inputs[:, :dimensions], inputs[:, dimensions:]
+
+
 class DiagonalGaussian:
     """Continuous actions from means and logarithms of deviations, [n, 2 * dimensions]."""
 
     def sample(self, inputs: Array, random: np.random.Generator) -> tuple[Array, Array]:
         """Actions [n, dimensions] and their log-probabilities [n]."""
-        mean, log_std = np.split(inputs, 2, axis=1)
+        mean, log_std = _halves(inputs)
         deviation = np.exp(log_std)
         actions = (mean + deviation * random.standard_normal(mean.shape, dtype=np.float32)).astype(np.float32)
         # Of the action as it was rounded, which is what the learner sees.
@@ -82,7 +88,7 @@ class SquashedGaussian:
 
     def sample(self, inputs: Array, random: np.random.Generator) -> tuple[Array, Array]:
         """Actions [n, dimensions] and their log-probabilities [n]."""
-        mean, log_std = np.split(inputs, 2, axis=1)
+        mean, log_std = _halves(inputs)
         std = np.exp(np.clip(log_std, *LOG_STD))
         actions: Array = np.tanh(mean + std * random.standard_normal(mean.shape, dtype=np.float32))
         return actions, self.log_probabilities(inputs, actions)
@@ -90,7 +96,7 @@ class SquashedGaussian:
     @staticmethod
     def log_probabilities(inputs: Array, actions: Array) -> Array:
         """Log-probabilities [n] of actions [n, dimensions]; not infinite where an action is rounded to a bound."""
-        mean, log_std = np.split(inputs, 2, axis=1)
+        mean, log_std = _halves(inputs)
         log_std = np.clip(log_std, *LOG_STD)
         raw = np.arctanh(np.clip(actions, -1 + SMALL, 1 - SMALL))
         of_raw = -0.5 * ((raw - mean) / np.exp(log_std)) ** 2 - log_std - HALF_LOG_TWO_PI
