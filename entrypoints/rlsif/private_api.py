@@ -571,17 +571,20 @@ def replace_collection_of_episodes(ours: Callable[[Any], list[Any]]) -> None:
 
 
 @functools.cache
-def divide_pixels(setting: str, by: float) -> None:
+def see_images(filters: Callable[[Any], Any], setting: str, by: float) -> None:
     """Have RLlib's convolutions see the pixels of images divided, where a model has this setting.
 
-    RLlib's network for images has no such setting. The networks inside one for Dicts get no settings but their own.
+    RLlib's network for images has no such setting. The networks inside one for Dicts get no settings but their own;
+    `filters` gives theirs for the shape of an image where a model has none: RLlib has some for a few sizes.
     """
     from ray.rllib.models.catalog import MODEL_DEFAULTS
+    from ray.rllib.models.tf import visionnet
     from ray.rllib.models.tf.complex_input_net import ComplexInputNetwork
     from ray.rllib.models.tf.visionnet import VisionNetwork
     from ray.rllib.utils.framework import try_import_tf
 
     tf, of_image, of_parts = try_import_tf()[1], VisionNetwork.forward, ComplexInputNetwork.__init__
+    visionnet.get_filter_config = filters
 
     def forward(self: Any, input_dict: Any, state: Any, seq_lens: Any) -> Any:
         if self.model_config.get(setting):

@@ -43,8 +43,13 @@ from rlsif.sampling.samplers import SACSampler
 from tests.image import same_agents, same_masks, same_memory, same_stretches
 
 found = {}
-PIXELS = {"Pixels84-v0": (84, 84, 4), "Pixels7-v0": (7, 7, 3), "Pixels4x20-v0": (4, 20, 20)}
+PIXELS = {"Pixels84-v0": (84, 84, 4), "Pixels7-v0": (7, 7, 3), "Pixels4x20-v0": (4, 20, 32)}
 ENV_CONFIG = {"max_episode_steps": 14}
+# Of random weights; small ones for images, whose outputs would be large.
+SCALES = {
+    **dict.fromkeys(("Pixels7-v0", "Pixels4x20-v0"), 0.05),
+    **dict.fromkeys(("Pixels84-v0", "PixelsBeside-v0", "PixelsUnlike-v0"), 0.02),
+}
 
 
 def note(name, *pairs):
@@ -68,8 +73,8 @@ def policy_of(algo, env_id, precision="float32", **hyperparameters):
     policy_class = config.algo_class.get_default_policy_class(config)
     with tf.Graph().as_default(), tf.compat.v1.Session().as_default():
         policy = policy_class(config.observation_space, config.action_space, config.to_dict())
-    # RLlib begins with outputs near zero, where every mistake is small, too; those of images would be large.
-    random, scale = np.random.default_rng(1), {"Pixels84-v0": 0.02}.get(env_id, 0.05 if "Pixels" in env_id else 0.2)
+    # RLlib begins with outputs near zero, where every mistake is small, too.
+    random, scale = np.random.default_rng(1), SCALES.get(env_id, 0.2)
     weights = policy.get_weights()
     policy.set_weights({n: random.normal(scale=scale, size=w.shape).astype(np.float32) for n, w in weights.items()})
     return policy, config, env
@@ -130,14 +135,14 @@ def images():
         compare_order(policy, parts_of(config.model, seen.shape[1:]))
     for hiddens, dueling, behind in OF_IMAGES_BY_DQN:
         model = {"fcnet_hiddens": [12], "post_fcnet_hiddens": behind, "normalize_images": dueling}
-        policy, config, _ = policy_of("DQN", "Pixels7-v0", hiddens=hiddens, dueling=dueling, model=model)
+        policy, config, _ = policy_of("DQN", "Pixels4x20-v0", hiddens=hiddens, dueling=dueling, model=model)
         seen = images_of(config)
         mine = QNetwork.from_config(config.model, seen.shape[1:], hiddens, dueling)
         mine.set_weights(policy.get_weights())
         note("q-values of images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
         compare_order(policy, parts_of(config.model, seen.shape[1:], final_linear=not hiddens))
     policy, config, _ = policy_of(
-        "SAC", "Pixels7-v0", policy_model_config={"fcnet_hiddens": [8], "normalize_images": True}
+        "SAC", "Pixels4x20-v0", policy_model_config={"fcnet_hiddens": [8], "normalize_images": True}
     )
     mine = PolicyNetwork.from_config(SACSampler.model(config), seen.shape[1:])
     mine.set_weights(policy.get_weights())
@@ -146,10 +151,10 @@ def images():
 
 def images_beside():
     """Networks of images and of what is beside them."""
-    for behind in ([], [9, 7]):
+    for env_id, behind in (("PixelsBeside-v0", []), ("PixelsBeside-v0", [9, 7]), ("PixelsUnlike-v0", [])):
         model = {"fcnet_hiddens": [8, 6], "post_fcnet_hiddens": behind, "post_fcnet_activation": "tanh"}
         model["normalize_images"] = bool(behind)
-        policy, config, _ = policy_of("PPO", "PixelsBeside-v0", model=model)
+        policy, config, _ = policy_of("PPO", env_id, model=model)
         seen = np.random.default_rng(0).uniform(0, 99, (20, *config.observation_space.shape)).astype(np.float32)
         parts = encoder_of(config.rlsif.views["default_policy"].observations).seen
         mine = ActorCritic.from_config(config.model, parts)
@@ -157,7 +162,7 @@ def images_beside():
         _, _, theirs = policy.compute_actions(seen)
         logits, values = mine.forward(seen)
         note("logits beside images", (logits, theirs["action_dist_inputs"]), (values, theirs["vf_preds"]))
-    policy, config, _ = policy_of("DQN", "PixelsBeside-v0", hiddens=[16], model={"fcnet_hiddens": [8, 6]})
+    policy, config, _ = policy_of("DQN", "PixelsUnlike-v0", hiddens=[16], model={"fcnet_hiddens": [8, 6]})
     mine = QNetwork.from_config(config.model, parts, [16], dueling=True)
     mine.set_weights(policy.get_weights())
     note("logits beside images", (mine.forward(seen), policy.compute_actions(seen)[2]["q_values"]))
@@ -477,8 +482,7 @@ def pixel_classes():
             return self.np_random.integers(256, size=self.observation_space.shape, dtype=np.uint8)
 
     class Beside(Pixels):
-        def __init__(self):
-            sizes = {"a": (4, 20, 20), "c": (20, 20, 3)}
+        def __init__(self, sizes):
             pixels = {name: gymnasium.spaces.Box(0, 255, size, np.uint8) for name, size in sizes.items()}
             self.observation_space = gymnasium.spaces.Dict(
                 **pixels, b=gymnasium.spaces.Discrete(3), d=gymnasium.spaces.Box(-1, 1, (2, 3))
@@ -487,7 +491,9 @@ def pixel_classes():
         def _seen(self):
             return self.observation_space.sample()
 
-    gymnasium.register("PixelsBeside-v0", Beside)
+    gymnasium.register("PixelsBeside-v0", Beside, kwargs={"sizes": {"a": (4, 32, 32), "c": (32, 32, 3)}})
+    # Each has filters of its own, the second more of them.
+    gymnasium.register("PixelsUnlike-v0", Beside, kwargs={"sizes": {"a": (4, 9, 11), "c": (70, 40, 3)}})
     for name, shape in PIXELS.items():
         gymnasium.register(name, Pixels, kwargs={"shape": shape})
 

@@ -113,21 +113,39 @@ def test_a_slow_environment_takes_most_of_the_sampling(shell, sampler):
     assert 0.5 < float(table(shell.runs[0])[-1]["env_runners/env_time_share"]) < 1
 
 
+IMAGES = """
+import gymnasium
+import numpy as np
+class Images(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Box(0, 255, (40, 40, 3), np.uint8), gymnasium.spaces.Discrete(2)
+    max_episode_steps = 20
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._seen(), {}
+    def step(self, action):
+        return self._seen(), 1.0, False, False, {}
+    def _seen(self):
+        return self.np_random.integers(0, 255, (40, 40, 3), np.uint8, endpoint=True)
+"""
 FROM_CHECKPOINT = """
 import sys
 import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.policy.policy import Policy
 policy = Policy.from_checkpoint(sys.argv[1])["default_policy"]
-print("acts", policy.compute_single_action(np.zeros(4, np.float32))[0] in (0, 1))
+seen = np.random.default_rng(0).integers(0, 255, policy.observation_space.shape)
+action, _, told = policy.compute_single_action(seen.astype(policy.observation_space.dtype))
+print("acts", action in (0, 1), "logits", np.abs(told["action_dist_inputs"]).max() < 1)
 Algorithm.from_checkpoint(sys.argv[1])
 """
 
 
 def test_rllib_gives_the_policy_of_a_checkpoint_and_says_what_it_cannot(shell):
-    shell.train("--env", "CartPole-v1", "--stop-iters", "1", "--local-mode", *SMALL)
+    """It sees images as the run did: of pixels from 0 to 255 its logits would be 5 and more."""
+    (shell.folder / "images.py").write_text(IMAGES)
+    shell.train("--env", "images.py:Images", "--stop-iters", "1", "--local-mode", *SMALL, "--set", "lr=1e-5")
     done = shell("python", "-c", FROM_CHECKPOINT, summary(shell.runs[0])["checkpoint"])
-    assert "acts True" in done.stdout
+    assert "acts True logits True" in done.stdout, done.stderr
     assert "Policy.from_checkpoint gives its policy, `train --resume` its algorithm" in done.stderr.splitlines()[-1]
 
 
@@ -155,7 +173,8 @@ IN_ONE_CALL = "each batch of at least 256 env steps is learned in one call of Te
     "algo, framework, env, mode",
     [
         ("PPO", "tf", "Pendulum-v1", "--local-mode"),
-        ("PPO", "tf2", "Pendulum-v1", "--local-mode"),
+        # Env runners of RLlib's, which have TensorFlow.
+        ("PPO", "tf2", "Pendulum-v1", "--set=batch_mode=complete_episodes"),
         ("APPO", "tf", "CartPole-v1", "--num-cpus=2"),
         ("APPO", "tf2", "CartPole-v1", "--num-cpus=2"),
         ("IMPALA", "tf", "CartPole-v1", "--num-cpus=2"),

@@ -111,8 +111,11 @@ def test_pixels_are_divided_before_the_first_layer(filters):
         (Box(0, 255, (4, 84, 84), np.uint8), True),
         (Box(0, 255, (210, 160, 3), np.uint8), True),
         (Dict({"image": Box(0, 255, (64, 32, 1), np.uint8), "speed": Box(-1, 1, (2,))}), True),
-        # A grid, whose numbers are what stands in a place.
+        (Box(0, 254, (200, 31, 3), np.uint8), True),
+        # Grids, whose numbers are what stands in a place.
         (Box(0, 255, (7, 7, 3), np.uint8), False),
+        (Box(0, 255, (8, 8, 64), np.uint8), False),
+        (Box(0, 10, (64, 64, 3), np.uint8), False),
         (Box(0, 1, (84, 84, 4), np.uint8), False),
         (Box(0, 1, (84, 84, 4), np.float32), False),
         (Dict({"a": Box(0, 255, (64, 64, 1), np.uint8), "b": Box(0, 1, (64, 64, 1))}), False),

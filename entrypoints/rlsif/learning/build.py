@@ -21,7 +21,7 @@ from rlsif.learning import rllib_callbacks
 from rlsif.learning.catalogue import catalogue
 from rlsif.learning.checks import check, check_explored, check_precision, check_rewards
 from rlsif.learning.hyperparameters import refusal
-from rlsif.learning.image_model import set_filters
+from rlsif.learning.image_model import check_pixels, set_filters
 from rlsif.learning.many_policies import only_policy, set_policies, spaces_of_agents
 from rlsif.learning.own_network import as_rllib_has_it
 from rlsif.learning.spec import FLOAT32, Layout, RunSpec
@@ -262,6 +262,7 @@ def _set_env(config: Any, spec: RunSpec, layout: Layout, env: FoundEnv) -> None:
     # They are encoded before RLlib sees them. It knows Atari's screen and memory by their shapes alone, and would scale
     # them, and wrap a game once more.
     config.preprocessor_pref = None
+    check_pixels(config.model, env)
     models = {name: _model(config, spec.algo, view) for name, view in env.views.items()}
     if spec.policies:
         set_policies(config, spec.policies, spaces, models)

@@ -7,7 +7,7 @@ from typing import Any
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
 from rlsif.policies import convolution, masks
-from rlsif.policies.spaces import described, has_bytes, is_image, leaves
+from rlsif.policies.spaces import LEAST_SIDE, LEAST_WHITE, described, has_pixels
 
 OPTION = "--set model.conv_filters="
 
@@ -19,7 +19,8 @@ def set_filters(config: Any, env: FoundEnv) -> None:
     """
     encoder = masks.encoder_of(env.observations)
     images = convolution.images_of(encoder.seen)
-    _check_pixels(config.model, env, images)
+    if config.model.get(convolution.DIVIDES_PIXELS):
+        config.model = {**config.model, convolution.DIVIDES_PIXELS: has_pixels(env.observations)}
     if not images:
         return
     if config.observation_filter != "NoFilter" and encoder.dtype.kind != "f":
@@ -27,36 +28,37 @@ def set_filters(config: Any, env: FoundEnv) -> None:
             f"observation_filter is {config.observation_filter}, and {env.ref.short} shows images of whole numbers, to"
             " which what is filtered would be rounded; leave it out, or scale them by a wrapper"
         )
-    if config.model["custom_model"]:
+    given = config.model["conv_filters"]
+    if config.model["custom_model"] or (_of_unlike_sizes(images) and not given):
         return
     default = convolution.default_filters(images[0])
-    given = config.model["conv_filters"] or default
     for image in images:
-        against = convolution.against(image, given)
+        against = convolution.against(image, given or default)
         if against:
-            instead = _alike(images) or f"leave it out, or begin with what is chosen then: {OPTION}{_typed(default)}"
+            instead = f"leave it out, or begin with what is chosen then: {OPTION}{_typed(default)}"
+            if _of_unlike_sizes(images):
+                instead = "leave it out, and each image has filters for its size"
             raise InputError(f"model.conv_filters is {_typed(given)}: {against}; {instead}")
-    config.model = {**config.model, "conv_filters": given}
+    config.model = {**config.model, "conv_filters": given or default}
 
 
-def _check_pixels(model: Any, env: FoundEnv, images: list[tuple[int, ...]]) -> None:
+def check_pixels(model: Any, env: FoundEnv) -> None:
+    """Refuse a division of pixels where no policy sees any. Raises InputError."""
     if not model.get(convolution.DIVIDES_PIXELS):
         return
     given = f"model.{convolution.DIVIDES_PIXELS} is true"
     if model["custom_model"]:
         raise InputError(f"{given}, and a network of one's own gets images as they are; leave it out")
-    others = [leaf for _, leaf in leaves(env.observations) if is_image(leaf) and not has_bytes(leaf)]
-    if not images or others:
-        shown = described(others[0]) if others else "no images"
-        raise InputError(f"{given}, for images of bytes, and {env.ref.short} shows {shown}; leave it out")
+    seen = [view.observations for view in env.views.values()]
+    if not any(map(has_pixels, seen)):
+        raise InputError(
+            f"{given}, for images of bytes from 0 to {LEAST_WHITE} or more and {LEAST_SIDE} pixels at least, and"
+            f" {env.ref.short} shows {described(seen[0])}; leave it out"
+        )
 
 
-def _alike(images: list[tuple[int, ...]]) -> str | None:
-    """What helps where images have several sizes; None where they have one."""
-    sizes = list(dict.fromkeys(f"{high}x{wide}" for high, wide, _ in images))
-    return (
-        f"all images have the same filters, so let those of {' and '.join(sizes)} have one size" if sizes[1:] else None
-    )
+def _of_unlike_sizes(images: list[tuple[int, ...]]) -> bool:
+    return len({image[:2] for image in images}) > 1
 
 
 def _typed(filters: Any) -> str:

@@ -112,8 +112,11 @@ def _of_images(found: FoundEnv, whole: FoundEnv, images: list[tuple[int, ...]]) 
     sizes = [(*shape[1:], shape[0]) if has_channels_first(shape) else shape for shape in given]
     pixels = " and ".join(f"{high} x {wide} pixels of {channels} channels" for high, wide, channels in sizes)
     moved = ", which come first and are moved behind" if sizes != given else ""
-    filters = str(convolution.default_filters(images[0])).replace(" ", "")
-    preset = hyperparameters.preset(DEFAULT, found.ref.short, pixels=has_pixels(found.observations))
+    chosen = [str(convolution.default_filters(image)).replace(" ", "") for image in images]
+    filters = " and ".join(dict.fromkeys(chosen))
+    some = any(has_pixels(view.observations) for view in whole.views.values())
+    preset = hyperparameters.preset(DEFAULT, found.ref.short, pixels=some)
+    divided = f", and divides pixels by {convolution.PIXEL:g}" if has_pixels(found.observations) else ""
     preset.pop("num_envs_per_env_runner", None)
     fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, preset, _policies(whole)), whole)
     if fails:
@@ -121,5 +124,6 @@ def _of_images(found: FoundEnv, whole: FoundEnv, images: list[tuple[int, ...]]) 
         return
     yield Finding(
         OK,
-        f"images have {pixels}{moved}; the network that `train` would have acts in it, with conv_filters={filters}.",
+        f"images have {pixels}{moved}; the network that `train` would have acts in it, with conv_filters={filters}"
+        f"{divided}.",
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from rlsif import private_api
 from rlsif.cluster.ray_node import want_tensorflow
-from rlsif.policies.convolution import DIVIDES_PIXELS, PIXEL
+from rlsif.policies.convolution import DIVIDES_PIXELS, PIXEL, default_filters
 
 
 def import_rllib() -> None:
@@ -22,7 +22,7 @@ def import_rllib() -> None:
     _put_off("tensorflow_probability")
     # All that RLlib has from scipy.signal is this sum, of a batch of zeros when a policy is made.
     private_api.replace_discounted_sum(discounted_sum)
-    private_api.divide_pixels(DIVIDES_PIXELS, PIXEL)
+    private_api.see_images(default_filters, DIVIDES_PIXELS, PIXEL)
 
 
 def discounted_sum(values: Any, gamma: float) -> Any:

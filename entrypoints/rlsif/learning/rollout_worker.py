@@ -102,7 +102,9 @@ def _bound_threads(config: Any, worker_index: int) -> None:
     if config.framework_str != "tf2":
         return
     given = config.tf_session_args if worker_index else config.local_tf_session_args
-    _, tf, _ = try_import_tf()
+    tf1, tf, _ = try_import_tf()
+    # Told to graphs, TensorFlow would stay with them.
+    tf1.enable_eager_execution()
     tf.config.threading.set_intra_op_parallelism_threads(given["intra_op_parallelism_threads"])
     tf.config.threading.set_inter_op_parallelism_threads(given["inter_op_parallelism_threads"])
 

@@ -8,6 +8,7 @@ those of ray/rllib/algorithms/dqn/distributional_q_tf_model.py.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsif.policies.convolution import DIVIDES_PIXELS, ConvolutionalTrunk, Shape, filters_of
+from rlsif.policies.convolution import DIVIDES_PIXELS, ConvolutionalTrunk, Shape, default_filters, filters_of
 from rlsif.policies.encoder import Seen, has_parts, shapes_of
 from rlsif.policies.layers import (
     ACTIVATIONS,
@@ -58,6 +59,8 @@ MODEL_OF_IMAGES: Mapping[str, Accepts] = {
 MODEL_OF_PARTS: Mapping[str, Accepts] = {
     **MODEL_OF_IMAGES, "fcnet_hiddens": lambda given: True, "fcnet_activation": _known,
     "vf_share_layers": lambda given: True,
+    # Without any, each image has those of its size.
+    "conv_filters": lambda given: True,
 }  # fmt: skip
 # What decides nothing for a vector.
 OF_IMAGES_ALONE = {"conv_filters", "conv_activation", DIVIDES_PIXELS}
@@ -205,29 +208,31 @@ def _of_image(model: Mapping[str, Any], shape: Shape, final_linear: bool) -> Par
 
 
 def _of_parts(model: Mapping[str, Any], seen: Sequence[Shape]) -> Parts:
-    filters, dense_layers = filters_of(model["conv_filters"]), len(model["fcnet_hiddens"])
+    dense_layers, divides = len(model["fcnet_hiddens"]), bool(model.get(DIVIDES_PIXELS))
     of_conv, of_fc = ACTIVATIONS[model["conv_activation"]], ACTIVATIONS[model["fcnet_activation"]]
     trunks: list[Trunk] = []
-    images = others = 0
+    named: Counter[str] = Counter()
     for shape in seen:
         if len(shape) == 3:
-            names = _numbered("conv", len(filters), images)
-            divides = bool(model.get(DIVIDES_PIXELS))
+            filters = filters_of(model["conv_filters"] or default_filters(shape))
+            names = _numbered("conv", len(filters), named)
             trunks.append(ConvolutionalTrunk(shape, filters, names, of_conv, divides_pixels=divides))
-            images += 1
         else:
-            trunks.append(DenseTrunk(_numbered("fc_", dense_layers, others), of_fc))
-            others += 1
+            trunks.append(DenseTrunk(_numbered("fc_", dense_layers, named), of_fc))
+    others = sum(len(shape) != 3 for shape in seen)
     behind = DenseTrunk(
-        _numbered("fc_", len(model["post_fcnet_hiddens"]), others), ACTIVATIONS[model["post_fcnet_activation"]]
+        _numbered("fc_", len(model["post_fcnet_hiddens"]), named), ACTIVATIONS[model["post_fcnet_activation"]]
     )
     # Every dense network but this has a layer of that name, which is not used.
     return Parts(PartedTrunk(seen, trunks, behind), "logits", None, f"value_out_{others + 1}", [])
 
 
-def _numbered(prefix: str, layers: int, copy: int) -> list[str]:
-    """The names of the layers of a network; TensorFlow numbers those that were there before."""
-    return [f"{prefix}{number}{f'_{copy}' * (copy > 0)}" for number in range(1, layers + 1)]
+def _numbered(prefix: str, layers: int, named: Counter[str]) -> list[str]:
+    """The names of the layers of a network, which are counted; TensorFlow numbers those that were there before."""
+    names = [f"{prefix}{number}" for number in range(1, layers + 1)]
+    numbered = [f"{name}_{named[name]}" if named[name] else name for name in names]
+    named.update(names)
+    return numbered
 
 
 def _order(policy: list[str], value: list[str] | None, value_out: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
+from rlsif.policies.convolution import DIVIDES_PIXELS, PIXEL, default_filters
 from rlsif.sampling.filters import REWARDS, Filtered, RewardScale
 from rlsif.sampling.opponents import OPPONENTS, Opponents, Pool, won
 from rlsif.sampling.samplers import Sampler
@@ -80,6 +82,12 @@ class SamplingSpec:
     learners: tuple[str, ...] = ()
     # In which hidden layers multiply where the learner's updates are compiled; sampling is in float32.
     precision: str = "float32"
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Have a program of one's own that loads a policy of RLlib's see images as the run did."""
+        vars(self).update(state)
+        if "tensorflow" in sys.modules:
+            private_api.see_images(default_filters, DIVIDES_PIXELS, PIXEL)
 
 
 class Sampling:

@@ -19,7 +19,7 @@ from rlsif.learning import assignment, catalogue, hyperparameters, own_network, 
 from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, rehearse, resolve
 from rlsif.learning.spec import FLOAT32, Layout, ManyPolicies, RunSpec, check_sampler
-from rlsif.policies.spaces import has_images, has_pixels
+from rlsif.policies.spaces import has_pixels
 from rlsif.sampling.opponents import SELF
 from rlsif.training import callbacks, checkpoints, opponents, results, saved, tracking
 from rlsif.training.checkpoints import Progress
@@ -151,8 +151,7 @@ def _many_policies(options: TrainOptions, given: str, env: FoundEnv) -> ManyPoli
 
 
 def _has_pixels(env: FoundEnv) -> bool:
-    with_images = [view.observations for view in env.views.values() if has_images(view.observations)]
-    return bool(with_images) and all(map(has_pixels, with_images))
+    return any(has_pixels(view.observations) for view in env.views.values())
 
 
 def _ref(options: TrainOptions, env: str) -> EnvRef:
