@@ -314,9 +314,9 @@ train --env envs.py:Sees --set model.conv_filters=[16,32]
 train --env envs.py:Sees --set observation_filter=MeanStdFilter
     observation_filter is MeanStdFilter, and Sees shows images of whole numbers, to which what is filtered would be rounded; leave it out, or scale them by a wrapper
 train --env CartPole-v1 --set model.normalize_images=true
-    model.normalize_images is true, for images of bytes from 0 to 128 or more and 32 pixels at least, and CartPole-v1 shows Box[4] of float32; leave it out
+    model.normalize_images is true, for images of numbers from 0 to 128 or more, 255 at most, and 32 pixels at least, and CartPole-v1 shows Box[4] of float32 from ...; leave it out
 train --env envs.py:Shades --algo DQN --set model.normalize_images=true
-    model.normalize_images is true, for images of bytes from 0 to 128 or more and 32 pixels at least, and Shades shows Box[20, 20, 3] of float32; leave it out
+    model.normalize_images is true, for images of numbers from 0 to 128 or more, 255 at most, and 32 pixels at least, and Shades shows Box[20, 20, 3] of float32 from 0 to 1; leave it out
 train --env envs.py:Sees --set model.normalize_images=3
     PPO's 'model.normalize_images' is 3; it must be true or false
 train --env CartPole-v1 --set callbacks=3

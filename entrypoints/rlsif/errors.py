@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import difflib
 import errno
@@ -89,7 +90,9 @@ def unheard() -> Iterator[None]:
 @functools.cache
 def _nowhere() -> TextIO:
     # A file that stays open: an environment may give its descriptor to faulthandler.
-    return Path(os.devnull).open("w")
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115
+    atexit.register(nowhere.close)
+    return nowhere
 
 
 @contextlib.contextmanager

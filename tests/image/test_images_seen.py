@@ -30,6 +30,13 @@ class Grid(Stacked):
     observation_space = Box(0, 255, (7, 7, 3), np.uint8)
 
 
+class Bits(Stacked):
+    observation_space = Box(0, 1, (9, 9, 2), np.bool_)
+
+    def _seen(self):
+        return self.np_random.random((9, 9, 2)) < 0.5
+
+
 class Mission(gymnasium.Space):
     def sample(self, mask=None, probability=None):
         return "get the key"
@@ -90,9 +97,10 @@ def test_an_image_that_rllib_takes_for_ataris_screen_trains_and_is_evaluated(env
     assert found.returncode == 0 and json.loads(found.stdout)["length_mean"] == 20
 
 
-def test_a_grid_trains_with_dqn(envs):
+@pytest.mark.parametrize("name", ["Grid", "Bits"])
+def test_a_grid_trains_with_dqn(envs, name):
     least = ("--set", "min_sample_timesteps_per_iteration=100", "--set", "num_steps_sampled_before_learning_starts=50")
-    done = envs.train("--env", "envs.py:Grid", "--algo", "DQN", *SMALL, *least)
+    done = envs.train("--env", f"envs.py:{name}", "--algo", "DQN", *SMALL, *least)
     assert done.returncode == 0, done.stderr
     assert "sampled in NumPy" in done.stdout
 

@@ -147,7 +147,8 @@ def encoded_space(space: gymnasium.spaces.Space[Any], observations: Space) -> gy
     encoder = masks.encoder_of(observations)
     low, high = -np.inf, np.inf
     if encoder.is_image and isinstance(space, gymnasium.spaces.Box):
-        low, high = space.low.min().item(), space.high.max().item()
+        # Numbers, where the space has False and True.
+        low, high = 0 + space.low.min().item(), 0 + space.high.max().item()
     encoded = gymnasium.spaces.Box(low, high, encoder.shape, encoder.dtype.type)
     if has_parts(encoder.seen):
         # By this attribute RLlib's model finds the parts in a vector.

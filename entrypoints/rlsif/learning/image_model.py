@@ -7,7 +7,7 @@ from typing import Any
 from rlsif.envs.find import FoundEnv
 from rlsif.errors import InputError
 from rlsif.policies import convolution, masks
-from rlsif.policies.spaces import LEAST_SIDE, LEAST_WHITE, described, has_pixels
+from rlsif.policies.spaces import LEAST_SIDE, LEAST_WHITE, WHITE, described, has_pixels
 
 OPTION = "--set model.conv_filters="
 
@@ -20,7 +20,9 @@ def set_filters(config: Any, env: FoundEnv) -> None:
     encoder = masks.encoder_of(env.observations)
     images = convolution.images_of(encoder.seen)
     if config.model.get(convolution.DIVIDES_PIXELS):
-        config.model = {**config.model, convolution.DIVIDES_PIXELS: has_pixels(env.observations)}
+        # What is filtered has no numbers from 0 to 255.
+        divides = has_pixels(env.observations) and config.observation_filter == "NoFilter"
+        config.model = {**config.model, convolution.DIVIDES_PIXELS: divides}
     if not images:
         return
     if config.observation_filter != "NoFilter" and encoder.dtype.kind != "f":
@@ -52,8 +54,8 @@ def check_pixels(model: Any, env: FoundEnv) -> None:
     seen = [view.observations for view in env.views.values()]
     if not any(map(has_pixels, seen)):
         raise InputError(
-            f"{given}, for images of bytes from 0 to {LEAST_WHITE} or more and {LEAST_SIDE} pixels at least, and"
-            f" {env.ref.short} shows {described(seen[0])}; leave it out"
+            f"{given}, for images of numbers from 0 to {LEAST_WHITE} or more, {WHITE} at most, and {LEAST_SIDE} pixels"
+            f" at least, and {env.ref.short} shows {described(seen[0], bounds=True)}; leave it out"
         )
 
 

@@ -74,7 +74,10 @@ def unsupported(space: Space) -> str | None:
         if isinstance(space, Masked) and path and _is_board(part):
             continue
         if isinstance(space, Masked) and is_image(part):
-            return f"observations{name} are an image beside an action mask"
+            return (
+                f"observations{name} are an image beside an action mask, for which there is no network: give what it"
+                " shows as a vector, or leave the mask out"
+            )
         if not path and width(part) == 0:
             return f"observations are {described(part)}, with nothing in them"
     return None
@@ -109,7 +112,8 @@ class ObservationEncoder:
         if isinstance(space, Box) and self.is_image:
             self.shape = _in_order(space)
             # The learner takes no float64.
-            self.dtype = space.dtype if space.dtype.kind in "iub" else self.dtype
+            kinds = {"i": space.dtype, "u": space.dtype, "b": np.dtype(np.uint8)}
+            self.dtype = kinds.get(space.dtype.kind, self.dtype)
         # What a network sees of it.
         self.seen: Seen = self.shape
         if has_images(space) and not self.is_image:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 # The largest number that a learner, which computes in float32, can take.
 LARGEST = float(np.finfo(np.float32).max)
-# Of an image that shows a scene: pixels of its longer side, and the brightest that a pixel can be.
-LEAST_SIDE, LEAST_WHITE = 32, 128
+# Of an image that shows a scene: the least pixels of its longer side, and how bright the brightest can be.
+LEAST_SIDE, LEAST_WHITE, WHITE = 32, 128, 255
 # In a description, what a MultiDiscrete, or a Box of actions, has beside its shape and its type of numbers.
 DETAILS = re.compile(
     r"(?P<shape>MultiDiscrete\[[\d, ]*\]) of \[[\d, ]*\](?: from \[[-\d, ]*\])?"
@@ -171,9 +171,9 @@ def has_images(space: Space) -> bool:
 
 
 def has_pixels(space: Space) -> bool:
-    """Whether it has images, and each shows a scene, with a byte for how bright a pixel is.
+    """Whether it has images, and each shows a scene, with numbers up to 255 for how bright a pixel is.
 
-    Small ones, and those of few values, are grids, whose bytes tell what stands in a place: 3 of 255 is not dark.
+    Small ones, and those of few values, are grids, whose numbers tell what stands in a place: 3 of 255 is not dark.
     """
     images = [leaf for _, leaf in leaves(space) if is_image(leaf)]
     return bool(images) and all(isinstance(image, Box) and _shows_a_scene(image) for image in images)
@@ -181,7 +181,7 @@ def has_pixels(space: Space) -> bool:
 
 def _shows_a_scene(image: Box) -> bool:
     sides = image.shape[1:] if has_channels_first(image.shape) else image.shape[:2]
-    return image.dtype == np.uint8 and int(image.high.max()) >= LEAST_WHITE and max(sides) >= LEAST_SIDE
+    return image.low.min() >= 0 and LEAST_WHITE <= image.high.max() <= WHITE and max(sides) >= LEAST_SIDE
 
 
 def has_channels_first(image: Sequence[int]) -> bool:
