@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import queue
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
@@ -70,6 +71,20 @@ def init(*, node_ip_address: str, folder: Optional[str] = None, **settings: Any)
         log_to_driver=True,
         configure_logging=False,
     )
+    _take_signals_back()
+
+
+def _take_signals_back() -> None:
+    """Have Python's handlers called by signals again: Ray's C++ prints where a process stands, and may end it.
+
+    It ends one that takes three seconds for that, as on a busy machine.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if handler is not None:
+            signal.signal(number, handler)
 
 
 class Kept(NamedTuple):
