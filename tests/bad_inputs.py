@@ -318,7 +318,7 @@ train --env CartPole-v1 --set model.normalize_images=true
 train --env envs.py:Shades --algo DQN --set model.normalize_images=true
     model.normalize_images is true, for images of numbers from 0 to 128 or more, 255 at most, and 32 pixels at least, and Shades shows Box[20, 20, 3] of float32 from 0 to 1; leave it out
 train --env envs.py:Sees --set model.normalize_images=3
-    PPO's 'model.normalize_images' is 3; it must be true or false
+    PPO's 'model.normalize_images' is 3; it must be like its default, False
 train --env CartPole-v1 --set callbacks=3
     'callbacks' is 3; it must name a class of RLlib's callbacks, as mine.py:MyCallbacks; others are for --callbacks
 train --env CartPole-v1 --set callbacks=envs.py:Base

@@ -63,26 +63,29 @@ def init(*, node_ip_address: str, folder: Optional[str] = None, **settings: Any)
     """Connect this process to Ray, or start Ray for it with its files in `folder`; `settings` are those of ray.init."""
     import ray
 
-    ray.init(
-        **settings,
-        _node_ip_address=node_ip_address,
-        _temp_dir=folder,
-        job_config=job_config(),
-        log_to_driver=True,
-        configure_logging=False,
-    )
-    _take_signals_back()
+    with _signals_kept():
+        ray.init(
+            **settings,
+            _node_ip_address=node_ip_address,
+            _temp_dir=folder,
+            job_config=job_config(),
+            log_to_driver=True,
+            configure_logging=False,
+        )
 
 
-def _take_signals_back() -> None:
-    """Have Python's handlers called by signals again: Ray's C++ prints where a process stands, and may end it.
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Let signals have the handlers at the end that they have now, where this is the main thread.
 
-    It ends one that takes three seconds for that, as on a busy machine.
+    Ray's in Python end the process. Those in C++ print where it stands, and end it where that takes three seconds.
     """
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(number)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
         if handler is not None:
             signal.signal(number, handler)
 
@@ -221,7 +224,8 @@ def leave_out(*, dashboard: bool) -> None:
         start = start.theirs
 
     def start_less(command: list[str], *arguments: Any, **named: Any) -> Any:
-        return start(_with_less_of_agents(command, dashboard=dashboard), *arguments, **named)
+        # In a session of its own: who ends a run may send the signal to all of its process group, as `timeout` does.
+        return start(["setsid", *_with_less_of_agents(command, dashboard=dashboard)], *arguments, **named)
 
     start_less.theirs = start  # type: ignore[attr-defined]
     ray._private.services.start_ray_process = start_less

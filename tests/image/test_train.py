@@ -284,15 +284,16 @@ def test_rllibs_learner_thread_makes_no_update_between_two_iterations(shell):
     "SIGINT or SIGTERM reaches a run",
     promise="a checkpoint and summary.json are written, and no process is left",
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_a_checkpoint_and_the_summary(container, number):
+@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)])
+def test_a_signal_saves_a_checkpoint_and_the_summary(container, number, to_all):
     results = container.folder / "results"
     process = container.start(
         "train", "--env", "CartPole-v1", "--stop-iters", "100000", *SMALL, "--results-dir", results
     )
     wait_for(lambda: list(results.glob("*/*/result.json")), process)
-    # A terminal sends SIGINT to every process of the foreground; a scheduler sends SIGTERM to the first.
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    # A terminal sends SIGINT to every process of the foreground; a scheduler sends SIGTERM to the first, and `timeout`
+    # to all of the group.
+    os.killpg(process.pid, number) if to_all else process.send_signal(number)
     code = process.wait(timeout=240)
     [run] = container.runs
     assert code == 128 + number
