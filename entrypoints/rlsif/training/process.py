@@ -21,13 +21,17 @@ class Signals:
         self.caught: int | None = None
         self._at = 0.0
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in self._before:
-            signal.signal(number, self._note)
+        self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals, again after others took them."""
+        for number in self._before:
+            signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: object) -> None:
         if self.caught is not None and number == signal.SIGINT:

@@ -129,6 +129,7 @@ class Run:
             self._display.note(texts.told(plan.env.texts))
         try:
             with Signals() as signals, host(plan.resources, plan.layout) as algorithm:
+                signals.listen()
                 end = self._begin(algorithm, signals) or self._trained(algorithm, signals)
         except InputError:
             raise
