@@ -111,18 +111,17 @@ def ended_unless_over(seconds: float, said: str, folders: Iterable[Path] = ()) -
     flush = threading.Timer(0.9 * seconds, sys.stdout.flush)
     flush.daemon = True
     flush.start()
-    with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(seconds + MOMENT, exit=True, file=nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-            flush.cancel()
-            watch.communicate(b"\n")
-            if watch.returncode == FAILED_RUN:
-                # It came back in the last moment, when the end was said.
-                sys.stdout.flush()
-                os._exit(FAILED_RUN)
+    faulthandler.dump_traceback_later(seconds + MOMENT, exit=True, file=_nowhere())
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        flush.cancel()
+        watch.communicate(b"\n")
+        if watch.returncode == FAILED_RUN:
+            # It came back in the last moment, when the end was said.
+            sys.stdout.flush()
+            os._exit(FAILED_RUN)
 
 
 @contextlib.contextmanager

@@ -472,7 +472,7 @@ def _let_learn_in_turn(thread: Any) -> None:
 
 @contextlib.contextmanager
 def learner_thread_at_work(algorithm: Any) -> Iterator[None]:
-    """Let the thread by which IMPALA or APPO learns make updates; at the end, wait for the one that is under way.
+    """Let the thread by which IMPALA or APPO learns make updates; at the end, wait until it makes none.
 
     Between two iterations policies then stay what they are, for their checkpoint and for their evaluation.
     """

@@ -64,6 +64,16 @@ def by_loops(images, filter_, kernel, bias):
     return np.maximum(out, 0)
 
 
+def layers_of(filters, random):
+    """Random weights for images of two channels."""
+    depths = [2, *(each.outputs for each in filters)]
+    layers = {
+        f"conv{number}": (random.normal(size=(*each.kernel, inputs, each.outputs)), random.normal(size=each.outputs))
+        for number, (each, inputs) in enumerate(zip(filters, depths, strict=False), 1)
+    }
+    return {name: tuple(part.astype(np.float32) for part in layer) for name, layer in layers.items()}
+
+
 # The second leaves a row of places that it does not see.
 @pytest.mark.parametrize("last", [[4, [4, 2], 1], [4, [3, 2], 3]])
 @pytest.mark.parametrize("number", [0, 1, 8, 19])
@@ -71,12 +81,7 @@ def by_loops(images, filter_, kernel, bias):
 def test_convolutions_are_those_of_a_loop(number, kind, last):
     random, shape = np.random.default_rng(0), (13, 9, 2)
     filters = filters_of([[3, [4, 3], [2, 3]], [5, [1, 1], 2], last])
-    depths = [2, *(each.outputs for each in filters)]
-    layers = {
-        f"conv{number}": (random.normal(size=(*each.kernel, inputs, each.outputs)), random.normal(size=each.outputs))
-        for number, (each, inputs) in enumerate(zip(filters, depths, strict=False), 1)
-    }
-    layers = {name: tuple(part.astype(np.float32) for part in layer) for name, layer in layers.items()}
+    layers = layers_of(filters, random)
     trunk = ConvolutionalTrunk(shape, filters, list(layers), relu)
     trunk.set_layers(layers)
     images = random.integers(9, size=(number, *shape)).astype(kind)
@@ -91,12 +96,7 @@ def test_convolutions_are_those_of_a_loop(number, kind, last):
 @pytest.mark.parametrize("filters", [[[3, 4, 3], [4, [5, 3], 1]], [[4, [13, 9], 1]]])
 def test_pixels_are_divided_before_the_first_layer(filters):
     random, shape, filters = np.random.default_rng(0), (13, 9, 2), filters_of(filters)
-    depths = [2, *(each.outputs for each in filters)]
-    layers = {
-        f"conv{number}": (random.normal(size=(*each.kernel, inputs, each.outputs)), random.normal(size=each.outputs))
-        for number, (each, inputs) in enumerate(zip(filters, depths, strict=False), 1)
-    }
-    layers = {name: tuple(part.astype(np.float32) for part in layer) for name, layer in layers.items()}
+    layers = layers_of(filters, random)
     images = random.integers(256, size=(5, *shape)).astype(np.uint8)
     of = [ConvolutionalTrunk(shape, filters, list(layers), relu, divides_pixels=divides) for divides in (True, False)]
     for trunk in of:

@@ -213,6 +213,7 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_every_algorithm_has_presets():
     for name in catalogue():
         assert isinstance(hyperparameters.preset(name, "CartPole-v1"), dict)
+        assert hyperparameters.preset(name, "Other-v0", pixels=True)["model"]["normalize_images"] is True
 
 
 def test_the_environments_lines_go_over_the_defaults(monkeypatch, tmp_path):

@@ -28,7 +28,7 @@ from rlsif.envs.wrappers import check_reset, wrapped
 from rlsif.errors import InputError, near, unheard
 from rlsif.packages import EXTRA_OF, building
 from rlsif.policies import masks
-from rlsif.policies.spaces import ActionMask, Space, described
+from rlsif.policies.spaces import ActionMask, Space, described, has_pixels
 
 RESET = "Gymnasium's reset returns (observation, info)"
 STEP = "Gymnasium's step returns (observation, reward, terminated, truncated, info)"
@@ -106,6 +106,11 @@ class FoundEnv:
     @property
     def _spaces(self) -> str:
         return f"observations {described(self.observations)} and actions {described(self.actions, bounds=True)}"
+
+    @property
+    def shows_pixels(self) -> bool:
+        """Whether a policy sees images of pixels."""
+        return any(has_pixels(view.observations) for view in self.views.values())
 
     @property
     def observations(self) -> Space:

@@ -37,10 +37,10 @@ def set_filters(config: Any, env: FoundEnv) -> None:
     for image in images:
         against = convolution.against(image, given or default)
         if against:
-            instead = f"leave it out, or begin with what is chosen then: {OPTION}{_typed(default)}"
-            if _of_unlike_sizes(images):
-                instead = "leave it out, and each image has filters for its size"
-            raise InputError(f"model.conv_filters is {_typed(given)}: {against}; {instead}")
+            each = "and each image has filters for its size"
+            begin = f"or begin with what is chosen then: {OPTION}{_typed(default)}"
+            instead = each if _of_unlike_sizes(images) else begin
+            raise InputError(f"model.conv_filters is {_typed(given)}: {against}; leave it out, {instead}")
     config.model = {**config.model, "conv_filters": given or default}
 
 
@@ -51,11 +51,11 @@ def check_pixels(model: Any, env: FoundEnv) -> None:
     given = f"model.{convolution.DIVIDES_PIXELS} is true"
     if model["custom_model"]:
         raise InputError(f"{given}, and a network of one's own gets images as they are; leave it out")
-    seen = [view.observations for view in env.views.values()]
-    if not any(map(has_pixels, seen)):
+    if not env.shows_pixels:
+        seen = next(iter(env.views.values())).observations
         raise InputError(
             f"{given}, for images of numbers from 0 to {LEAST_WHITE} or more, {WHITE} at most, and {LEAST_SIDE} pixels"
-            f" at least, and {env.ref.short} shows {described(seen[0], bounds=True)}; leave it out"
+            f" at least, and {env.ref.short} shows {described(seen, bounds=True)}; leave it out"
         )
 
 

@@ -17,7 +17,7 @@ from rlsif.learning.catalogue import DEFAULT, able_to_act, catalogue, known_agai
 from rlsif.learning.settings import rehearse
 from rlsif.learning.spec import Layout, ManyPolicies, RunSpec
 from rlsif.policies import actions, convolution, encoder, masks
-from rlsif.policies.spaces import Box, described, has_channels_first, has_pixels, is_image, leaves
+from rlsif.policies.spaces import WHITE, Box, described, has_channels_first, has_pixels, is_image, leaves
 from rlsif.sampling.coverage import IS_OWN
 
 
@@ -114,9 +114,8 @@ def _of_images(found: FoundEnv, whole: FoundEnv, images: list[tuple[int, ...]]) 
     moved = ", which come first and are moved behind" if sizes != given else ""
     chosen = [str(convolution.default_filters(image)).replace(" ", "") for image in images]
     filters = " and ".join(dict.fromkeys(chosen))
-    some = any(has_pixels(view.observations) for view in whole.views.values())
-    preset = hyperparameters.preset(DEFAULT, found.ref.short, pixels=some)
-    divided = f", and divides pixels by {convolution.PIXEL:g}" if has_pixels(found.observations) else ""
+    preset = hyperparameters.preset(DEFAULT, found.ref.short, pixels=whole.shows_pixels)
+    divided = f", and divides pixels by {WHITE}" if has_pixels(found.observations) else ""
     preset.pop("num_envs_per_env_runner", None)
     fails = _fails(RunSpec(DEFAULT, "tf", found.ref, 0, preset, _policies(whole)), whole)
     if fails:

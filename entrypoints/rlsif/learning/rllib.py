@@ -12,7 +12,8 @@ import numpy as np
 
 from rlsif import private_api
 from rlsif.cluster.ray_node import want_tensorflow
-from rlsif.policies.convolution import DIVIDES_PIXELS, PIXEL, default_filters
+from rlsif.policies.convolution import DIVIDES_PIXELS, default_filters
+from rlsif.policies.spaces import WHITE
 
 
 def import_rllib() -> None:
@@ -22,7 +23,7 @@ def import_rllib() -> None:
     _put_off("tensorflow_probability")
     # All that RLlib has from scipy.signal is this sum, of a batch of zeros when a policy is made.
     private_api.replace_discounted_sum(discounted_sum)
-    private_api.see_images(default_filters, DIVIDES_PIXELS, PIXEL)
+    private_api.see_images(default_filters, DIVIDES_PIXELS, WHITE)
 
 
 def discounted_sum(values: Any, gamma: float) -> Any:

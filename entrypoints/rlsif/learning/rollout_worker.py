@@ -103,7 +103,7 @@ def _bound_threads(config: Any, worker_index: int) -> None:
         return
     given = config.tf_session_args if worker_index else config.local_tf_session_args
     tf1, tf, _ = try_import_tf()
-    # Told to graphs, TensorFlow would stay with them.
+    # These settings make TensorFlow's context; one that is made for graphs stays so.
     tf1.enable_eager_execution()
     tf.config.threading.set_intra_op_parallelism_threads(given["intra_op_parallelism_threads"])
     tf.config.threading.set_inter_op_parallelism_threads(given["inter_op_parallelism_threads"])

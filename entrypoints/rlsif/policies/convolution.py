@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rlsif.policies.encoder import Seen, shapes_of
 from rlsif.policies.layers import Activation, Array, Layer, as_dense, dense, through
+from rlsif.policies.spaces import WHITE
 
 Shape = tuple[int, ...]
 # What RLlib has, ray/rllib/models/utils.py; of its filters for 64x64 nine places would be left.
@@ -27,8 +28,8 @@ RLLIBS: Mapping[Shape, list[list[Any]]] = {
 LAST_SEES, OUTPUTS, FEATURES = 12, (16, 32, 64, 64, 64, 64, 64, 64), 256
 # From this side on the first filter has the size that RLlib has for 84x84.
 LARGE = 64
-# The setting of a model by which pixels are divided before the first layer, and by what; RLlib has none.
-DIVIDES_PIXELS, PIXEL = "normalize_images", 255.0
+# The setting of a model by which pixels are divided by WHITE before the first layer; RLlib has none.
+DIVIDES_PIXELS = "normalize_images"
 # Images that go through the convolutions together: what they need between two layers stays in a core's cache.
 TOGETHER = 8
 
@@ -136,7 +137,7 @@ class ConvolutionalTrunk:
 
         Weights come by `set_layers`. With `divides_pixels` images are seen as numbers from 0 to 1.
         """
-        self._divisor = PIXEL if divides_pixels else 1.0
+        self._divides_pixels = divides_pixels
         self._convolutions = []
         for each in filters[:-1]:
             self._convolutions.append(_Convolution(each, shape))
@@ -148,9 +149,10 @@ class ConvolutionalTrunk:
     def set_layers(self, layers: Mapping[str, Layer]) -> None:
         """Take the weights. Raises KeyError for those of another model."""
         convolutions = [as_dense(layers[name]) for name in self._conv_names]
-        # The same as of divided pixels, and cheaper: images have more pixels than a kernel.
-        kernel, bias = convolutions[0]
-        convolutions[0] = (kernel / self._divisor).astype(kernel.dtype), bias
+        if self._divides_pixels:
+            # The same, and cheaper: images have more pixels than a kernel.
+            kernel, bias = convolutions[0]
+            convolutions[0] = kernel / np.float32(WHITE), bias
         for convolution, layer in zip(self._convolutions, convolutions):
             convolution.set_layer(layer)
         # A product of matrices for all images at once.

@@ -40,7 +40,8 @@ from rlsif.envs.reference import EnvRef
 from rlsif.errors import RlsifError
 from rlsif.policies import masks
 from rlsif.policies.actions import ActionAdapter, policy_space
-from rlsif.policies.convolution import DIVIDES_PIXELS, PIXEL, default_filters
+from rlsif.policies.convolution import DIVIDES_PIXELS, default_filters
+from rlsif.policies.spaces import WHITE
 from rlsif.sampling.filters import REWARDS, Filtered, RewardScale
 from rlsif.sampling.opponents import OPPONENTS, Opponents, Pool, won
 from rlsif.sampling.samplers import Sampler
@@ -87,7 +88,7 @@ class SamplingSpec:
         """Have a program of one's own that loads a policy of RLlib's see images as the run did."""
         vars(self).update(state)
         if "tensorflow" in sys.modules:
-            private_api.see_images(default_filters, DIVIDES_PIXELS, PIXEL)
+            private_api.see_images(default_filters, DIVIDES_PIXELS, WHITE)
 
 
 class Sampling:

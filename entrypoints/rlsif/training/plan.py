@@ -19,7 +19,6 @@ from rlsif.learning import assignment, catalogue, hyperparameters, own_network, 
 from rlsif.learning.descriptor import Algorithm
 from rlsif.learning.settings import check_hyperparameters, rehearse, resolve
 from rlsif.learning.spec import FLOAT32, Layout, ManyPolicies, RunSpec, check_sampler
-from rlsif.policies.spaces import has_pixels
 from rlsif.sampling.opponents import SELF
 from rlsif.training import callbacks, checkpoints, opponents, results, saved, tracking
 from rlsif.training.checkpoints import Progress
@@ -101,7 +100,7 @@ def make_plan(options: TrainOptions, cluster: Cluster | None = None) -> Plan:
 
 def _preset(algo: str, env: FoundEnv, network: str | None) -> dict[str, Any]:
     """The preset's settings, without those of its network where the user has another."""
-    preset = hyperparameters.preset(algo, env.ref.short, pixels=_has_pixels(env))
+    preset = hyperparameters.preset(algo, env.ref.short, pixels=env.shows_pixels)
     return {name: value for name, value in preset.items() if name != "model" or network is None}
 
 
@@ -148,10 +147,6 @@ def _many_policies(options: TrainOptions, given: str, env: FoundEnv) -> ManyPoli
     if not env.policies:
         return None
     return ManyPolicies.of(given, env.policies, train)
-
-
-def _has_pixels(env: FoundEnv) -> bool:
-    return any(has_pixels(view.observations) for view in env.views.values())
 
 
 def _ref(options: TrainOptions, env: str) -> EnvRef:
@@ -243,7 +238,7 @@ def _rllib_samples(spec: RunSpec, planned: Layout, env: FoundEnv) -> str | None:
     samples = not catalogue.catalogue()[spec.algo].offline
     found = (catalogue.known_against(spec.algo, view.observations) for view in env.views.values() if samples)
     against = next((reason for reason in found if reason), None)
-    preset = hyperparameters.preset(spec.algo, spec.env.short, pixels=_has_pixels(env))
+    preset = hyperparameters.preset(spec.algo, spec.env.short, pixels=env.shows_pixels)
     for ours in hyperparameters.OWN:
         preset.pop(ours, None)
     if (dict(spec.hyperparameters) == preset and planned.precision == FLOAT32) or against:
