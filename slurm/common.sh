@@ -266,7 +266,7 @@ job::requeue() {
     answer=
     job::ask "$SECONDS_TO_END" job::show "$SLURM_JOB_ID" || true
     # Where not even the image answers, a requeue is better than none.
-    local may=1 message="$why: job $SLURM_JOB_ID is requeued" by_hand="look for its run" said
+    local may=1 message="$why: job $SLURM_JOB_ID is to be requeued" by_hand="look for its run" said
     if said=$(job::facts | job::image requeue --folder "$RL_JOB" --why "$why"); then
         eval "$said"
     fi
@@ -279,10 +279,9 @@ job::requeue() {
     [[ -z ${SLURM_ARRAY_JOB_ID:-} ]] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
     # It may have been stopped in the meantime. From here on the next start looks for that.
     [[ ! -s $stop_file ]] || job::stopped
-    if job::ask "$SECONDS_WITHOUT_CONTROLLER" scontrol requeue "$job"; then
-        job::say "$message"
-        exit 0
-    fi
+    # Slurm may read the question after scontrol has given up waiting for the answer, and then ends this script.
+    job::say "$message"
+    ! job::ask "$SECONDS_WITHOUT_CONTROLLER" scontrol requeue "$job" || exit 0
     echo "error: $why, but Slurm does not requeue job $job: ${answer##*error: }; $by_hand" >&2 || true
     exit 1
 }

@@ -67,8 +67,10 @@ CASES = {
         ),
         "masks": ("Masked-v0", PPO),
         "mixed actions": ("Both-v0", PPO),
-        # By relu, a unit that rounding turns on is a step that changes all that follow.
-        "images": ("Pixels4x20-v0", {**PPO, "lr": 1e-4, "model": {"conv_activation": "tanh"}}),
+        # By relu, a unit that rounding turns on is a step that changes all that follow; so are units that are full.
+        "images": (
+            "Pixels4x20-v0", {**PPO, "lr": 3e-4, "model": {"conv_activation": "tanh", "normalize_images": True}}
+        ),
     },
     "DQN": {
         "as it is": ("CartPole-v1", {**SMALL, "hiddens": [16]}),

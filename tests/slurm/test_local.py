@@ -122,7 +122,7 @@ def test_a_warning_requeues_it_in_place_and_ctrl_c_cancels_it(apptainer, local, 
     job.trains()
     listening = job.listens_at()
     job.warn()
-    said = "the run was interrupted with a checkpoint: job local-1 is requeued (requeue 1) and resumes from"
+    said = "the run was interrupted with a checkpoint: job local-1 is to be requeued (requeue 1) and resumes from"
     job.says(said)
     job.says("resumed from", seconds=120)
     first = int(re.search(r"resumed from .*checkpoint_(\d+)", job.output)[1])

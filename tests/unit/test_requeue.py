@@ -51,7 +51,7 @@ def test_a_job_with_progress_is_requeued_as_often_as_it_takes(starts):
     for number in range(1, 10):
         starts.begin()
         starts.checkpoint(number)
-        said = f"{WHY}: job 7 is requeued (requeue {number}) and resumes from its last checkpoint"
+        said = f"{WHY}: job 7 is to be requeued (requeue {number}) and resumes from its last checkpoint"
         assert requeue.decide(starts.job(), WHY) == said
 
 
@@ -185,7 +185,16 @@ def test_slurm_is_asked_until_it_answers(tmp_path):
 @pytest.mark.fault("the image cannot be started at the end of a job", promise="the job is requeued all the same")
 def test_a_job_is_requeued_also_where_the_image_does_not_answer(tmp_path):
     done = common(tmp_path, REQUEUE, scontrol=AWAY, apptainer="cat >/dev/null; exit 255")
-    assert (done.returncode, done.stdout) == (0, "it was late: job 7 is requeued\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "it was late: job 7 is to be requeued\n"), done.stderr
+
+
+@pytest.mark.fault(
+    "slurmctld requeues a job, and its answer does not come", promise="the job's output says all the same what happens"
+)
+def test_what_happens_is_said_before_slurm_is_asked(tmp_path):
+    ends = '[[ $1 != requeue ]] || kill -KILL "$PPID"; echo JobId=7'
+    done = common(tmp_path, REQUEUE, scontrol=ends, apptainer="cat >/dev/null; exit 255")
+    assert done.stdout == "it was late: job 7 is to be requeued\n", done.stderr
 
 
 @pytest.mark.fault("a job may not be requeued any more", promise="it fails and says why")

@@ -62,7 +62,7 @@ def decide(job: Job, why: str) -> str:
         raise RlsifError(f"{why}, but this job cannot be requeued; {resume(job.folder)}")
     number = job.restart_count + 1
     of = f" of at most {job.most}" if job.most is not None else ""
-    return f"{why}: job {job.id} is requeued (requeue {number}{of}) and resumes from its last checkpoint"
+    return f"{why}: job {job.id} is to be requeued (requeue {number}{of}) and resumes from its last checkpoint"
 
 
 def lost_with_its_batch_script(known: Fields) -> str:
