@@ -281,7 +281,9 @@ job::requeue() {
     [[ ! -s $stop_file ]] || job::stopped
     # Slurm may read the question after scontrol has given up waiting for the answer, and then ends this script.
     job::say "$message"
-    ! job::ask "$SECONDS_WITHOUT_CONTROLLER" scontrol requeue "$job" || exit 0
+    if job::ask "$SECONDS_WITHOUT_CONTROLLER" scontrol requeue "$job"; then
+        exit 0
+    fi
     echo "error: $why, but Slurm does not requeue job $job: ${answer##*error: }; $by_hand" >&2 || true
     exit 1
 }

@@ -67,7 +67,7 @@ CASES = {
         ),
         "masks": ("Masked-v0", PPO),
         "mixed actions": ("Both-v0", PPO),
-        # By relu, a unit that rounding turns on is a step that changes all that follow; so are units that are full.
+        # By relu, a unit that rounding turns on is a step that changes all that follow; saturated units magnify it.
         "images": (
             "Pixels4x20-v0", {**PPO, "lr": 3e-4, "model": {"conv_activation": "tanh", "normalize_images": True}}
         ),

@@ -290,7 +290,8 @@ def test_a_job_of_cpu_nodes_continues_without_one_of_them_and_is_requeued_withou
     assert job.state == "RUNNING"
     job.until(lambda: job.state == "PENDING", 120, "it is requeued")
     slurm.boot_again()
-    said = f"node {first}, the first one, has failed: job {job.id} is to be requeued (requeue 1) and resumes"
+    why = f"node {first}, the first one, has failed"
+    said = f"{why}: job {job.id} is to be requeued (requeue 1) and resumes from its last"
     job.until(lambda: said in job.output, 30, "the job's output says so")
     job.until(lambda: job.iterations() > len(before) + 10, 120, "it resumes")
     assert without_gap(job.rows)
